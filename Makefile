@@ -1,0 +1,59 @@
+# Everything that is done with this repository. `make demo` and `make test` set up what they need.
+
+SHELL := /bin/sh
+CARGO ?= cargo
+TARGET_DIR := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
+# What does not work without Chromium is told so by `setup`.
+WASM_TARGET := wasm32-wasip2
+
+.PHONY: help setup demo test lint bench clean
+
+help:
+	@echo "make demo    run the example project: 3 agents, 30 jobs, real Chromium pages"
+	@echo "make test    run every test"
+	@echo "make lint    formatting, lints, documentation, dependencies"
+	@echo "make bench   measure, each figure against a peer in the same run"
+	@echo "make setup   install what is missing: Chromium and the Wasm target"
+	@echo "make clean   remove what was built"
+
+# Installs what is missing on Debian and Ubuntu; says what is missing elsewhere.
+setup:
+	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: install it from https://rustup.rs" >&2; exit 1; }
+	@command -v cc >/dev/null || { echo "a C compiler is missing (on Debian: apt-get install gcc)" >&2; exit 1; }
+	@if ! test -d "$$(rustc --print target-libdir --target $(WASM_TARGET) 2>/dev/null)"; then \
+		if command -v rustup >/dev/null; then rustup target add $(WASM_TARGET); \
+		else echo "the Wasm target is missing: rustup target add $(WASM_TARGET)" >&2; exit 1; fi; \
+	fi
+	@if ! { test -n "$$ARMADA_CHROMIUM" || command -v chromium || command -v chromium-browser \
+		|| command -v google-chrome || command -v google-chrome-stable || command -v chrome \
+		|| test -d "/Applications/Google Chrome.app"; } >/dev/null; then \
+		if command -v apt-get >/dev/null; then \
+			sudo=; test "$$(id -u)" = 0 || sudo=sudo; \
+			echo "installing Chromium"; \
+			$$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
+		else \
+			echo "Chromium is missing: install it, or set ARMADA_CHROMIUM to its path" >&2; exit 1; \
+		fi; \
+	fi
+
+demo: setup
+	$(CARGO) build --package armada-cli --package armada-sites
+	@examples/demo.sh "$(TARGET_DIR)/debug"
+
+# The command's own binary is built first: end-to-end tests start it.
+test: setup
+	$(CARGO) build --workspace
+	$(CARGO) test --workspace
+
+lint: setup
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --no-deps --quiet
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --offline check bans licenses sources; \
+	else echo "cargo-deny is not installed: licences and versions of dependencies were not checked"; fi
+
+bench: setup
+	$(CARGO) run --release --package armada-benches
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,13 @@
+//! The commands that do one thing and end.
+
+mod agent;
+mod build;
+mod check;
+mod config;
+mod new;
+
+pub(crate) use agent::agent;
+pub(crate) use build::{build, compile, create};
+pub(crate) use check::{ceiling, check};
+pub(crate) use config::config;
+pub(crate) use new::new;

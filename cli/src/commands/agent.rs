@@ -1,0 +1,41 @@
+//! `armada agent`: a process of a run. Its standard input is a link to the process that started it.
+
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use armada_host::agent::{AgentOptions, Connections};
+use armada_host::{ComponentCache, Sandbox};
+use armada_protocol::link::Link;
+use tokio::net::UnixStream;
+
+use crate::Ending;
+use crate::args::Agent;
+use crate::places;
+use crate::signals::Interruption;
+
+pub(crate) fn agent(arguments: &Agent) -> anyhow::Result<Ending> {
+    let cache = ComponentCache::new(places::component_cache(&arguments.cache)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let link = std::io::stdin().as_fd().try_clone_to_owned()?;
+        let link = StdUnixStream::from(link);
+        let no_link = "an agent is started by `armada run`, with a link to it as standard input";
+        link.set_nonblocking(true).context(no_link)?;
+        link.peer_addr().context(no_link)?;
+        let link = Arc::new(Link::connect(UnixStream::from_std(link)?));
+        let interruption = Interruption::listen()?;
+        let options = AgentOptions {
+            run: arguments.run,
+            index: arguments.index,
+            cache,
+            chromium: arguments.chromium.clone(),
+            headed: arguments.headed,
+            temp: arguments.temp.clone(),
+        };
+        let connections = Connections { queue: link.clone(), runs: link.clone(), jobs: link };
+        armada_host::agent::run(&Sandbox::new()?, options, connections, interruption.gently).await?;
+        Ok(Ending::Done)
+    })
+}

@@ -1,0 +1,96 @@
+//! `armada build`: from a project to one file.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use armada_project::{BuildError, Bundle, Component, Project};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::Ending;
+use crate::args::Build;
+use crate::console::{self, Style, has_colours, paint, progress};
+use crate::mistakes::in_form;
+
+pub(crate) fn build(arguments: &Build) -> anyhow::Result<Ending> {
+    let project = in_form(Project::open(&arguments.project.project), arguments.json)?;
+    let component = compile(&project)?;
+    let path = arguments.output.clone().unwrap_or_else(|| project.root().join(format!("{}.armada", project.name())));
+    let bundle = write_bundle(&project, &component, &path).with_context(|| format!("{}", path.display()))?;
+    let reference = component.reference();
+    if arguments.json {
+        let built = serde_json::json!({
+            "bundle": bundle, "digest": reference.digest, "size": reference.size, "sdk": component.sdk(),
+            "imports": component.imports().collect::<Vec<_>>(),
+        });
+        writeln!(std::io::stdout().lock(), "{built}")?;
+    } else {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{} {}", console::paint("built", Style::Good), bundle.display())?;
+        writeln!(out, "  component  {} ({} bytes)", reference.digest, reference.size)?;
+    }
+    Ok(Ending::Done)
+}
+
+fn write_bundle(project: &Project, component: &Component, path: &Path) -> anyhow::Result<PathBuf> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Written beside it and then put in its place: half a bundle is never there.
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    Bundle::write(project, component, BufWriter::new(file.as_file_mut()))?;
+    file.persist(path)?;
+    Ok(path.to_owned())
+}
+
+/// Compiles a project, showing what the compiler does; what it printed is shown when it fails.
+pub(crate) fn compile(project: &Project) -> anyhow::Result<Component> {
+    /// Nothing to compile takes less than this, and nothing is shown.
+    const QUICK: Duration = Duration::from_millis(400);
+    let started = Instant::now();
+    let bar = progress().add(ProgressBar::no_length());
+    bar.set_style(
+        ProgressStyle::with_template("{spinner} building {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
+    );
+    bar.set_message(project.name().to_owned());
+    let mut printed = String::new();
+    let mut compiled = false;
+    let built = armada_project::build(project, has_colours(), |line| {
+        printed.push_str(line);
+        printed.push('\n');
+        compiled |= line.contains("Compiling");
+        if started.elapsed() > QUICK {
+            bar.enable_steady_tick(Duration::from_millis(100));
+        }
+        let line = line.trim();
+        bar.set_message(format!("{}  {line}", project.name()));
+    });
+    bar.finish_and_clear();
+    let mut err = std::io::stderr().lock();
+    match built {
+        Ok(component) => {
+            if compiled {
+                let seconds = started.elapsed().as_secs_f64();
+                writeln!(err, "{} {} in {seconds:.1} s", paint("compiled", Style::Good), project.name())?;
+            }
+            // Warnings of the author's own code are worth seeing.
+            if printed.contains("warning") {
+                write!(err, "{printed}")?;
+            }
+            Ok(component)
+        }
+        Err(error @ BuildError::Compile) => {
+            write!(err, "{printed}")?;
+            Err(error.into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Opens a file for writing, and says which it was if it cannot.
+pub(crate) fn create(path: &Path) -> anyhow::Result<File> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
+    }
+    File::create(path).with_context(|| format!("{}", path.display()))
+}

@@ -1,0 +1,113 @@
+//! `armada config`: the final messages, and where each of their values comes from.
+
+use std::io::{self, BufWriter, Write};
+
+use armada_project::{Configuration, Explained, Injection, Messages, Project};
+use serde_json::{Map, Value};
+
+use crate::Ending;
+use crate::args::Config;
+use crate::commands::compile;
+use crate::console::{Style, paint};
+use crate::mistakes::{in_form, tell_notes};
+
+pub(crate) fn config(arguments: &Config) -> anyhow::Result<Ending> {
+    let project = in_form(Project::open(&arguments.project.project), false)?;
+    let mut configuration = in_form(project.resolve(arguments.layers.mode, &arguments.layers.overrides()), false)?;
+    tell_notes(configuration.notes());
+    if arguments.injected {
+        let component = compile(&project)?.reference();
+        configuration = configuration.inject(Injection { run_id: armada_protocol::RunId::new().0, component });
+    }
+    let mut out = BufWriter::new(io::stdout().lock());
+    let written = match (arguments.agent, arguments.job) {
+        (Some(agent), _) if arguments.explain => {
+            explain(&mut out, &configuration.explain_agent(agent)?, arguments.json)
+        }
+        (_, Some(job)) if arguments.explain => explain(&mut out, &configuration.explain_job(job)?, arguments.json),
+        (Some(agent), _) => print_one(&mut out, &configuration.agent_message(agent)?),
+        (_, Some(job)) => print_one(&mut out, &configuration.job_message(job)?),
+        (None, None) if arguments.explain => explain_all(&mut out, &configuration, arguments),
+        (None, None) if arguments.all => {
+            print_lines(&mut out, configuration.agents())?;
+            print_lines(&mut out, configuration.jobs())
+        }
+        (None, None) => print_document(&mut out, &configuration),
+    };
+    match written.and_then(|()| Ok(out.flush()?)) {
+        Ok(()) => Ok(Ending::Done),
+        // Whoever reads has had enough, as `head` does.
+        Err(error) if is_broken_pipe(&error) => Ok(Ending::Done),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn print_one(out: &mut impl Write, message: &Map<String, Value>) -> anyhow::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, message).map_err(io::Error::from)?;
+    Ok(writeln!(out)?)
+}
+
+/// One message per line; a million of them in no more memory than one.
+fn print_lines(out: &mut impl Write, mut messages: Messages) -> anyhow::Result<()> {
+    let mut line = Vec::new();
+    while let Some(written) = messages.write_line(&mut line) {
+        written?;
+        out.write_all(&line)?;
+        line.clear();
+    }
+    Ok(())
+}
+
+fn print_document(out: &mut impl Write, configuration: &Configuration) -> anyhow::Result<()> {
+    write!(out, "{{\"run_message\": {}", Value::from(configuration.run_message()))?;
+    for (name, mut messages) in [("agents", configuration.agents()), ("jobs", configuration.jobs())] {
+        write!(out, ",\n\"{name}\": [")?;
+        let mut line = Vec::new();
+        let mut separator = "\n  ";
+        while let Some(written) = messages.write_line(&mut line) {
+            written?;
+            out.write_all(separator.as_bytes())?;
+            out.write_all(line.trim_ascii_end())?;
+            line.clear();
+            separator = ",\n  ";
+        }
+        write!(out, "\n]")?;
+    }
+    Ok(writeln!(out, "}}")?)
+}
+
+fn explain(out: &mut impl Write, values: &[Explained], json: bool) -> anyhow::Result<()> {
+    for explained in values {
+        if json {
+            serde_json::to_writer(&mut *out, explained).map_err(io::Error::from)?;
+            writeln!(out)?;
+        } else {
+            let origin = paint(&format!("← {}", explained.origin), Style::Quiet);
+            writeln!(out, "{} = {}  {origin}", explained.path, explained.value)?;
+        }
+    }
+    Ok(())
+}
+
+/// The run, then agents, then jobs: all of them if asked, else the first of each.
+fn explain_all(out: &mut impl Write, configuration: &Configuration, arguments: &Config) -> anyhow::Result<()> {
+    let heading = |out: &mut dyn Write, text: String| -> io::Result<()> {
+        if arguments.json { Ok(()) } else { writeln!(out, "{}", paint(&text, Style::Strong)) }
+    };
+    heading(out, "run_message".to_owned())?;
+    explain(out, &configuration.explain_run(), arguments.json)?;
+    let most = |count: u64| if arguments.all { count } else { count.min(1) };
+    for index in 0..most(configuration.number_of_agents().into()) {
+        heading(out, format!("agent {index}"))?;
+        explain(out, &configuration.explain_agent(u32::try_from(index)?)?, arguments.json)?;
+    }
+    for index in 0..most(configuration.number_of_jobs()) {
+        heading(out, format!("job {index}"))?;
+        explain(out, &configuration.explain_job(index)?, arguments.json)?;
+    }
+    Ok(())
+}

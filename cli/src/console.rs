@@ -1,0 +1,87 @@
+//! The terminal: colours only where there is one, and log lines that do not tear the progress apart.
+
+use std::io::{self, IsTerminal as _, Write};
+use std::sync::OnceLock;
+
+use indicatif::MultiProgress;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::args::{Arguments, Command};
+
+/// How a text looks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Style {
+    Good,
+    Bad,
+    Strong,
+    Quiet,
+}
+
+/// Whether what goes to standard error is coloured.
+pub(crate) fn has_colours() -> bool {
+    static COLOURS: OnceLock<bool> = OnceLock::new();
+    *COLOURS.get_or_init(|| {
+        let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        io::stderr().is_terminal() && !forbidden && !dumb
+    })
+}
+
+/// A text in a style, on a terminal.
+pub(crate) fn paint(text: &str, style: Style) -> String {
+    if !has_colours() {
+        return text.to_owned();
+    }
+    let code = match style {
+        Style::Good => "32",
+        Style::Bad => "31",
+        Style::Strong => "1",
+        Style::Quiet => "2",
+    };
+    format!("\u{1b}[{code}m{text}\u{1b}[0m")
+}
+
+/// The progress that is shown at the moment; log lines go above it.
+static PROGRESS: OnceLock<MultiProgress> = OnceLock::new();
+
+/// The progress of this process.
+pub(crate) fn progress() -> &'static MultiProgress {
+    PROGRESS.get_or_init(MultiProgress::new)
+}
+
+/// Writes to standard error, above the progress.
+#[derive(Clone, Copy)]
+struct AboveProgress;
+
+impl Write for AboveProgress {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match PROGRESS.get() {
+            Some(progress) => progress.suspend(|| io::stderr().write(bytes)),
+            None => io::stderr().write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+impl<'a> MakeWriter<'a> for AboveProgress {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        Self
+    }
+}
+
+/// Sets up logging: warnings, or what `ARMADA_LOG` asks for (`debug`, `armada_host=trace`, …).
+pub(crate) fn set_up(arguments: &Arguments) {
+    let filter = EnvFilter::try_from_env("ARMADA_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    // An agent's lines are read by its orchestrator.
+    let is_agent = matches!(arguments.command, Command::Agent(_));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(has_colours() && !is_agent);
+    let log = log.with_writer(AboveProgress).with_target(false);
+    // It can only have been set up by ourselves.
+    let _ = if is_agent { log.without_time().try_init() } else { log.try_init() };
+}

@@ -1,0 +1,59 @@
+//! Telling people about mistakes: in colour with the lines concerned on a terminal, plainly elsewhere, as JSON if asked.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use armada_project::{Mistakes, Note};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+
+/// Mistakes that are to be told as JSON.
+#[derive(Debug)]
+pub(crate) struct AsJson(pub(crate) Mistakes);
+
+impl std::fmt::Display for AsJson {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl std::error::Error for AsJson {}
+
+/// Passes mistakes on, to be told in this form.
+pub(crate) fn in_form<T>(result: Result<T, Mistakes>, json: bool) -> anyhow::Result<T> {
+    result.map_err(|mistakes| if json { AsJson(mistakes).into() } else { mistakes.into() })
+}
+
+/// Tells of an error, whatever it is.
+pub(crate) fn tell(error: &anyhow::Error) {
+    let mut out = std::io::stderr().lock();
+    // Where standard error is closed, nobody listens.
+    let _ = if let Some(AsJson(mistakes)) = error.downcast_ref() {
+        let json = serde_json::to_string(mistakes).unwrap_or_default();
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{json}")
+    } else if let Some(mistakes) = error.downcast_ref::<Mistakes>() {
+        writeln!(out, "{}", render(mistakes))
+    } else {
+        writeln!(out, "{} {error:#}", crate::console::paint("error:", crate::console::Style::Bad))
+    };
+}
+
+/// Tells of what is worth knowing.
+pub(crate) fn tell_notes(notes: &[Note]) {
+    let mut out = std::io::stderr().lock();
+    for note in notes {
+        let _ = writeln!(out, "{} {note}", crate::console::paint("note:", crate::console::Style::Quiet));
+    }
+}
+
+fn render(mistakes: &dyn Diagnostic) -> String {
+    let theme = match (crate::console::has_colours(), std::io::stderr().is_terminal()) {
+        (true, _) => GraphicalTheme::unicode(),
+        (false, true) => GraphicalTheme::unicode_nocolor(),
+        (false, false) => GraphicalTheme::none(),
+    };
+    let mut text = String::new();
+    match GraphicalReportHandler::new_themed(theme).with_width(100).render_report(&mut text, mistakes) {
+        Ok(()) => text.trim_end().to_owned(),
+        Err(_) => mistakes.to_string(),
+    }
+}

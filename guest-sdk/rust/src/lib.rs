@@ -1,0 +1,90 @@
+//! Write browser-automation projects for [Armada](https://github.com/armada-engine/armada) in Rust.
+//!
+//! A project is a crate that compiles to one WebAssembly component. Its script is an async function that Armada calls
+//! once per job, in parallel agents, each with a real Chromium:
+//!
+//! ```no_run
+//! // ctx_script.rs
+//! use armada::{Agent, Job, Result};
+//!
+//! pub async fn ctx_script(job_ctx: &Job, agent_ctx: &Agent) -> Result<Vec<String>> {
+//!     let url: String = job_ctx.job_message.field("url")?;
+//!     let page = agent_ctx.browser.new_page().await?;
+//!     page.goto(url).await?;
+//!     let titles = page.locator("h2").all_inner_texts().await?;
+//!     job_ctx.monitoring_client.record_success_event(format!("{} titles", titles.len()))?;
+//!     Ok(titles)
+//! }
+//! # fn main() {}
+//! ```
+//!
+//! ```ignore
+//! // lib.rs
+//! mod ctx_script;
+//! armada::project! { script: ctx_script::ctx_script }
+//! ```
+//!
+//! - [`browser`] drives Chromium: pages, locators that wait by themselves, frames, dialogs, downloads, requests.
+//! - [`monitoring`] reports events, logs, progress and files.
+//! - [`AgentContext`] and [`JobContext`] keep what lives as long as an agent or a job.
+//! - [`Error`] is what a host call gives when it does not succeed, [`Failure`] what a script returns.
+//!
+//! Host calls may overlap: [`join!`] and [`try_join!`] run several at once, and dropping one cancels it.
+
+mod context;
+mod error;
+mod lifecycle;
+mod message;
+mod operation;
+mod tasks;
+
+pub mod browser;
+pub mod monitoring;
+
+pub use context::{Agent, AgentContext, Job, JobContext};
+pub use error::{Error, ErrorKind, Failure, FailureExt, FailureKind, Result};
+pub use futures_util::{join, try_join};
+pub use message::Message;
+pub use operation::Operation;
+pub use serde_json::{self, Value, json};
+pub use tasks::sleep;
+
+/// What [`project!`] expands to needs these names; nothing else does.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::__bindings::armada::types::types::Failure;
+    pub use crate::__bindings::exports::armada::project::lifecycle::Guest as Lifecycle;
+    pub use crate::lifecycle::Slot;
+}
+
+#[doc(hidden)]
+#[allow(missing_docs, unsafe_code, clippy::all)]
+pub mod __bindings {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "project",
+        generate_all,
+        pub_export_macro: true,
+        default_bindings_module: "armada::__bindings",
+        additional_derives: [PartialEq, serde::Serialize, serde::Deserialize],
+        additional_derives_ignore: ["modifiers", "click-options"],
+    });
+}
+
+/// Which SDK a component was built with; `armada check` reads it.
+#[allow(unsafe_code, reason = "naming a section is unsafe by the letter; a custom section is not even loaded")]
+#[cfg(target_arch = "wasm32")]
+#[unsafe(link_section = "armada:sdk")]
+#[used]
+static SDK: [u8; SDK_NAME.len()] = {
+    let mut bytes = [0; SDK_NAME.len()];
+    let mut at = 0;
+    while at < bytes.len() {
+        bytes[at] = SDK_NAME.as_bytes()[at];
+        at += 1;
+    }
+    bytes
+};
+
+#[cfg(target_arch = "wasm32")]
+const SDK_NAME: &str = concat!("rust ", env!("CARGO_PKG_VERSION"));

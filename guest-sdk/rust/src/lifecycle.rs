@@ -1,0 +1,132 @@
+//! What the component exports, behind [`project!`](crate::project).
+
+use std::cell::RefCell;
+use std::io::Write as _;
+
+use serde::Serialize;
+
+use crate::__bindings::armada::types::types as wit;
+use crate::context::{AgentContext, JobContext};
+use crate::error::{Failure, Result};
+use crate::message::Message;
+
+/// Where a component keeps its agent context between calls. The host makes one call at a time, so the context is taken
+/// out for a job and put back after it.
+pub struct Slot<A>(RefCell<Option<A>>);
+
+impl<A: AgentContext> Slot<A> {
+    /// An empty slot.
+    pub const fn new() -> Self {
+        Self(RefCell::new(None))
+    }
+
+    /// Opens the agent context.
+    pub async fn open_agent(&self, agent_message: String) -> Result<(), wit::Failure> {
+        let agent = async { A::open(Message::from_json(&agent_message)?).await }.await.map_err(Failure::into_wit)?;
+        self.0.replace(Some(agent));
+        Ok(())
+    }
+
+    /// Takes the agent context out and opens a job context.
+    pub async fn open_job<J: JobContext>(&self, job_message: String) -> Result<(A, J), wit::Failure> {
+        let job = async { J::open(Message::from_json(&job_message)?).await }.await.map_err(Failure::into_wit)?;
+        match self.0.take() {
+            Some(agent) => Ok((agent, job)),
+            None => Err(Failure::new("the agent context is not open").fatal().into_wit()),
+        }
+    }
+
+    /// Puts the agent context back, closes the job context, and gives the job's result.
+    pub async fn close_job<J: JobContext, R: Serialize>(
+        &self,
+        agent: A,
+        job: J,
+        result: Result<R>,
+    ) -> Result<String, wit::Failure> {
+        self.0.replace(Some(agent));
+        let closed = job.close().await;
+        // What was printed without a line's end still waits in this program. That it cannot be printed is no failure.
+        let _ = std::io::stdout().flush();
+        let result = match (result, closed) {
+            (Ok(value), Ok(())) => serde_json::to_string(&value).map_err(Failure::from),
+            (Err(failure), _) | (Ok(_), Err(failure)) => Err(failure),
+        };
+        result.map_err(Failure::into_wit)
+    }
+
+    /// Closes the agent context.
+    pub async fn close_agent(&self) -> Result<(), wit::Failure> {
+        match self.0.take() {
+            Some(agent) => agent.close().await.map_err(Failure::into_wit),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<A: AgentContext> Default for Slot<A> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Makes a component of this crate: names its script and, where it has them, its contexts.
+///
+/// ```ignore
+/// mod ctx_agent_context;
+/// mod ctx_job_context;
+/// mod ctx_script;
+///
+/// armada::project! {
+///     script: ctx_script::ctx_script,
+///     agent_context: ctx_agent_context::AgentContext,
+///     job_context: ctx_job_context::JobContext,
+/// }
+/// ```
+///
+/// The script is an `async fn ctx_script(job_ctx: &mut JobContext, agent_ctx: &mut AgentContext) -> armada::Result<T>`
+/// (`&` will do, too), where `T` is anything that `serde` can write as JSON: it becomes the job's result. Without
+/// contexts of its own, a project has [`Agent`](crate::Agent) and [`Job`](crate::Job).
+#[macro_export]
+macro_rules! project {
+    (script: $script:path $(,)?) => {
+        $crate::project! { script: $script, agent_context: $crate::Agent, job_context: $crate::Job }
+    };
+    (script: $script:path, agent_context: $agent:ty $(,)?) => {
+        $crate::project! { script: $script, agent_context: $agent, job_context: $crate::Job }
+    };
+    (script: $script:path, job_context: $job:ty $(,)?) => {
+        $crate::project! { script: $script, agent_context: $crate::Agent, job_context: $job }
+    };
+    (script: $script:path, agent_context: $agent:ty, job_context: $job:ty $(,)?) => {
+        #[doc(hidden)]
+        mod __armada {
+            use super::*;
+
+            ::std::thread_local! {
+                static AGENT: &'static $crate::__private::Slot<$agent> =
+                    ::std::boxed::Box::leak(::std::boxed::Box::new($crate::__private::Slot::new()));
+            }
+
+            struct Project;
+
+            impl $crate::__private::Lifecycle for Project {
+                async fn open_agent(message: ::std::string::String) -> ::core::result::Result<(), $crate::__private::Failure> {
+                    AGENT.with(|slot| *slot).open_agent(message).await
+                }
+
+                async fn run_job(message: ::std::string::String) -> ::core::result::Result<::std::string::String, $crate::__private::Failure> {
+                    let slot = AGENT.with(|slot| *slot);
+                    let (mut agent, mut job) = slot.open_job::<$job>(message).await?;
+                    let result = $script(&mut job, &mut agent).await;
+                    slot.close_job(agent, job, result).await
+                }
+
+                async fn close_agent() -> ::core::result::Result<(), $crate::__private::Failure> {
+                    AGENT.with(|slot| *slot).close_agent().await
+                }
+            }
+
+            $crate::__bindings::export!(Project with_types_in $crate::__bindings);
+        }
+    };
+}

@@ -1,0 +1,424 @@
+//! The life of an agent: open the context, take jobs one at a time, close the context.
+//!
+//! An agent is a loop with three things that may end it: the run is over, the run is cancelled, or the agent itself
+//! cannot go on. A fault of the script costs the job and the instance, never the agent: everything the script had is
+//! closed, the browser stays, and the next job finds a new instance with its context opened again.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use armada_project::BrowserSettings;
+use armada_protocol::{
+    AgentState, Attempt, Cause, Delivery, JobError, JobQueue, JobStore, Next, Outcome, ProtocolError, RunId, RunStore,
+    Start, Stop,
+};
+use serde_json::value::RawValue;
+use tokio_util::sync::CancellationToken;
+
+use crate::capabilities::Capabilities;
+use crate::capabilities::browser::{Browser, BrowserOptions};
+use crate::capabilities::monitoring::Monitoring;
+use crate::contract::{Failure, FailureKind};
+use crate::engine::{ComponentCache, ComponentError, Sandbox};
+use crate::instance::{Answer, Budget, Fault, Instance, Template};
+
+/// How long a script has to end by itself once its job is cancelled.
+const CANCELLATION: Duration = Duration::from_secs(5);
+/// How long opening and closing an agent context may take, of wall time and CPU time, at most as long as a job.
+const CONTEXT: Duration = Duration::from_secs(60);
+
+/// What an agent is told when it is started.
+#[derive(Clone, Debug)]
+pub struct AgentOptions {
+    /// The run that it works for.
+    pub run: RunId,
+    /// Its number within the run, from 0.
+    pub index: u32,
+    /// Where compiled components are kept.
+    pub cache: ComponentCache,
+    /// Which Chromium to launch; looked for when not given.
+    pub chromium: Option<PathBuf>,
+    /// Whether the browser has a window.
+    pub headed: bool,
+    /// Where temporary folders go.
+    pub temp: PathBuf,
+}
+
+/// Over what an agent speaks to its orchestrator.
+#[derive(Clone)]
+pub struct Connections {
+    /// The queue that its jobs come from.
+    pub queue: Arc<dyn JobQueue>,
+    /// The store that its component and its record come from.
+    pub runs: Arc<dyn RunStore>,
+    /// The ledger that its reports and outcomes go to.
+    pub jobs: Arc<dyn JobStore>,
+}
+
+/// Why an agent could not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgentError {
+    /// The orchestrator is gone, or makes no sense.
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+    /// The component cannot be run.
+    #[error(transparent)]
+    Component(#[from] ComponentError),
+    /// The agent message has a mistake.
+    #[error("the agent message: {0}")]
+    Message(String),
+    /// The agent context could not be opened.
+    #[error("the agent context could not be opened: {0}")]
+    Context(String),
+    /// The script gave the agent up.
+    #[error("the script gave this agent up: {0}")]
+    Fatal(String),
+}
+
+/// Runs an agent until its run is over. `shutdown` makes it hand its job back and end.
+///
+/// Whatever happens, nothing of it is left when this returns: contexts are closed and the browser has ended.
+pub async fn run(
+    sandbox: &Sandbox,
+    options: AgentOptions,
+    connections: Connections,
+    shutdown: CancellationToken,
+) -> Result<(), AgentError> {
+    let (run, index, jobs) = (options.run, options.index, connections.jobs.clone());
+    jobs.agent(run, index, AgentState::Opening).await?;
+    let ended = match Agent::new(sandbox, options, connections).await {
+        Ok(mut agent) => {
+            let ended = agent.work(shutdown).await;
+            agent.close().await;
+            ended
+        }
+        Err(error) => Err(error),
+    };
+    let state = match &ended {
+        Ok(()) => AgentState::Closed,
+        Err(error) => AgentState::Failed { message: error.to_string() },
+    };
+    // When the orchestrator is gone, nobody is left to tell.
+    let _ = jobs.agent(run, index, state).await;
+    ended
+}
+
+struct Agent {
+    run: RunId,
+    index: u32,
+    connections: Connections,
+    template: Template,
+    capabilities: Arc<Capabilities>,
+    /// The merged agent configuration, as text.
+    message: String,
+    budget: Budget,
+    instance: Option<Instance>,
+}
+
+/// What becomes of the agent after a job.
+enum After {
+    GoOn,
+    /// The script gave it up.
+    GiveUp(String),
+}
+
+impl Agent {
+    async fn new(sandbox: &Sandbox, options: AgentOptions, connections: Connections) -> Result<Self, AgentError> {
+        let (run, index) = (options.run, options.index);
+        let record = connections.runs.agent(run, index).await?;
+        let digest = record.component.digest;
+        let component = match options.cache.load(sandbox, digest) {
+            Some(component) => component,
+            None => {
+                let bytes = connections.runs.component(digest).await?;
+                let (sandbox, cache) = (sandbox.clone(), options.cache.clone());
+                let compiled = tokio::task::spawn_blocking(move || cache.compile(&sandbox, digest, &bytes)).await;
+                compiled.map_err(|error| ComponentError::Engine(error.to_string()))??
+            }
+        };
+        let template = Template::new(sandbox, &component)?;
+        let (settings, notes) = BrowserSettings::from_agent_message(&record.message).map_err(|problems| {
+            AgentError::Message(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        })?;
+        for note in notes {
+            tracing::debug!("{note}");
+        }
+        let grant = Arc::new(record.grant);
+        let limits = grant.limits();
+        let budget = Budget { cpu: seconds(limits.cpu_seconds_per_job), wall: seconds(limits.seconds_per_job) };
+        let monitoring = Arc::new(Monitoring::new(grant.clone()));
+        let browser_options =
+            BrowserOptions { executable: options.chromium, headed: options.headed, temp: options.temp };
+        let browser = Browser::new(&grant, &settings, &browser_options, {
+            let monitoring = monitoring.clone();
+            move |notice| monitoring.notice(notice)
+        });
+        let capabilities = Arc::new(Capabilities { grant, monitoring, browser: Arc::new(browser) });
+        let message = serde_json::to_string(&record.message).map_err(|error| AgentError::Message(error.to_string()))?;
+        Ok(Self { run, index, connections, template, capabilities, message, budget, instance: None })
+    }
+
+    /// Takes jobs until there is a reason not to.
+    async fn work(&mut self, shutdown: CancellationToken) -> Result<(), AgentError> {
+        let jobs = self.connections.jobs.clone();
+        let stopped = jobs.stopped(self.run);
+        tokio::pin!(stopped);
+        let mut consumer = self.connections.queue.consume(self.run, self.index).await?;
+        tokio::select! {
+            opened = self.open() => opened?,
+            _ = &mut stopped => return Ok(()),
+            () = shutdown.cancelled() => return Ok(()),
+        }
+        jobs.agent(self.run, self.index, AgentState::Open).await?;
+        loop {
+            let delivery = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(()),
+                // When the orchestrator is gone there is nothing left to do either.
+                _ = &mut stopped => return Ok(()),
+                delivery = consumer.next() => delivery?,
+            };
+            let Some(Delivery { tag, job }) = delivery else { return Ok(()) };
+            let attempt = match jobs.start(self.run, job.uuid, job.index, self.index).await? {
+                Start::Attempt(attempt) => attempt,
+                Start::Ended => {
+                    consumer.acknowledge(tag).await?;
+                    continue;
+                }
+            };
+            let cancelled = async {
+                tokio::select! {
+                    stop = &mut stopped => !matches!(stop, Ok(Stop::Cancelled)),
+                    () = shutdown.cancelled() => true,
+                }
+            };
+            let (outcome, hand_back, after) = self.attempt(attempt, job.message, cancelled).await?;
+            if hand_back {
+                // The attempt stays open: whoever takes the job next closes it.
+                consumer.requeue(tag).await?;
+                return Ok(());
+            }
+            let is_cancelled = matches!(outcome, Outcome::Cancelled);
+            match jobs.finish(attempt, outcome).await? {
+                Next::Ended => consumer.acknowledge(tag).await?,
+                Next::Again => consumer.requeue(tag).await?,
+            }
+            match after {
+                _ if is_cancelled => return Ok(()),
+                After::GiveUp(message) => return Err(AgentError::Fatal(message)),
+                After::GoOn => {}
+            }
+            if self.capabilities.browser.is_due() {
+                // What the agent context has open in the browser goes with it.
+                self.close().await;
+            }
+            if self.instance.is_none() {
+                jobs.agent(self.run, self.index, AgentState::Opening).await?;
+                self.open().await?;
+                jobs.agent(self.run, self.index, AgentState::Open).await?;
+            }
+        }
+    }
+
+    /// Makes an attempt. Gives its outcome; whether the job is to be handed back instead, because this agent ends; and
+    /// what becomes of the agent.
+    async fn attempt(
+        &mut self,
+        attempt: Attempt,
+        message: Box<RawValue>,
+        cancelled: impl Future<Output = bool>,
+    ) -> Result<(Outcome, bool, After), AgentError> {
+        let monitoring = self.capabilities.monitoring.clone();
+        monitoring.begin_job(attempt);
+        self.capabilities.browser.begin_job();
+        let jobs = self.connections.jobs.clone();
+        let over = CancellationToken::new();
+        // Reports go out while the job runs. That they cannot be sent shows at the end, too.
+        let ((ended, stopped_by), _) = tokio::join!(
+            async {
+                let ended = self.run_job(message.get().to_owned(), cancelled).await;
+                over.cancel();
+                ended
+            },
+            monitoring.send_reports(&*jobs, &over)
+        );
+        let browser_died = self.capabilities.browser.has_died().await;
+        let (outcome, after) = self.judge(ended, browser_died);
+        let is_fault = self.instance.is_none();
+        if self.capabilities.grant.limits().fresh_instance_per_job {
+            self.close_context().await;
+        }
+        self.capabilities.end_job(is_fault).await;
+        monitoring.finish_job(&*jobs).await?;
+        match stopped_by {
+            Some(true) => Ok((Outcome::Cancelled, true, After::GoOn)),
+            Some(false) => Ok((Outcome::Cancelled, false, After::GoOn)),
+            None => Ok((outcome, false, after)),
+        }
+    }
+
+    /// Runs a job in the instance, which is gone after a fault. Says, too, whether the job was stopped, and whether it is
+    /// to be handed back.
+    async fn run_job(
+        &mut self,
+        message: String,
+        cancelled: impl Future<Output = bool>,
+    ) -> (Answer<String>, Option<bool>) {
+        let Some(mut instance) = self.instance.take() else {
+            let error =
+                JobError { cause: Cause::NoAgent, message: "no instance is open".to_owned(), traceback: Vec::new() };
+            return (Err(Fault(error)), None);
+        };
+        let over = instance.cancellation();
+        let (ended, stopped_by) = {
+            let job = instance.run_job(message, self.budget);
+            tokio::pin!(job);
+            tokio::select! {
+                biased;
+                ended = &mut job => (Some(ended), None),
+                hand_back = cancelled => {
+                    // The script's host calls end, and it has a moment to end by itself.
+                    over.cancel();
+                    (tokio::time::timeout(CANCELLATION, job).await.ok(), Some(hand_back))
+                }
+            }
+        };
+        match ended {
+            Some(Ok(answer)) => {
+                // Its calls have been ended for good: an instance that was cancelled is closed, and not used again.
+                self.instance = Some(instance);
+                (Ok(answer), stopped_by)
+            }
+            Some(Err(fault)) => (Err(fault), stopped_by),
+            None => {
+                let message = "the job did not end when it was cancelled".to_owned();
+                (Err(Fault(JobError { cause: Cause::WallTime, message, traceback: Vec::new() })), stopped_by)
+            }
+        }
+    }
+
+    /// The outcome that an answer means, and what it means for the agent. An instance that is done for is dropped.
+    fn judge(&mut self, ended: Answer<String>, browser_died: bool) -> (Outcome, After) {
+        if browser_died {
+            self.instance = None;
+        }
+        match ended {
+            Ok(Ok(result)) => match RawValue::from_string(result) {
+                Ok(result) => (Outcome::Success { result }, After::GoOn),
+                Err(error) => (Outcome::failed(Cause::Result, format!("the result is not JSON: {error}")), After::GoOn),
+            },
+            Ok(Err(failure)) if browser_died => (failed(Cause::Browser, failure), After::GoOn),
+            Ok(Err(failure)) => match failure.kind {
+                FailureKind::Failed => (failed(Cause::Failed, failure), After::GoOn),
+                FailureKind::Retry => (failed(Cause::Retry, failure), After::GoOn),
+                FailureKind::Fatal => {
+                    let message = failure.message.clone();
+                    (failed(Cause::Fatal, failure), After::GiveUp(message))
+                }
+            },
+            Err(Fault(mut error)) => {
+                if browser_died {
+                    error.cause = Cause::Browser;
+                } else if error.cause == Cause::Trap {
+                    // A panic says why on standard error, before it traps.
+                    self.capabilities.monitoring.flush_streams();
+                    if let Some(message) = panic_message(&self.capabilities.monitoring.last_lines()) {
+                        error.message = message;
+                    }
+                }
+                (Outcome::Failed { error }, After::GoOn)
+            }
+        }
+    }
+
+    /// Makes an instance and opens the agent context in it.
+    async fn open(&mut self) -> Result<(), AgentError> {
+        let budget = self.context_budget();
+        let opened = async {
+            let mut instance = Instance::new(&self.template, self.capabilities.clone(), budget).await?;
+            let answer = instance.open_agent(self.message.clone(), budget).await?;
+            Ok::<_, Fault>((instance, answer))
+        };
+        match opened.await {
+            Ok((instance, Ok(()))) => {
+                self.instance = Some(instance);
+                Ok(())
+            }
+            Ok((_, Err(failure))) => Err(AgentError::Context(told(&failure.message, &failure.traceback))),
+            Err(Fault(error)) => {
+                self.capabilities.monitoring.flush_streams();
+                let message = panic_message(&self.capabilities.monitoring.last_lines()).unwrap_or(error.message);
+                Err(AgentError::Context(told(&message, &error.traceback.join("\n"))))
+            }
+        }
+    }
+
+    fn context_budget(&self) -> Budget {
+        Budget { cpu: self.budget.cpu.min(CONTEXT), wall: self.budget.wall.min(CONTEXT) }
+    }
+
+    /// Closes the agent context, if it is open.
+    async fn close_context(&mut self) {
+        let Some(mut instance) = self.instance.take() else { return };
+        match instance.close_agent(self.context_budget()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => tracing::warn!("the agent context did not close: {}", failure.message),
+            Err(Fault(error)) => tracing::warn!("the agent context did not close: {}", error.message),
+        }
+    }
+
+    /// Closes the agent context and the browser.
+    async fn close(&mut self) {
+        self.close_context().await;
+        self.capabilities.close().await;
+    }
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+}
+
+fn failed(cause: Cause, failure: Failure) -> Outcome {
+    let traceback = failure.traceback.lines().map(str::to_owned).collect();
+    Outcome::Failed { error: JobError { cause, message: failure.message, traceback } }
+}
+
+/// A message with the places that it comes from.
+fn told(message: &str, traceback: &str) -> String {
+    traceback.lines().fold(message.to_owned(), |told, place| format!("{told}\n  at {place}"))
+}
+
+/// What a panic said, from the last lines of the log: `thread '…' panicked at ctx_script.rs:3:5:` and what follows.
+fn panic_message(lines: &[String]) -> Option<String> {
+    let start = lines.iter().rposition(|line| line.contains("panicked at "))?;
+    let place = lines.get(start)?.split_once("panicked at ")?.1.trim_end_matches(':');
+    let said: Vec<&str> = lines
+        .iter()
+        .skip(start + 1)
+        .map(String::as_str)
+        .take_while(|line| !line.starts_with("note: run with"))
+        .collect();
+    Some(format!("panicked at {place}: {}", said.join("\n")).trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_told_with_its_place_and_words() {
+        let lines = [
+            "before",
+            "",
+            "thread '<unnamed>' (1) panicked at ctx_script.rs:7:5:",
+            "no price",
+            "on the page",
+            "note: run with `RUST_BACKTRACE=1`",
+        ];
+        let lines = lines.map(str::to_owned);
+        assert_eq!(panic_message(&lines).unwrap(), "panicked at ctx_script.rs:7:5: no price\non the page");
+        assert_eq!(panic_message(&lines[..2]), None);
+    }
+}

@@ -1,0 +1,265 @@
+//! A real Chromium: `wit/deps/browser.wit`.
+//!
+//! The agent has one browser. It is launched when a script first asks for it, kept between jobs, and launched anew when
+//! it has died or has had its number of jobs. Each job has a context of its own, which goes with the job; what an agent
+//! context opens stays until the agent goes. Scripts hold handles, and dropping one closes the thing.
+
+mod actions;
+mod cdp;
+mod chromium;
+mod context;
+mod downloads;
+mod emulation;
+mod frames;
+mod guest;
+mod keyboard;
+mod launch;
+mod locate;
+mod navigation;
+mod page;
+mod pattern;
+mod pictures;
+mod reads;
+mod requests;
+mod script;
+mod selector;
+mod storage;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use armada_project::{BrowserSettings, Grant};
+use tokio::sync::Mutex;
+
+use self::chromium::Chromium;
+use self::context::{Context, Settings, Times};
+use self::launch::Launch;
+use self::requests::Egress;
+use crate::contract::Error;
+use crate::contract::browser as wit;
+
+#[allow(unreachable_pub, reason = "the generated contract re-exports it")]
+pub use self::guest::{ContextHandle, DownloadHandle, ElementHandle, HeldRequestHandle, PageHandle};
+
+/// The viewport of pages where nothing else is said.
+const VIEWPORT: (u32, u32) = (1280, 720);
+
+/// How an operator runs browsers.
+#[derive(Clone, Debug)]
+pub(crate) struct BrowserOptions {
+    /// Which Chromium; looked for when not given.
+    pub(crate) executable: Option<PathBuf>,
+    /// Whether it has a window even if the project does not ask for one.
+    pub(crate) headed: bool,
+    /// Where its folders go.
+    pub(crate) temp: PathBuf,
+}
+
+/// The browser of an agent.
+pub(crate) struct Browser {
+    launch: Launch,
+    launch_time: Duration,
+    jobs_per_browser: u32,
+    settings: Arc<Settings>,
+    chromium: Mutex<Option<Arc<Chromium>>>,
+    scope: SyncMutex<Scope>,
+    died: AtomicBool,
+}
+
+/// Whose context is the current one.
+#[derive(Default)]
+struct Scope {
+    in_job: bool,
+    jobs: u32,
+    of_job: Option<Arc<Context>>,
+    of_agent: Option<Arc<Context>>,
+}
+
+fn no_options() -> wit::ContextOptions {
+    wit::ContextOptions {
+        viewport: None,
+        user_agent: None,
+        locale: None,
+        timezone: None,
+        color_scheme: None,
+        extra_headers: None,
+        storage_state: None,
+        ignore_https_errors: None,
+    }
+}
+
+impl Browser {
+    /// The browser of an agent with this grant and these settings; it is not launched yet. `notice` is told of what is
+    /// done to pages and not by their script.
+    pub(crate) fn new(
+        grant: &Arc<Grant>,
+        settings: &BrowserSettings,
+        options: &BrowserOptions,
+        notice: impl Fn(String) + Send + Sync + 'static,
+    ) -> Self {
+        let display = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
+        let headed = options.headed || (settings.screen.screen_visible && display);
+        if settings.screen.screen_visible && !headed {
+            tracing::warn!("screen_visible is set, but there is no display: the browser runs without a window");
+        }
+        let screen = settings.screen.screen_width.zip(settings.screen.screen_height);
+        let size = settings.window_size.or(screen);
+        let window = size.unwrap_or(VIEWPORT);
+        let options_of_browser = &settings.browser;
+        let limits = grant.limits();
+        let times = Times {
+            action: Duration::from_millis(options_of_browser.action_timeout_ms.into()),
+            navigation: Duration::from_millis(options_of_browser.navigation_timeout_ms.into()),
+        };
+        // A window shows what fits in it; without one, pages have the size that was asked for.
+        let viewport = (!headed || size.is_some()).then_some(wit::Viewport {
+            width: window.0,
+            height: window.1,
+            scale: settings.device_scale_factor,
+            mobile: None,
+            touch: None,
+        });
+        Self {
+            launch: Launch {
+                executable: options.executable.clone(),
+                headed,
+                temp: options.temp.clone(),
+                hosts: grant.allowed_hosts().to_vec(),
+                window,
+                locale: options_of_browser.locale.clone(),
+                user_agent: options_of_browser.user_agent.clone(),
+                timezone: options_of_browser.timezone.clone(),
+                scale: settings.device_scale_factor,
+            },
+            launch_time: Duration::from_millis(options_of_browser.launch_timeout_ms.into()),
+            jobs_per_browser: options_of_browser.jobs_per_browser,
+            settings: Arc::new(Settings {
+                egress: Egress(grant.clone()),
+                notice: Box::new(notice),
+                pages: usize::try_from(limits.pages).unwrap_or(usize::MAX),
+                bytes_per_call: limits.bytes_per_call,
+                call: Duration::try_from_secs_f64(limits.seconds_per_call).unwrap_or(Duration::MAX),
+                times,
+                viewport,
+                user_agent: options_of_browser.user_agent.clone(),
+                locale: options_of_browser.locale.clone(),
+                timezone: options_of_browser.timezone.clone(),
+            }),
+            chromium: Mutex::default(),
+            scope: SyncMutex::default(),
+            died: AtomicBool::new(false),
+        }
+    }
+
+    fn scope(&self) -> MutexGuard<'_, Scope> {
+        self.scope.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The Chromium, launched when it is first asked for. One that has died stays dead until the job is over: the script
+    /// has lost what it had there.
+    async fn chromium(&self) -> Result<Arc<Chromium>, Error> {
+        let mut chromium = self.chromium.lock().await;
+        match &*chromium {
+            Some(known) if known.is_alive() => return Ok(known.clone()),
+            Some(_) => {
+                self.died.store(true, Ordering::Relaxed);
+                return Err(Error::Closed("the browser is gone; the job will be attempted again".to_owned()));
+            }
+            None => {}
+        }
+        let launched = Chromium::launch(&self.launch, self.settings.clone(), self.launch_time).await;
+        let launched = launched.map(Arc::new).map_err(|error| Error::Unavailable(error.to_string()))?;
+        *chromium = Some(launched.clone());
+        Ok(launched)
+    }
+
+    /// What the browser is.
+    async fn info(&self) -> Result<wit::BrowserInfo, Error> {
+        Ok(self.chromium().await?.info.clone())
+    }
+
+    /// Makes a context.
+    async fn new_context(&self, options: wit::ContextOptions) -> Result<Arc<Context>, Error> {
+        self.chromium().await?.new_context(options).await
+    }
+
+    /// The context of the current job, or the agent's own while no job runs.
+    async fn current_context(&self) -> Result<Arc<Context>, Error> {
+        let chromium = self.chromium().await?;
+        let known = {
+            let scope = self.scope();
+            if scope.in_job { scope.of_job.clone() } else { scope.of_agent.clone() }
+        };
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let made = chromium.new_context(no_options()).await?;
+        let mut scope = self.scope();
+        let current = if scope.in_job { &mut scope.of_job } else { &mut scope.of_agent };
+        match current {
+            // Another call was first.
+            Some(first) => {
+                made.begin_close();
+                Ok(first.clone())
+            }
+            none => Ok(none.insert(made).clone()),
+        }
+    }
+
+    /// A job begins.
+    pub(crate) fn begin_job(&self) {
+        let mut scope = self.scope();
+        scope.in_job = true;
+        scope.jobs += 1;
+    }
+
+    /// Whether the browser has died since it was last asked: what scripts had there is lost.
+    pub(crate) async fn has_died(&self) -> bool {
+        let dead = self.chromium.lock().await.as_ref().is_some_and(|chromium| !chromium.is_alive());
+        dead || self.died.load(Ordering::Relaxed)
+    }
+
+    /// A job is over: its context goes. After a fault everything goes that a script had, and a browser that has died is
+    /// forgotten.
+    pub(crate) async fn end_job(&self, after_fault: bool) {
+        let of_job = {
+            let mut scope = self.scope();
+            scope.in_job = false;
+            if after_fault {
+                scope.of_agent = None;
+            }
+            scope.of_job.take()
+        };
+        let mut chromium = self.chromium.lock().await;
+        let Some(known) = chromium.as_ref() else { return };
+        if after_fault {
+            known.close_contexts().await;
+        } else if let Some(context) = of_job {
+            // A browser that is gone has closed it already.
+            let _ = context.close().await;
+        }
+        if !known.is_alive() {
+            known.close().await;
+            *chromium = None;
+            self.died.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the browser has had its number of jobs. Then the agent context is closed, the browser with it, and both
+    /// are opened again.
+    pub(crate) fn is_due(&self) -> bool {
+        self.scope().jobs >= self.jobs_per_browser
+    }
+
+    /// Ends the browser. It is launched again when it is next asked for.
+    pub(crate) async fn close(&self) {
+        let chromium = self.chromium.lock().await.take();
+        if let Some(chromium) = chromium {
+            chromium.close().await;
+        }
+        *self.scope() = Scope::default();
+        self.died.store(false, Ordering::Relaxed);
+    }
+}

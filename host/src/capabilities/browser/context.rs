@@ -1,0 +1,318 @@
+//! Browser contexts: isolated sessions, and what all their pages share.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chromiumoxide_cdp::cdp::browser_protocol::network::SetExtraHttpHeadersParams;
+use chromiumoxide_cdp::cdp::browser_protocol::page::AddScriptToEvaluateOnNewDocumentParams;
+use chromiumoxide_cdp::cdp::browser_protocol::target::{CreateTargetParams, DisposeBrowserContextParams};
+use serde::Deserialize;
+use tokio::sync::Notify;
+use url::Url;
+
+use super::cdp::{CdpError, Session};
+use super::downloads::Download;
+use super::page::Page;
+use super::requests::{Egress, extra_headers};
+use crate::contract::Error;
+use crate::contract::browser as wit;
+use crate::deadline::Deadline;
+
+/// How many origins a context remembers having visited.
+const ORIGINS: usize = 1_000;
+/// How many scripts a context may run in every document.
+const INIT_SCRIPTS: usize = 100;
+/// How long closing may take.
+pub(super) const CLOSING: Duration = Duration::from_secs(10);
+
+/// What holds for every page of the agent.
+pub(crate) struct Settings {
+    /// Which requests may be made.
+    pub(crate) egress: Egress,
+    /// Who is told of what was done to a page and not by its script, such as a request that was blocked.
+    pub(crate) notice: Box<dyn Fn(String) + Send + Sync>,
+    /// How many pages may be open at once.
+    pub(crate) pages: usize,
+    /// How much one call may give.
+    pub(crate) bytes_per_call: u64,
+    /// How long one call may take.
+    pub(crate) call: Duration,
+    /// How long acts and navigations take where nothing is said.
+    pub(crate) times: Times,
+    /// The viewport where nothing is said; the window's own if none.
+    pub(crate) viewport: Option<wit::Viewport>,
+    /// The user agent, language and time zone where nothing is said.
+    pub(crate) user_agent: Option<String>,
+    pub(crate) locale: Option<String>,
+    pub(crate) timezone: Option<String>,
+}
+
+/// How long acts and navigations take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    pub(crate) action: Duration,
+    pub(crate) navigation: Duration,
+}
+
+/// The pages of a browser, by what events name.
+#[derive(Default)]
+pub(crate) struct Registry {
+    entries: Mutex<Entries>,
+    pub(super) changed: Notify,
+}
+
+#[derive(Default)]
+pub(super) struct Entries {
+    pub(super) contexts: HashMap<String, Arc<Context>>,
+    pub(super) pages: HashMap<String, Arc<Page>>,
+    /// Pages by session.
+    pub(super) sessions: HashMap<String, Arc<Page>>,
+    /// Pages by frame.
+    frames: HashMap<String, String>,
+    /// Downloads that go on, by the browser's names for them.
+    pub(super) downloads: HashMap<String, std::sync::Weak<Download>>,
+    /// Pages asked for that the browser has not made yet.
+    pub(super) expected: usize,
+}
+
+impl Registry {
+    pub(super) fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The page that a frame belongs to.
+    pub(super) fn page_of_frame(&self, frame: &str) -> Option<Arc<Page>> {
+        let entries = self.entries();
+        entries.frames.get(frame).and_then(|target| entries.pages.get(target)).cloned()
+    }
+
+    /// Waits until something about the pages is so, for at most as long as closing may take.
+    pub(super) async fn until(&self, mut is_so: impl FnMut(&Entries) -> bool) -> bool {
+        let wait = async {
+            loop {
+                let changed = self.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if is_so(&self.entries()) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(CLOSING, wait).await.is_ok()
+    }
+}
+
+/// A browser context.
+pub(crate) struct Context {
+    /// The browser's name for it.
+    pub(super) id: String,
+    pub(super) browser: Session,
+    pub(crate) settings: Arc<Settings>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) options: wit::ContextOptions,
+    shared: Mutex<Shared>,
+}
+
+/// What can be changed for all pages of a context.
+struct Shared {
+    times: Times,
+    init_scripts: Vec<String>,
+    extra_headers: Vec<wit::Header>,
+    /// The origins that its pages have visited.
+    origins: BTreeSet<String>,
+}
+
+impl Context {
+    pub(super) fn new(
+        id: String,
+        browser: Session,
+        settings: Arc<Settings>,
+        registry: Arc<Registry>,
+        mut options: wit::ContextOptions,
+    ) -> Self {
+        let shared = Shared {
+            times: settings.times,
+            init_scripts: Vec::new(),
+            extra_headers: options.extra_headers.take().unwrap_or_default(),
+            origins: BTreeSet::new(),
+        };
+        Self { id, browser, settings, registry, options, shared: Mutex::new(shared) }
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time that a call may take: what the script says, else the context's default, and never more than the grant's.
+    pub(super) fn deadline(&self, timeout_ms: Option<u32>, default: impl FnOnce(Times) -> Duration) -> Deadline {
+        let asked = match timeout_ms {
+            Some(milliseconds) => Duration::from_millis(milliseconds.into()),
+            None => default(self.shared().times),
+        };
+        Deadline::after(asked.min(self.settings.call))
+    }
+
+    /// The time that reading something may take where nothing is said.
+    pub(crate) fn action_deadline(&self, timeout_ms: Option<u32>) -> Deadline {
+        self.deadline(timeout_ms, |times| times.action)
+    }
+
+    /// Sets the default times.
+    pub(crate) fn set_default_timeouts(&self, action_ms: Option<u32>, navigation_ms: Option<u32>) {
+        let mut shared = self.shared();
+        if let Some(milliseconds) = action_ms {
+            shared.times.action = Duration::from_millis(milliseconds.into());
+        }
+        if let Some(milliseconds) = navigation_ms {
+            shared.times.navigation = Duration::from_millis(milliseconds.into());
+        }
+    }
+
+    /// An error of the browser, as a script is told it.
+    pub(super) fn error(&self, error: CdpError) -> Error {
+        match error {
+            CdpError::Closed => Error::Closed("the browser is gone; the job will be attempted again".to_owned()),
+            CdpError::Refused(message) if message.contains("context") && message.contains("find") => {
+                Error::Closed("the browser context is closed".to_owned())
+            }
+            CdpError::TooLarge { .. } => Error::Limit(format!(
+                "what the browser gave is larger than {} bytes: raise run_message.sandbox.limits.bytes_per_call",
+                self.settings.bytes_per_call
+            )),
+            other => Error::Other(other.to_string()),
+        }
+    }
+
+    /// Opens an empty page.
+    pub(crate) async fn new_page(&self) -> Result<Arc<Page>, Error> {
+        let _expected = {
+            let mut entries = self.registry.entries();
+            if entries.pages.len() + entries.expected >= self.settings.pages {
+                return Err(Error::Limit(format!(
+                    "{} pages are open: close some, or raise run_message.sandbox.limits.pages",
+                    self.settings.pages
+                )));
+            }
+            entries.expected += 1;
+            Expected(&self.registry)
+        };
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Created {
+            target_id: String,
+        }
+        let mut create = CreateTargetParams::new("about:blank");
+        create.browser_context_id = Some(self.id.clone().into());
+        // A window of its own: a page behind another in one window is not drawn.
+        create.new_window = Some(true);
+        let created: Created = self.browser.call_as(&create).await.map_err(|error| self.error(error))?;
+        let there = self.registry.until(|entries| entries.pages.contains_key(&created.target_id)).await;
+        let page = self.registry.entries().pages.get(&created.target_id).filter(|_| there).cloned();
+        let page = page.ok_or_else(|| Error::Unavailable("the browser has not opened a page".to_owned()))?;
+        page.ready().await?;
+        Ok(page)
+    }
+
+    /// Closes the context and its pages, and waits until they are closed.
+    pub(crate) async fn close(&self) -> Result<(), Error> {
+        let dispose = DisposeBrowserContextParams::new(self.id.clone());
+        match self.browser.call(dispose).await {
+            Ok(_) | Err(CdpError::Refused(_)) => {}
+            Err(error) => return Err(self.error(error)),
+        }
+        self.registry.entries().contexts.remove(&self.id);
+        self.registry.until(|entries| !entries.pages.values().any(|page| page.context.id == self.id)).await;
+        Ok(())
+    }
+
+    /// Has the context closed.
+    pub(crate) fn begin_close(&self) {
+        if self.registry.entries().contexts.remove(&self.id).is_some() {
+            self.browser.tell(&DisposeBrowserContextParams::new(self.id.clone()));
+        }
+    }
+
+    /// The pages of this context.
+    fn pages(&self) -> Vec<Arc<Page>> {
+        self.registry.entries().pages.values().filter(|page| page.context.id == self.id).cloned().collect()
+    }
+
+    /// Sets the headers added to every request of its pages.
+    pub(crate) async fn set_extra_headers(&self, headers: Vec<wit::Header>) -> Result<(), Error> {
+        self.shared().extra_headers.clone_from(&headers);
+        for page in self.pages() {
+            page.session.call(extra_headers(&headers)).await.map_err(|error| page.error(error))?;
+        }
+        Ok(())
+    }
+
+    /// The command that sets the headers of one page: the context's, and these over them.
+    pub(super) fn extra_headers_with(&self, headers: Vec<wit::Header>) -> SetExtraHttpHeadersParams {
+        extra_headers(self.shared().extra_headers.iter().chain(&headers))
+    }
+
+    /// Runs a script in every document of pages opened from now on.
+    pub(crate) fn add_init_script(&self, script: String) -> Result<(), Error> {
+        let mut shared = self.shared();
+        if shared.init_scripts.len() >= INIT_SCRIPTS {
+            return Err(Error::Limit(format!("a context has at most {INIT_SCRIPTS} init scripts")));
+        }
+        shared.init_scripts.push(script);
+        Ok(())
+    }
+
+    /// The commands that give a new page the context's scripts.
+    pub(super) fn init_scripts(&self) -> Vec<AddScriptToEvaluateOnNewDocumentParams> {
+        self.shared().init_scripts.iter().map(AddScriptToEvaluateOnNewDocumentParams::new).collect()
+    }
+
+    /// A page has gone to this URL.
+    pub(super) fn visited(&self, url: &str) {
+        let Ok(url) = Url::parse(url) else { return };
+        if !matches!(url.scheme(), "http" | "https") {
+            return;
+        }
+        let mut shared = self.shared();
+        if shared.origins.len() < ORIGINS {
+            shared.origins.insert(url.origin().ascii_serialization());
+        }
+    }
+
+    /// The origins that its pages have visited.
+    pub(super) fn origins(&self) -> Vec<String> {
+        self.shared().origins.iter().cloned().collect()
+    }
+
+    /// A frame belongs to a page.
+    pub(super) fn register_frame(&self, frame: &str, page: &str) {
+        self.registry.entries().frames.insert(frame.to_owned(), page.to_owned());
+    }
+
+    /// Frames are gone.
+    pub(super) fn forget_frames(&self, frames: &[String]) {
+        let mut entries = self.registry.entries();
+        for frame in frames {
+            entries.frames.remove(frame);
+        }
+    }
+}
+
+impl Entries {
+    /// A page is gone.
+    pub(super) fn remove_page(&mut self, page: &Page) {
+        self.pages.remove(&page.target);
+        self.frames.retain(|_, target| *target != page.target);
+        self.downloads.retain(|_, download| download.strong_count() > 0);
+    }
+}
+
+/// A page asked for that does not exist yet.
+struct Expected<'a>(&'a Registry);
+
+impl Drop for Expected<'_> {
+    fn drop(&mut self) {
+        self.0.entries().expected -= 1;
+    }
+}

@@ -1,0 +1,315 @@
+//! Launching Chromium, and ending it on every path.
+//!
+//! The process belongs to one task, which ends with it: on request (politely first), when the process dies, or when the
+//! browser's owner is dropped. The profile folder goes last. Should this whole process be killed, the DevTools pipe
+//! closes and Chromium ends by itself.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use armada_project::HostPattern;
+use command_fds::{CommandFdExt as _, FdMapping};
+use rustix::process::{Pid, Signal, geteuid, kill_process_group};
+use tempfile::TempDir;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe;
+use tokio::process::{Child, Command};
+
+/// Names that Chromium goes by, in the order of preference.
+const NAMES: [&str; 5] = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome"];
+/// Where it may be when it is not on the path.
+const PLACES: [&str; 2] = [
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+];
+/// The environment that Chromium gets; everything else may hold secrets and stays here.
+const ENVIRONMENT: [&str; 8] =
+    ["PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DISPLAY", "XAUTHORITY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR"];
+/// How much of what Chromium prints is kept, for when it does not start.
+const PRINTED_BYTES: usize = 4 * 1024;
+/// How long rules of hosts may be: one argument of a process has a limit of 128 KiB on Linux.
+const RULES_BYTES: usize = 100 * 1024;
+/// How long Chromium may take to end when asked to.
+const ENDING: Duration = Duration::from_secs(5);
+
+/// Switches that always hold.
+const SWITCHES: [&str; 24] = [
+    "--remote-debugging-pipe",
+    "--no-startup-window",
+    "--no-first-run",
+    "--no-default-browser-check",
+    // Quiet: nothing is fetched that no script asked for.
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-default-apps",
+    "--disable-extensions",
+    "--disable-quic",
+    "--disable-domain-reliability",
+    "--metrics-recording-only",
+    "--password-store=basic",
+    "--use-mock-keychain",
+    // WebRTC stays on proxied paths: no packets past the checks.
+    "--webrtc-ip-handling-policy=disable_non_proxied_udp",
+    // Pages behave the same whether somebody looks at them or not.
+    "--disable-background-timer-throttling",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-renderer-backgrounding",
+    "--disable-hang-monitor",
+    "--disable-popup-blocking",
+    "--disable-prompt-on-repost",
+    "--mute-audio",
+    // /dev/shm is 64 MB in containers.
+    "--disable-dev-shm-usage",
+    // Every frame of a page is in the page's own process, so that one session reaches them all. What keeps sites apart
+    // here is the run: a browser has one, and everything in it belongs to that run's script.
+    "--disable-site-isolation-trials",
+];
+
+/// Features that are switched off: site isolation (as above), pages kept for going back (their events differ from
+/// loading), and services in the background.
+const FEATURES_OFF: &str = "--disable-features=IsolateOrigins,site-per-process,IsolateSandboxedIframes,\
+     OriginKeyedProcessesByDefault,BackForwardCache,Translate,OptimizationHints,MediaRouter,\
+     DialMediaRouteProvider,AutofillServerCommunication,CertificateTransparencyComponentUpdater,\
+     InterestFeedContentSuggestions,PrivacySandboxSettings4,LocalNetworkAccessChecks,HttpsUpgrades";
+
+/// What is launched, as the operator and the grant have it.
+#[derive(Clone, Debug)]
+pub(crate) struct Launch {
+    /// Which Chromium; looked for when not given.
+    pub(crate) executable: Option<PathBuf>,
+    /// Whether it has a window.
+    pub(crate) headed: bool,
+    /// Where its folders go.
+    pub(crate) temp: PathBuf,
+    /// Which hosts it may connect to, for what does not come by interception.
+    pub(crate) hosts: Vec<HostPattern>,
+    /// The window's size, in pixels.
+    pub(crate) window: (u32, u32),
+    /// The language, user agent and time zone that even workers see.
+    pub(crate) locale: Option<String>,
+    pub(crate) user_agent: Option<String>,
+    pub(crate) timezone: Option<String>,
+    /// Device pixels for each CSS pixel.
+    pub(crate) scale: Option<f64>,
+}
+
+/// Why Chromium was not launched.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LaunchError {
+    /// There is none.
+    #[error(
+        "no Chromium was found: install it (on Debian: apt-get install chromium), or set ARMADA_CHROMIUM to its path"
+    )]
+    NotFound,
+    /// There are too many hosts.
+    #[error(
+        "the allowed hosts are too many to tell the browser ({0} bytes of rules): use patterns such as `*.example.com`"
+    )]
+    TooManyHosts(usize),
+    /// It could not be started.
+    #[error("{path} could not be started: {source}")]
+    Start {
+        /// What was started.
+        path: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It ended, or said nothing, instead of being ready.
+    #[error("Chromium did not get ready{printed}")]
+    NotReady {
+        /// What it printed.
+        printed: String,
+    },
+}
+
+/// A Chromium that runs.
+pub(crate) struct Process {
+    child: Child,
+    /// Gone with this.
+    profile: TempDir,
+}
+
+/// Chromium's end of the conversation.
+pub(crate) struct Pipes {
+    pub(crate) read: pipe::Receiver,
+    pub(crate) write: pipe::Sender,
+    /// What it prints; to be drained.
+    pub(crate) printed: tokio::process::ChildStderr,
+}
+
+impl Launch {
+    /// Finds Chromium.
+    pub(crate) fn find(&self) -> Result<PathBuf, LaunchError> {
+        if let Some(path) = &self.executable {
+            return Ok(path.clone());
+        }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+        let on_path = NAMES.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+        on_path.chain(PLACES.iter().map(PathBuf::from)).find(|path| path.is_file()).ok_or(LaunchError::NotFound)
+    }
+
+    fn arguments(&self, profile: &Path) -> Result<Vec<OsString>, LaunchError> {
+        let mut arguments: Vec<OsString> = SWITCHES.iter().map(Into::into).collect();
+        let mut add = |argument: String| arguments.push(argument.into());
+        add(FEATURES_OFF.to_owned());
+        add(format!("--window-size={},{}", self.window.0, self.window.1));
+        if !self.headed {
+            add("--headless=new".to_owned());
+            add("--hide-scrollbars".to_owned());
+            add("--disable-gpu".to_owned());
+        }
+        // Chromium's own sandbox does not work for root; ours does not depend on it, but say so.
+        if geteuid().is_root() {
+            tracing::warn!("running as root: Chromium's own sandbox is off; run agents as a normal user");
+            add("--no-sandbox".to_owned());
+        }
+        if let Some(rules) = resolver_rules(&self.hosts) {
+            if rules.len() > RULES_BYTES {
+                return Err(LaunchError::TooManyHosts(rules.len()));
+            }
+            add(format!("--host-resolver-rules={rules}"));
+        }
+        if let Some(locale) = &self.locale {
+            add(format!("--lang={locale}"));
+        }
+        if let Some(user_agent) = &self.user_agent {
+            add(format!("--user-agent={user_agent}"));
+        }
+        if let Some(scale) = self.scale {
+            add(format!("--force-device-scale-factor={scale}"));
+        }
+        let mut folder = OsString::from("--user-data-dir=");
+        folder.push(profile);
+        arguments.push(folder);
+        Ok(arguments)
+    }
+
+    /// Starts Chromium.
+    pub(crate) fn start(&self) -> Result<(Process, Pipes), LaunchError> {
+        let path = self.find()?;
+        let failed = |source: io::Error| LaunchError::Start { path: path.display().to_string(), source };
+        let profile = tempfile::Builder::new().prefix("armada-browser-").tempdir_in(&self.temp).map_err(failed)?;
+        let (theirs_read, ours_write) = io::pipe().map_err(failed)?;
+        let (ours_read, theirs_write) = io::pipe().map_err(failed)?;
+        let mut command = std::process::Command::new(&path);
+        command.args(self.arguments(profile.path())?);
+        command.env_clear();
+        command.envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        command.env("HOME", profile.path());
+        if let Some(timezone) = &self.timezone {
+            command.env("TZ", timezone);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        // A group of its own: Ctrl-C in the terminal is for us, who then end it in order.
+        command.process_group(0);
+        command
+            .fd_mappings(vec![
+                FdMapping { parent_fd: theirs_read.into(), child_fd: 3 },
+                FdMapping { parent_fd: theirs_write.into(), child_fd: 4 },
+            ])
+            .map_err(|error| failed(io::Error::other(error)))?;
+        let mut command = Command::from(command);
+        command.kill_on_drop(true);
+        let mut child = command.spawn().map_err(failed)?;
+        // Our copies of its ends of the pipes go with the command.
+        drop(command);
+        let read = pipe::Receiver::from_owned_fd(ours_read.into()).map_err(failed)?;
+        let write = pipe::Sender::from_owned_fd(ours_write.into()).map_err(failed)?;
+        let printed = child.stderr.take().ok_or_else(|| failed(io::Error::other("its output cannot be read")))?;
+        Ok((Process { child, profile }, Pipes { read, write, printed }))
+    }
+}
+
+impl Process {
+    /// The folder that is gone with this.
+    pub(crate) fn folder(&self) -> &Path {
+        self.profile.path()
+    }
+
+    /// Waits until the process has died by itself.
+    pub(crate) async fn died(&mut self) {
+        // An error means that there is no process to wait for.
+        let _ = self.child.wait().await;
+    }
+
+    /// Ends the process, which has been asked to: waits, kills, and removes its folder.
+    pub(crate) async fn end(mut self) {
+        let group = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let ended = tokio::time::timeout(ENDING, self.child.wait()).await;
+        if let Some(group) = group {
+            // Also after a polite end: what it has started may linger.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        if ended.is_err() {
+            let _ = self.child.wait().await;
+        }
+        let removed = tokio::task::spawn_blocking(move || self.profile.close()).await;
+        if let Ok(Err(error)) = removed {
+            tracing::warn!(%error, "the browser's folder could not be removed");
+        }
+    }
+}
+
+/// Reads what Chromium prints to the end; keeps the last of it.
+pub(crate) async fn drain(mut printed: tokio::process::ChildStderr, kept: &std::sync::Mutex<Vec<u8>>) {
+    let mut buffer = [0; 1024];
+    while let Ok(count @ 1..) = printed.read(&mut buffer).await {
+        let mut kept = kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        kept.extend_from_slice(buffer.get(..count).unwrap_or_default());
+        let over = kept.len().saturating_sub(PRINTED_BYTES);
+        kept.drain(..over);
+    }
+}
+
+/// The hosts that may be connected to, as rules of Chromium's resolver: nothing when any may.
+///
+/// A host with a port is mapped to itself and everything else to nowhere, so a WebSocket to another port of an allowed
+/// host finds nobody. Where any port or any sub-domain is allowed, the rules can only name hosts.
+fn resolver_rules(hosts: &[HostPattern]) -> Option<String> {
+    let mut rules = Vec::new();
+    for pattern in hosts {
+        let text = pattern.to_string();
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) if port == "*" || port.bytes().all(|byte| byte.is_ascii_digit()) => (host, Some(port)),
+            _ => (text.as_str(), None),
+        };
+        match (host, port) {
+            ("*", _) => return None,
+            (host, Some("*")) => rules.push(format!("EXCLUDE {host}")),
+            (host, _) if host.starts_with("*.") => rules.push(format!("EXCLUDE {host}")),
+            (host, Some(port)) => rules.push(format!("MAP {host}:{port} {host}:{port}")),
+            (host, None) => {
+                rules.extend([80, 443].map(|port| format!("MAP {host}:{port} {host}:{port}")));
+            }
+        }
+    }
+    rules.push("MAP * ~NOTFOUND".to_owned());
+    Some(rules.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(hosts: &[&str]) -> Option<String> {
+        resolver_rules(&hosts.iter().map(|host| host.parse().unwrap()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn only_allowed_hosts_resolve() {
+        assert_eq!(rules(&[]).unwrap(), "MAP * ~NOTFOUND");
+        assert_eq!(
+            rules(&["a.com", "127.0.0.1:8080", "[::1]:9"]).unwrap(),
+            "MAP a.com:80 a.com:80, MAP a.com:443 a.com:443, MAP 127.0.0.1:8080 127.0.0.1:8080, \
+             MAP [::1]:9 [::1]:9, MAP * ~NOTFOUND"
+        );
+        assert_eq!(rules(&["a.com:*", "*.b.com"]).unwrap(), "EXCLUDE a.com, EXCLUDE *.b.com, MAP * ~NOTFOUND");
+        assert_eq!(rules(&["a.com", "*"]), None);
+    }
+}

@@ -1,0 +1,31 @@
+//! Time and cancellation: `wit/deps/tasks.wit`.
+
+use std::time::Duration;
+
+use wasmtime::component::Accessor;
+
+use crate::call::{Call, Host, call};
+use crate::contract::{Error, tasks as wit};
+use crate::instance::InstanceState;
+
+impl wit::Host for InstanceState {
+    fn next_call(&mut self) -> u64 {
+        self.calls.next()
+    }
+
+    fn cancel(&mut self, number: u64) {
+        self.calls.cancel(number);
+    }
+}
+
+impl wit::HostWithStore<InstanceState> for Host {
+    async fn sleep(accessor: &Accessor<InstanceState, Self>, duration_ms: u32) -> Result<(), Error> {
+        call(accessor, Call::free("sleep"), |_| {
+            Ok(async move {
+                tokio::time::sleep(Duration::from_millis(duration_ms.into())).await;
+                Ok(())
+            })
+        })
+        .await
+    }
+}

@@ -1,0 +1,22 @@
+//! The agent: it runs a project's component in a sandbox and gives its script a browser and more.
+//!
+//! ```text
+//! agent ── takes jobs from a queue, one at a time; reports, and tells how each ended
+//!  └─ instance ── one sandboxed component: memory, CPU time, wall time and handles are bounded
+//!      └─ call ── the one wrapper that every host call goes through
+//!          └─ capabilities ── tasks, monitoring, browser: what a script can do
+//! ```
+//!
+//! [`agent::run`] is all that a process needs to be an agent. What a script may do is its [grant](armada_project::Grant);
+//! nothing here trusts a component's bytes, a call's arguments, or a web page.
+
+pub mod agent;
+mod call;
+mod capabilities;
+mod contract;
+mod deadline;
+mod engine;
+mod instance;
+mod meter;
+
+pub use engine::{ComponentCache, ComponentError, Sandbox};

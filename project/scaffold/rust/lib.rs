@@ -1,0 +1,7 @@
+//! The project NAME. Its parts are the modules below; what a job does is in `ctx_script.rs`.
+
+mod ctx_script;
+
+armada::project! {
+    script: ctx_script::ctx_script,
+}

@@ -1,0 +1,165 @@
+//! A component, as far as can be seen without running it: its digest, what it imports, which SDK made it.
+
+use std::collections::BTreeSet;
+
+use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload};
+
+use crate::capability::Capability;
+use crate::digest::ComponentRef;
+
+/// The section in which SDKs leave their name and version.
+const SDK_SECTION: &str = "armada:sdk";
+/// What every project exports.
+const LIFECYCLE: &str = "armada:project/lifecycle@";
+/// Interfaces that need no grant: they are types, or harmless.
+const FREE: [&str; 3] = ["armada:types/", "armada:tasks/", "wasi:"];
+
+/// A component.
+#[derive(Clone, Debug)]
+pub struct Component {
+    bytes: Vec<u8>,
+    reference: ComponentRef,
+    imports: BTreeSet<String>,
+    sdk: Option<String>,
+}
+
+/// Why bytes are no component of a project.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ComponentFlaw {
+    /// They are no WebAssembly, or cut short.
+    #[error("this is no Wasm component: {0}")]
+    NoComponent(String),
+    /// They are a core module.
+    #[error("this is a core Wasm module, not a component: build it with `armada build`")]
+    CoreModule,
+    /// They do not export what Armada calls.
+    #[error("the component does not export armada:project/lifecycle: is there an `armada::project!` in its lib.rs?")]
+    NoLifecycle,
+}
+
+impl Component {
+    /// Looks into a component.
+    pub fn read(bytes: Vec<u8>) -> Result<Self, ComponentFlaw> {
+        let broken = |error: wasmparser::BinaryReaderError| ComponentFlaw::NoComponent(error.to_string());
+        let mut imports = BTreeSet::new();
+        let (mut sdk, mut lifecycle, mut depth) = (None, false, 0_usize);
+        for payload in Parser::new(0).parse_all(&bytes) {
+            match payload.map_err(broken)? {
+                Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
+                    return Err(ComponentFlaw::CoreModule);
+                }
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                Payload::ComponentImportSection(section) if depth == 0 => {
+                    for import in section {
+                        imports.insert(import.map_err(broken)?.name.name.to_owned());
+                    }
+                }
+                Payload::ComponentExportSection(section) if depth == 0 => {
+                    for export in section {
+                        let export = export.map_err(broken)?;
+                        lifecycle |=
+                            export.kind == ComponentExternalKind::Instance && export.name.name.starts_with(LIFECYCLE);
+                    }
+                }
+                Payload::CustomSection(section) if section.name() == SDK_SECTION => {
+                    sdk = Some(String::from_utf8_lossy(section.data()).into_owned());
+                }
+                _ => {}
+            }
+        }
+        if !lifecycle {
+            return Err(ComponentFlaw::NoLifecycle);
+        }
+        let reference = ComponentRef::of(&bytes);
+        Ok(Self { bytes, reference, imports, sdk })
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Its bytes, alone.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// Its digest and size.
+    pub fn reference(&self) -> ComponentRef {
+        self.reference
+    }
+
+    /// The interfaces that it imports, with their versions.
+    pub fn imports(&self) -> impl Iterator<Item = &str> {
+        self.imports.iter().map(String::as_str)
+    }
+
+    /// The SDK that it was made with, and its version.
+    pub fn sdk(&self) -> Option<&str> {
+        self.sdk.as_deref()
+    }
+
+    /// The capabilities that it uses.
+    pub fn capabilities(&self) -> impl Iterator<Item = Capability> {
+        let uses =
+            |capability: &Capability| self.imports().any(|import| capability_of(import) == Some(capability.name()));
+        Capability::ALL.iter().copied().filter(uses)
+    }
+
+    /// The interfaces that it imports and that no host of this version has.
+    pub fn unknown_imports(&self) -> impl Iterator<Item = &str> {
+        let known = |import: &&str| {
+            FREE.iter().any(|free| import.starts_with(free))
+                || capability_of(import).is_some_and(|name| name.parse::<Capability>().is_ok())
+        };
+        self.imports().filter(move |import| !known(import))
+    }
+}
+
+/// `browser` of `armada:browser/browser@0.1.0`.
+fn capability_of(import: &str) -> Option<&str> {
+    import.strip_prefix("armada:")?.split_once('/').map(|(package, _)| package)
+}
+
+#[cfg(test)]
+impl Component {
+    /// Bytes that stand for a component where only bytes matter.
+    pub(crate) fn fake(bytes: &[u8]) -> Self {
+        Self { bytes: bytes.to_vec(), reference: ComponentRef::of(bytes), imports: BTreeSet::new(), sdk: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn flaw(bytes: &[u8]) -> ComponentFlaw {
+        Component::read(bytes.to_vec()).unwrap_err()
+    }
+
+    #[test]
+    fn what_is_no_component_says_what_it_is() {
+        assert!(matches!(flaw(b""), ComponentFlaw::NoComponent(_)));
+        assert!(matches!(flaw(b"hello"), ComponentFlaw::NoComponent(_)));
+        assert_eq!(flaw(b"\0asm\x01\0\0\0"), ComponentFlaw::CoreModule);
+        assert_eq!(flaw(b"\0asm\x0d\0\x01\0"), ComponentFlaw::NoLifecycle);
+    }
+
+    #[test]
+    fn interfaces_belong_to_capabilities() {
+        assert_eq!(capability_of("armada:browser/browser@0.1.0"), Some("browser"));
+        assert_eq!(capability_of("wasi:cli/stdout@0.2.6"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_component_or_not(mut bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Component::read(bytes.clone());
+            bytes.splice(0..0, *b"\0asm\x0d\0\x01\0");
+            let _ = Component::read(bytes);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! A project folder: make it, read it, check it, resolve its configuration, build its component.
+//!
+//! A configuration has three layers: the template with defaults and `$env_…` placeholders, the tune file of the mode
+//! that fills those in, and CSV rows that are merged over the defaults, one for each agent and each job. What comes out
+//! is one message for the run, one for each agent and one for each job.
+//!
+//! ```no_run
+//! use armada_project::{Mode, Overrides, Project};
+//!
+//! let project = Project::open("examples/quotes")?;
+//! let configuration = project.resolve(Mode::Local, &Overrides::default())?;
+//! println!("{} jobs", configuration.number_of_jobs());
+//! # Ok::<(), armada_project::Mistakes>(())
+//! ```
+//!
+//! Projects are written by strangers. Nothing in here panics on any input, memory does not grow with the number of
+//! rows, and what is wrong is reported all at once, as [`Mistakes`] that show the place and say what to do. The crate
+//! knows no network and no Wasm engine.
+
+mod browser;
+mod build;
+mod bundle;
+mod capability;
+mod component;
+mod configuration;
+mod digest;
+mod explain;
+mod grant;
+mod host_pattern;
+mod json;
+mod limits;
+mod locate;
+mod merge;
+mod messages;
+mod mistake;
+mod node;
+mod origin;
+mod path;
+mod plan;
+mod project;
+#[cfg(test)]
+mod properties;
+mod resolve;
+mod rows;
+mod sandbox;
+mod scaffold;
+mod schema;
+mod sdk;
+mod setting;
+mod suggest;
+mod template;
+mod text;
+
+pub use browser::{BrowserOptions, BrowserSettings, ScreenSettings};
+pub use build::{BuildError, build};
+pub use bundle::Bundle;
+pub use capability::{Capability, UnknownCapability};
+pub use component::{Component, ComponentFlaw};
+pub use configuration::{Configuration, Injection};
+pub use digest::{ComponentRef, Digest, InvalidDigest};
+pub use grant::{Denied, Grant};
+pub use host_pattern::{HostPattern, HostPatternError};
+pub use limits::Limits;
+pub use messages::Messages;
+pub use mistake::{MAX_MISTAKES_PER_FILE, Mistake, Mistakes, Note};
+pub use origin::{Explained, Origin, Place};
+pub use path::{Step, ValuePath};
+pub use project::{InvalidSet, Language, Mode, Overrides, Project, UnknownMode};
+pub use sandbox::{Ceiling, Sandbox};
+pub use scaffold::{ScaffoldError, scaffold};
+pub use schema::template_schema;
+pub use setting::{Form, Kind, Preset, Problem, Setting, markdown_table};

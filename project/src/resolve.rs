@@ -1,0 +1,290 @@
+//! Resolves a configuration: reads every layer, checks everything that can be checked without running, and reports
+//! whatever is wrong in all files together.
+//!
+//! What depends on something broken is not checked, so that one mistake does not show as many. The CSV files are gone
+//! through once, row by row.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use csv::StringRecord;
+use serde_json::Value;
+
+use crate::browser::{BrowserSettings, OUTER};
+use crate::configuration::{Resolved, Side};
+use crate::explain::Recorder;
+use crate::mistake::{Mistake, Mistakes, Note};
+use crate::path::ValuePath;
+use crate::plan::{Plan, check_cell};
+use crate::project::{Mode, Overrides};
+use crate::rows::{Flaw, Row, Rows, Start, Target};
+use crate::sandbox::Sandbox;
+use crate::setting::{Block, Checked, Kind, Problem, Unknown, read_block, settings};
+use crate::suggest::{counted, thousands};
+use crate::template::{self, TEMPLATE, Template};
+
+/// The most agents that a run may have.
+const MAX_AGENTS: u64 = 10_000;
+
+/// Notes that are kept; a file of a million rows could give as many.
+const MAX_NOTES: usize = 100;
+
+settings! {
+    /// How many there are of each.
+    #[derive(Clone, Debug)]
+    pub(crate) struct Counts {
+        number_of_agents: Option<u32> = Kind::Whole { min: 1, max: MAX_AGENTS }, None, "",
+            "How many agents work; where absent, the number of rows of data_agent.csv, at least 1.";
+        number_of_jobs: Option<u64> = Kind::Whole { min: 1, max: 100_000_000 }, None, "",
+            "How many jobs there are; where absent, the number of rows of data_job.csv, at least 1.";
+    }
+}
+
+/// The key of the run's message that holds what the project asks to be allowed.
+pub(crate) const SANDBOX: &str = "sandbox";
+
+/// Reads and checks the configuration in a folder.
+pub(crate) fn resolve(root: &Path, mode: Mode, overrides: &Overrides) -> Result<Resolved, Mistakes> {
+    let mut mistakes = Mistakes::default();
+    let mut template = template::load(root, mode, overrides, &mut mistakes);
+    let mut check = Check { root, notes: std::mem::take(&mut template.notes), template: &template, mistakes };
+    let (sandbox, counts) = check.run_message();
+    check.agent_message();
+    let agents = check.side(Target::Agent, &counts, overrides.agents.map(u64::from));
+    let jobs = check.side(Target::Job, &counts, overrides.jobs);
+    let Check { notes, mistakes, .. } = check;
+    mistakes.unless_any(|| Resolved {
+        root: root.to_owned(),
+        template,
+        sandbox,
+        notes,
+        overrides: overrides.clone(),
+        agents,
+        jobs,
+    })
+}
+
+struct Check<'a> {
+    root: &'a Path,
+    template: &'a Template,
+    notes: Vec<Note>,
+    mistakes: Mistakes,
+}
+
+/// How many agents or jobs the template says there are.
+#[derive(Clone, Copy)]
+enum Declared {
+    /// So many.
+    Number(u64),
+    /// It does not say.
+    Absent,
+    /// It says something that is a mistake, and reported.
+    Unknown,
+}
+
+/// The numbers that the template declares.
+struct Numbers {
+    agents: Declared,
+    jobs: Declared,
+}
+
+impl Check<'_> {
+    fn run_message(&mut self) -> (Sandbox, Numbers) {
+        let Some(section) = &self.template.run else {
+            return (Sandbox::default(), Numbers { agents: Declared::Unknown, jobs: Declared::Unknown });
+        };
+        let message = section.message();
+        let mut problems = Vec::new();
+        let sandbox = message.get(SANDBOX).map(|sandbox| {
+            let path = ValuePath::of_keys([SANDBOX]);
+            Sandbox::read(sandbox, &path, &mut problems)
+        });
+        let mut counts = Counts { number_of_agents: None, number_of_jobs: None };
+        let given: Vec<String> = message.keys().cloned().collect();
+        read_block(&mut counts, &Value::Object(message), &ValuePath::default(), Unknown::Pass, &mut problems);
+        for problem in problems {
+            self.template.layers.report_problem(section, problem, &mut self.mistakes);
+        }
+        let declared = |target: Target| match counts.get(target.count_key()) {
+            Some(Checked::Whole(number)) => Declared::Number(number),
+            _ if given.iter().any(|key| key == target.count_key()) => Declared::Unknown,
+            _ => Declared::Absent,
+        };
+        let numbers = Numbers { agents: declared(Target::Agent), jobs: declared(Target::Job) };
+        (sandbox.unwrap_or_default(), numbers)
+    }
+
+    fn agent_message(&mut self) {
+        let Some(section) = &self.template.agent else { return };
+        match BrowserSettings::from_agent_message(&section.message()) {
+            Ok((_, notes)) => self.note(notes),
+            Err(problems) => {
+                for problem in problems {
+                    self.template.layers.report_problem(section, problem, &mut self.mistakes);
+                }
+            }
+        }
+        for target in [Target::Agent, Target::Job] {
+            let members = self.template.section(target).map(|section| section.message()).unwrap_or_default();
+            self.note(target.injected().iter().filter(|key| members.contains_key(**key)).map(|key| Note {
+                about: format!("default_{}_message.{key}", target.noun()),
+                message: "Armada sets this when a run starts, whatever is written here".to_owned(),
+            }));
+        }
+    }
+
+    /// Goes through the rows of one file.
+    fn side(&mut self, target: Target, numbers: &Numbers, given: Option<u64>) -> Side {
+        let declared = match target {
+            Target::Agent => numbers.agents,
+            Target::Job => numbers.jobs,
+        };
+        let mut side = Side { target, count: given.unwrap_or(1), rows: 0, file: None };
+        if let (None, Declared::Number(number)) = (given, declared) {
+            side.count = number;
+        }
+        if let Some(number) = given {
+            self.check_given(target, number);
+        }
+        let mut rows = match Rows::open(self.root, target) {
+            Ok(Some(rows)) => rows,
+            Ok(None) => return side,
+            Err(mistake) => {
+                self.mistakes.push(mistake);
+                return side;
+            }
+        };
+        let surplus = self.rows(target, &mut rows, side.count);
+        let count = rows.count();
+        match (given, declared) {
+            (Some(_), _) | (None, Declared::Unknown) => {}
+            (None, Declared::Number(number)) => {
+                if let Some(start) = surplus {
+                    self.mistakes.push(self.surplus(&rows, start, number));
+                }
+            }
+            (None, Declared::Absent) => {
+                side.count = count.max(1);
+                if let Some(most) = most(target).filter(|most| count > *most) {
+                    let message =
+                        format!("{}, but a run has at most {}", counted(count, "row"), counted(most, target.noun()));
+                    self.mistakes.push(Mistake::new(target.file(), message));
+                }
+            }
+        }
+        side.rows = count.min(side.count);
+        side.file = Some((rows.header().clone(), rows.fingerprint()));
+        side
+    }
+
+    /// Checks every row; says where the first one starts that is beyond `limit`.
+    fn rows(&mut self, target: Target, rows: &mut Rows, limit: u64) -> Option<Start> {
+        let in_order = rows.check_header(&mut self.mistakes);
+        let header = rows.header().clone();
+        let report = |mistakes: &mut Mistakes, flaw: &Flaw, rows: &Rows| {
+            mistakes.report(target.file(), || rows.mistake(flaw));
+        };
+        let browser = if in_order { self.browser_plan(target, &header) } else { None };
+        let mut surplus = None;
+        while let Some(read) = rows.read() {
+            if rows.count() > limit && surplus.is_none() {
+                surplus = Some(rows.row().start);
+            }
+            if let Err(flaw) = read {
+                report(&mut self.mistakes, &flaw, rows);
+                continue;
+            }
+            let (row, mut sound) = (rows.row(), true);
+            for (column, name) in header.iter().enumerate() {
+                if let Err(flaw) = check_cell(row, column, name, target) {
+                    report(&mut self.mistakes, &flaw, rows);
+                    sound = false;
+                }
+            }
+            // A row that no agent has is a mistake already.
+            if let Some(plan) = browser.as_ref().filter(|_| sound && row.index < MAX_AGENTS) {
+                for flaw in self.browser(plan, row) {
+                    report(&mut self.mistakes, &flaw, rows);
+                }
+            }
+        }
+        surplus
+    }
+
+    /// The plan for that part of agents' messages that has the browser's settings, if rows say anything about it.
+    fn browser_plan(&self, target: Target, header: &StringRecord) -> Option<Plan> {
+        let section = self.template.section(target)?;
+        if target != Target::Agent || !header.iter().any(|name| name == OUTER) {
+            return None;
+        }
+        let mut message = section.message();
+        message.retain(|key, _| key == OUTER);
+        Some(Plan::new(message, Some(header), target))
+    }
+
+    /// Checks what a row makes of an agent's browser settings. What it leaves as it was has been checked already.
+    fn browser(&mut self, plan: &Plan, row: Row<'_>) -> Vec<Flaw> {
+        let mut seen = Recorder::default();
+        let message = match plan.message(row, &mut seen) {
+            Ok(message) => message,
+            Err(flaw) => return vec![flaw],
+        };
+        match BrowserSettings::from_agent_message(&message) {
+            Ok((_, notes)) => {
+                self.note(notes);
+                Vec::new()
+            }
+            Err(problems) => problems
+                .into_iter()
+                .filter(|problem| seen.has_replaced(&problem.path))
+                .filter_map(|Problem { path, message, help, .. }| {
+                    let column = plan.column(OUTER)?;
+                    Some(Flaw::cell(row, column, format!("{path}: {message}"), help))
+                })
+                .collect(),
+        }
+    }
+
+    fn surplus(&self, rows: &Rows, start: Start, number: u64) -> Mistake {
+        let target = rows.target();
+        let place = self.template.run.as_ref().map(|section| {
+            let reached = section.node.reach(&ValuePath::of_keys([target.count_key()]));
+            self.template.layers.origin(reached.node.at).to_string()
+        });
+        let message = format!(
+            "{} in this file, but `{}` is {}",
+            counted(rows.count(), "row"),
+            target.count_key(),
+            thousands(number)
+        );
+        rows.show(start, None, None, message).in_row(number, None).label("the first row too many").help(format!(
+            "change `{}` ({}), or remove rows",
+            target.count_key(),
+            place.unwrap_or_else(|| TEMPLATE.to_owned())
+        ))
+    }
+
+    /// Checks a number of the command line.
+    fn check_given(&mut self, target: Target, number: u64) {
+        let setting = Counts::TABLE.iter().find(|setting| setting.name == target.count_key());
+        if let Some(setting) = setting.filter(|setting| setting.check(&Value::from(number)).is_err()) {
+            let message = format!("must be {}, found {}", setting.expected(), thousands(number));
+            self.mistakes.push(Mistake::new(&format!("--{}s", target.noun()), message));
+        }
+    }
+
+    fn note(&mut self, notes: impl IntoIterator<Item = Note>) {
+        let known: HashSet<Note> = self.notes.iter().cloned().collect();
+        let new = notes.into_iter().filter(|note| !known.contains(note));
+        self.notes.extend(new.take(MAX_NOTES.saturating_sub(known.len())));
+    }
+}
+
+/// The most agents or jobs that a run may have.
+fn most(target: Target) -> Option<u64> {
+    let setting = Counts::TABLE.iter().find(|setting| setting.name == target.count_key())?;
+    match setting.kind {
+        Kind::Whole { max, .. } => Some(max),
+        _ => None,
+    }
+}

@@ -1,0 +1,142 @@
+//! The JSON Schema of `config_template.json`, so that editors complete and check it while it is written.
+//!
+//! It is made from the same tables that the checks use. Every value with a type may also be a `$env_…` placeholder,
+//! since the schema sees the template before it is filled in.
+
+use serde_json::{Map, Value, json};
+
+use crate::browser::{BROWSER, BrowserOptions, FLAGS, HONOURED_FLAGS, OUTER, SCREEN, ScreenSettings};
+use crate::capability::Capability;
+use crate::limits::Limits;
+use crate::resolve::{Counts, SANDBOX};
+use crate::sandbox;
+use crate::setting::{Kind, Preset, Setting};
+use crate::suggest::list;
+use crate::template::SECTIONS;
+
+/// What names the dialect.
+const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+
+/// The JSON Schema (2020-12) of `config_template.json`.
+pub fn template_schema() -> Value {
+    let mut run = properties(Counts::TABLE);
+    run.insert(SANDBOX.to_owned(), sandbox_schema());
+    let contents = [run, agent_properties(), Map::new()];
+    let mut sections: Map<String, Value> = SECTIONS
+        .iter()
+        .zip(contents)
+        .map(|((name, meaning), properties)| ((*name).to_owned(), open_object(meaning, properties)))
+        .collect();
+    sections.insert(
+        "$schema".to_owned(),
+        json!({ "type": "string", "description": "Where editors find this schema; Armada ignores it." }),
+    );
+    json!({
+        "$schema": DIALECT,
+        "title": "Configuration template of an Armada project",
+        "description": "Defaults of a run, its agents and its jobs. A string that starts with `$env_` is replaced by \
+                        the value of that name in config_local.json or config_distant.json.",
+        "type": "object",
+        "properties": sections,
+        "additionalProperties": false,
+        "$defs": {
+            "placeholder": {
+                "type": "string",
+                "pattern": "^\\$env_.",
+                "description": "The value of this name in config_local.json or config_distant.json.",
+            },
+        },
+    })
+}
+
+fn sandbox_schema() -> Value {
+    let names = Capability::ALL.iter().map(|capability| capability.name());
+    let meanings: Vec<Value> = Capability::ALL
+        .iter()
+        .map(|capability| json!({ "const": capability.name(), "description": capability.meaning() }))
+        .collect();
+    let contents = [
+        json!({ "type": "array", "items": or_placeholder(json!({ "oneOf": meanings })), "examples": [names.collect::<Vec<_>>()] }),
+        json!({
+            "type": "array",
+            "items": or_placeholder(json!({
+                "type": "string",
+                "pattern": "^[^\\s/\\\\?#@%$]+$",
+                "description": "A host such as `example.com`, `example.com:8080`, `example.com:*`, `*.example.com`, \
+                                `127.0.0.1`, `[::1]:8000`, or `*` for any.",
+            })),
+        }),
+        json!({ "type": "object", "properties": properties(Limits::TABLE), "additionalProperties": false }),
+    ];
+    let members: Map<String, Value> = sandbox::KEYS
+        .iter()
+        .zip(contents)
+        .map(|((name, meaning), schema)| ((*name).to_owned(), described(meaning, or_placeholder(schema))))
+        .collect();
+    let schema = json!({ "type": "object", "properties": members, "additionalProperties": false });
+    described(
+        "What the project asks to be allowed, and its limits. Nothing is allowed where it is absent.",
+        or_placeholder(schema),
+    )
+}
+
+fn agent_properties() -> Map<String, Value> {
+    let mut browser = properties(BrowserOptions::TABLE);
+    let flags = HONOURED_FLAGS.iter().map(|(flag, _)| *flag);
+    let flags = described(
+        &format!("Chromium flags. Honoured are {}; others are ignored.", list(flags)),
+        or_placeholder(json!({ "type": "array", "items": or_placeholder(json!({ "type": "string" })) })),
+    );
+    browser.insert(FLAGS.to_owned(), flags);
+    let blocks: Map<String, Value> = [
+        (SCREEN, open_object("The screen of the agent's browser.", properties(ScreenSettings::TABLE))),
+        (BROWSER, open_object("How the agent's browser is started and used.", browser)),
+    ]
+    .into_iter()
+    .map(|(name, schema)| (name.to_owned(), schema))
+    .collect();
+    [(OUTER.to_owned(), open_object("The agent's browser.", blocks))].into_iter().collect()
+}
+
+/// An object that may have other keys too.
+fn open_object(meaning: &str, properties: Map<String, Value>) -> Value {
+    described(meaning, or_placeholder(json!({ "type": "object", "properties": properties })))
+}
+
+fn properties(table: &[Setting]) -> Map<String, Value> {
+    table.iter().map(|setting| (setting.name.to_owned(), property(setting))).collect()
+}
+
+fn property(setting: &Setting) -> Value {
+    let schema = match setting.kind {
+        Kind::Whole { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Kind::Number { min, max } => json!({ "type": "number", "minimum": min, "maximum": max }),
+        Kind::Switch => json!({ "type": "boolean" }),
+        Kind::OldSwitch => json!({ "enum": [true, false, 1, 0] }),
+        Kind::Text(form) => json!({ "type": "string", "pattern": form.pattern() }),
+    };
+    let unit = if setting.unit.is_empty() { String::new() } else { format!(" Unit: {}.", setting.unit) };
+    let mut schema = described(&format!("{}{unit}", setting.meaning), or_placeholder(schema));
+    let default = setting.default.map(|preset| match preset {
+        Preset::Whole(number) => json!(number),
+        Preset::Number(number) => json!(number),
+        Preset::Switch(on) => json!(on),
+    });
+    if let (Some(default), Value::Object(members)) = (default, &mut schema) {
+        members.insert("default".to_owned(), default);
+    }
+    schema
+}
+
+fn or_placeholder(schema: Value) -> Value {
+    json!({ "anyOf": [schema, { "$ref": "#/$defs/placeholder" }] })
+}
+
+fn described(meaning: &str, schema: Value) -> Value {
+    let mut members = Map::new();
+    members.insert("description".to_owned(), meaning.into());
+    if let Value::Object(schema) = schema {
+        members.extend(schema);
+    }
+    Value::Object(members)
+}

@@ -1,0 +1,79 @@
+//! Runs, agents, jobs and attempts: what is stored for an agent and put on a queue.
+
+use std::fmt;
+use std::str::FromStr;
+
+use armada_project::{ComponentRef, Grant};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+/// Names a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(pub Uuid);
+
+impl RunId {
+    /// A new run's id.
+    pub fn new() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl Default for RunId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for RunId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+/// A job as it lies on a queue.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Job {
+    /// Names the job; the same for every attempt.
+    pub uuid: Uuid,
+    /// Its place in the run, from 0.
+    pub index: u64,
+    /// The merged job configuration: the text of a JSON object.
+    pub message: Box<RawValue>,
+}
+
+/// One attempt at a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The run that the job belongs to.
+    pub run: RunId,
+    /// The job.
+    pub job: Uuid,
+    /// The job's place in the run, from 0.
+    pub index: u64,
+    /// Which attempt this is, from 1.
+    pub number: u32,
+    /// The agent that makes it.
+    pub agent: u32,
+}
+
+/// What an agent reads once, when it starts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AgentRecord {
+    /// The merged agent configuration.
+    pub message: Map<String, Value>,
+    /// Which component to run.
+    pub component: ComponentRef,
+    /// What the run is allowed.
+    pub grant: Grant,
+}

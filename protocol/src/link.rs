@@ -1,0 +1,166 @@
+//! The queue, the store and the ledger, as an agent in another process of this machine sees them.
+//!
+//! The orchestrator makes a pair of connected sockets, keeps one end ([`serve`]) and gives the other to the agent's
+//! process as its standard input ([`Link::connect`]). Nothing listens, so nothing else can connect; and when either
+//! process dies, the other one's end closes, which is how a dead agent's job is found out and how an agent notices that
+//! its orchestrator is gone.
+
+mod client;
+mod frame;
+mod server;
+
+pub use client::Link;
+pub use server::{Served, serve};
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use armada_project::{Ceiling, ComponentRef, Configuration, Digest, Grant, Mode, Overrides};
+    use serde_json::value::RawValue;
+    use tokio::io::DuplexStream;
+    use tokio::sync::mpsc;
+    use tokio::task::JoinHandle;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::embedded::{Change, EmbeddedJobStore, EmbeddedQueue, EmbeddedRunStore, RunOptions};
+    use crate::report::{Artifact, Event, EventLevel};
+    use crate::{
+        AgentRecord, Job, JobQueue, JobStore, Next, Outcome, ProtocolError, Report, RunId, RunStore, Start, Stop,
+    };
+
+    const RUN: RunId = RunId(Uuid::from_u128(1));
+
+    struct Orchestrator {
+        queue: Arc<EmbeddedQueue>,
+        runs: Arc<EmbeddedRunStore>,
+        jobs: Arc<EmbeddedJobStore>,
+        heard: mpsc::Receiver<Change>,
+        artifacts: tempfile::TempDir,
+    }
+
+    impl Orchestrator {
+        async fn new() -> Self {
+            let (changes, heard) = mpsc::channel(100);
+            let artifacts = tempfile::tempdir().unwrap();
+            let orchestrator =
+                Self { queue: Arc::default(), runs: Arc::default(), jobs: Arc::default(), heard, artifacts };
+            orchestrator.queue.declare(RUN).await.unwrap();
+            let folder = Some(orchestrator.artifacts.path().to_owned());
+            orchestrator.jobs.open(RUN, RunOptions { attempts_per_job: 2, artifacts: folder, changes });
+            orchestrator
+        }
+
+        fn agent(&self, index: u32) -> (Link, JoinHandle<Result<Served, ProtocolError>>) {
+            let (ours, theirs): (DuplexStream, DuplexStream) = tokio::io::duplex(256);
+            let (queue, runs, jobs) = (self.queue.clone(), self.runs.clone(), self.jobs.clone());
+            let serving = tokio::spawn(async move { serve(ours, RUN, index, queue, runs, jobs).await });
+            (Link::connect(theirs), serving)
+        }
+    }
+
+    fn job(index: u64) -> Job {
+        let message = RawValue::from_string(r#"{"exact": 1.10, "big": 12345678901234567890}"#.to_owned()).unwrap();
+        Job { uuid: Uuid::from_u128(index.into()), index, message }
+    }
+
+    fn success() -> Outcome {
+        Outcome::Success { result: RawValue::from_string("[1, 2]".to_owned()).unwrap() }
+    }
+
+    fn record() -> AgentRecord {
+        let folder = tempfile::tempdir().unwrap();
+        let configuration = Configuration::resolve(folder.path(), Mode::Local, &Overrides::default()).unwrap();
+        AgentRecord {
+            message: serde_json::from_str(r#"{"a": 1}"#).unwrap(),
+            component: ComponentRef { digest: Digest::of(b"wasm"), size: 4 },
+            grant: Grant::new(configuration.sandbox(), &Ceiling::none()),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_agent_does_over_a_link_what_it_does_in_process() {
+        let mut orchestrator = Orchestrator::new().await;
+        orchestrator.runs.put_component(Digest::of(b"wasm"), b"wasm".to_vec()).await.unwrap();
+        orchestrator.runs.put_agent(RUN, 3, record()).await.unwrap();
+        orchestrator.queue.publish(RUN, job(0)).await.unwrap();
+        orchestrator.jobs.dispatched(RUN, 1).await.unwrap();
+
+        let (link, serving) = orchestrator.agent(3);
+        assert_eq!(RunStore::agent(&link, RUN, 3).await.unwrap().message["a"], 1);
+        assert_eq!(link.component(Digest::of(b"wasm")).await.unwrap(), b"wasm");
+        let missing = link.component(Digest::of(b"other")).await;
+        assert!(matches!(missing, Err(ProtocolError::NotFound(_))), "{missing:?}");
+        let mut consumer = link.consume(RUN, 3).await.unwrap();
+        let delivery = consumer.next().await.unwrap().unwrap();
+        assert_eq!(delivery.job.message.get(), job(0).message.get());
+        let Start::Attempt(attempt) = link.start(RUN, delivery.job.uuid, 0, 3).await.unwrap() else { panic!() };
+        assert_eq!((attempt.agent, attempt.number), (3, 1));
+        let event = Event {
+            time: jiff::Timestamp::UNIX_EPOCH,
+            level: EventLevel::Success,
+            content: "seen".to_owned(),
+            attachment: None,
+        };
+        let artifact = |name: &str, bytes: &[u8]| {
+            Report::Artifact(Artifact { name: name.into(), media_type: "text/plain".into(), bytes: bytes.to_vec() })
+        };
+        let reports = vec![artifact("a", b"one"), Report::Event(event), artifact("b", b"three")];
+        link.report(attempt, reports).await.unwrap();
+        assert_eq!(link.finish(attempt, success()).await.unwrap(), Next::Ended);
+        consumer.acknowledge(delivery.tag).await.unwrap();
+        assert_eq!(link.stopped(RUN).await.unwrap(), Stop::Drained);
+        drop((consumer, link));
+        assert_eq!(serving.await.unwrap().unwrap().jobs_ended, 1);
+
+        let record = loop {
+            if let Change::Ended(record) = orchestrator.heard.recv().await.unwrap() {
+                break record;
+            }
+        };
+        assert_eq!(record.result.unwrap().get(), "[1, 2]");
+        assert_eq!(record.events[0].report.content, "seen");
+        assert_eq!(std::fs::read(orchestrator.artifacts.path().join("job-0/b")).unwrap(), b"three");
+    }
+
+    #[tokio::test]
+    async fn the_job_of_an_agent_that_dies_goes_to_another() {
+        let orchestrator = Orchestrator::new().await;
+        orchestrator.queue.publish(RUN, job(0)).await.unwrap();
+        let (first, serving) = orchestrator.agent(0);
+        let mut consumer = first.consume(RUN, 0).await.unwrap();
+        let delivery = consumer.next().await.unwrap().unwrap();
+        first.start(RUN, delivery.job.uuid, 0, 0).await.unwrap();
+        drop((consumer, first));
+        serving.await.unwrap().unwrap();
+
+        let (second, _serving) = orchestrator.agent(1);
+        let mut consumer = second.consume(RUN, 1).await.unwrap();
+        let delivery = consumer.next().await.unwrap().unwrap();
+        let Start::Attempt(attempt) = second.start(RUN, delivery.job.uuid, 0, 1).await.unwrap() else { panic!() };
+        assert_eq!((attempt.agent, attempt.number), (1, 2));
+    }
+
+    #[tokio::test]
+    async fn giving_up_on_the_next_job_loses_none() {
+        let orchestrator = Orchestrator::new().await;
+        let (link, _serving) = orchestrator.agent(0);
+        let mut consumer = link.consume(RUN, 0).await.unwrap();
+        assert!(tokio::time::timeout(Duration::from_millis(20), consumer.next()).await.is_err());
+        orchestrator.queue.publish(RUN, job(5)).await.unwrap();
+        assert_eq!(consumer.next().await.unwrap().unwrap().job.index, 5);
+    }
+
+    #[tokio::test]
+    async fn every_wait_ends_when_the_orchestrator_is_gone() {
+        let orchestrator = Orchestrator::new().await;
+        let (link, serving) = orchestrator.agent(0);
+        let mut consumer = link.consume(RUN, 0).await.unwrap();
+        serving.abort();
+        assert!(matches!(consumer.next().await, Err(ProtocolError::Closed)));
+        assert!(matches!(link.stopped(RUN).await, Err(ProtocolError::Closed)));
+        assert!(matches!(RunStore::agent(&link, RUN, 0).await, Err(ProtocolError::Closed)));
+    }
+}

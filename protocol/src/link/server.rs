@@ -1,0 +1,150 @@
+//! The orchestrator's end of a link.
+
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
+
+use super::frame::{self, Answer, Ask, Peer, Reply, Request};
+use crate::{AgentState, JobConsumer, JobQueue, JobStore, Next, ProtocolError, Report, RunId, RunStore, Start};
+
+/// How many replies wait to be written before further requests wait.
+const REPLIES: usize = 16;
+
+/// What came of serving an agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Served {
+    /// How many jobs have ended by what it said.
+    pub jobs_ended: u64,
+    /// Why it could not go on, if it said so.
+    pub failure: Option<String>,
+}
+
+/// Serves one agent over a stream until the agent closes it. What the agent had taken from the queue and not settled is
+/// delivered again.
+pub async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(
+    stream: S,
+    run: RunId,
+    agent: u32,
+    queue: Arc<dyn JobQueue>,
+    runs: Arc<dyn RunStore>,
+    jobs: Arc<dyn JobStore>,
+) -> Result<Served, ProtocolError> {
+    let (mut read, mut write) = tokio::io::split(stream);
+    let (replies, mut outgoing) = mpsc::channel::<(Reply, Vec<u8>)>(REPLIES);
+    let consumer = Arc::new(Mutex::new(queue.consume(run, agent).await?));
+    let server = Arc::new(Server { peer: Peer { run, agent }, runs, jobs, served: StdMutex::default() });
+    // What only waits is given up with the connection; what does something is seen through.
+    let (mut waiting, mut acting) = (JoinSet::new(), JoinSet::new());
+    let writing = async {
+        while let Some((reply, payload)) = outgoing.recv().await {
+            frame::write(&mut write, &reply, &payload).await?;
+        }
+        Ok::<(), ProtocolError>(())
+    };
+    let reading = async {
+        while let Some((request, payload)) = frame::read::<_, Request>(&mut read).await? {
+            let (server, consumer, replies) = (server.clone(), consumer.clone(), replies.clone());
+            let answering = if request.ask.is_wait() { &mut waiting } else { &mut acting };
+            while answering.try_join_next().is_some() {}
+            answering.spawn(async move {
+                let (answer, payload) = server.answer(request.ask, payload, &consumer).await;
+                let _ = replies.send((Reply { id: request.id, answer }, payload)).await;
+            });
+        }
+        Ok::<(), ProtocolError>(())
+    };
+    let ended = tokio::select! {
+        ended = reading => ended,
+        ended = writing => ended,
+    };
+    drop(outgoing);
+    waiting.shutdown().await;
+    while acting.join_next().await.is_some() {}
+    if let Err(error) = ended {
+        tracing::debug!(%error, agent, "the agent's link ended in the middle of something");
+    }
+    let served = server.served();
+    Ok(served.clone())
+}
+
+struct Server {
+    peer: Peer,
+    runs: Arc<dyn RunStore>,
+    jobs: Arc<dyn JobStore>,
+    served: StdMutex<Served>,
+}
+
+impl Server {
+    fn served(&self) -> MutexGuard<'_, Served> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn answer(&self, ask: Ask, payload: Vec<u8>, consumer: &Mutex<Box<dyn JobConsumer>>) -> (Answer, Vec<u8>) {
+        match self.carry_out(ask, payload, consumer).await {
+            Ok(answered) => answered,
+            Err(ProtocolError::NotFound(what)) => (Answer::NotFound { what }, Vec::new()),
+            Err(error) => (Answer::Failed { message: error.to_string() }, Vec::new()),
+        }
+    }
+
+    async fn carry_out(
+        &self,
+        ask: Ask,
+        payload: Vec<u8>,
+        consumer: &Mutex<Box<dyn JobConsumer>>,
+    ) -> Result<(Answer, Vec<u8>), ProtocolError> {
+        let Peer { run, agent } = self.peer;
+        let answer = match ask {
+            Ask::Component { digest } => return Ok((Answer::Component, self.runs.component(digest).await?)),
+            Ask::AgentRecord => Answer::AgentRecord { record: Box::new(self.runs.agent(run, agent).await?) },
+            Ask::AgentState { state } => {
+                if let AgentState::Failed { message } = &state {
+                    self.served().failure = Some(message.clone());
+                }
+                done(self.jobs.agent(run, agent, state).await?)
+            }
+            Ask::NextJob => Answer::Job { delivery: consumer.lock().await.next().await? },
+            Ask::Acknowledge { tag } => done(consumer.lock().await.acknowledge(tag).await?),
+            Ask::Requeue { tag } => done(consumer.lock().await.requeue(tag).await?),
+            Ask::Start { job, index } => {
+                let start = self.jobs.start(run, job, index, agent).await?;
+                self.served().jobs_ended += u64::from(start == Start::Ended);
+                Answer::Start { start }
+            }
+            Ask::Report { attempt, mut reports, sizes } => {
+                fill(&mut reports, &sizes, &payload)?;
+                done(self.jobs.report(attempt, reports).await?)
+            }
+            Ask::Finish { attempt, outcome } => {
+                let next = self.jobs.finish(attempt, outcome).await?;
+                self.served().jobs_ended += u64::from(next == Next::Ended);
+                Answer::Next { next }
+            }
+            Ask::Stopped => Answer::Stop { stop: self.jobs.stopped(run).await? },
+        };
+        Ok((answer, Vec::new()))
+    }
+}
+
+fn done((): ()) -> Answer {
+    Answer::Done
+}
+
+/// Gives the artifacts their bytes from the payload.
+fn fill(reports: &mut [Report], sizes: &[usize], payload: &[u8]) -> Result<(), ProtocolError> {
+    let mut rest = payload;
+    let mut sizes = sizes.iter();
+    for report in reports {
+        if let Report::Artifact(artifact) = report {
+            let taken = sizes.next().and_then(|size| rest.split_at_checked(*size));
+            let Some((bytes, after)) = taken else {
+                return Err(ProtocolError::Invalid("the payload does not hold the artifacts announced".to_owned()));
+            };
+            artifact.bytes = bytes.to_vec();
+            rest = after;
+        }
+    }
+    Ok(())
+}

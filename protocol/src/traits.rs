@@ -1,0 +1,157 @@
+//! Over what orchestrator and agents speak: a queue, a store that is read once, and a ledger of what happened.
+
+use armada_project::Digest;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::job::{AgentRecord, Attempt, Job, RunId};
+use crate::outcome::Outcome;
+use crate::report::Report;
+
+/// Why something was not said.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// The other side is gone.
+    #[error("the connection to the orchestrator is closed")]
+    Closed,
+    /// The thing asked for does not exist.
+    #[error("{0} does not exist")]
+    NotFound(String),
+    /// What was said makes no sense here.
+    #[error("{0}")]
+    Invalid(String),
+    /// Reading or writing failed.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// What was received cannot be read.
+    #[error("unreadable message: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// The queues of jobs, one per run, as a message broker has them.
+#[async_trait]
+pub trait JobQueue: Send + Sync {
+    /// Makes the run's queue, if it is not there yet.
+    async fn declare(&self, run: RunId) -> Result<(), ProtocolError>;
+
+    /// Puts a job on the run's queue and returns once the queue has it. Waits while the queue is full, so a run of a
+    /// million jobs never has a million messages in memory.
+    async fn publish(&self, run: RunId, job: Job) -> Result<(), ProtocolError>;
+
+    /// Begins to consume the run's queue for an agent. What the consumer has not settled when it is dropped is
+    /// delivered again, to whichever agent asks next.
+    async fn consume(&self, run: RunId, agent: u32) -> Result<Box<dyn JobConsumer>, ProtocolError>;
+
+    /// Removes the run's queue and what is still on it; who publishes to it or consumes it comes to an end.
+    async fn delete(&self, run: RunId) -> Result<(), ProtocolError>;
+}
+
+/// A delivery, to be settled by the consumer that gave it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Names the delivery within its consumer.
+    pub tag: u64,
+    /// What was delivered.
+    pub job: Job,
+}
+
+/// One agent's view of its run's queue. At most one delivery is unsettled at a time (a prefetch of 1).
+#[async_trait]
+pub trait JobConsumer: Send {
+    /// Waits for the next job; nothing once the queue is gone. Cancelling the wait loses nothing.
+    async fn next(&mut self) -> Result<Option<Delivery>, ProtocolError>;
+
+    /// The job is done with.
+    async fn acknowledge(&mut self, tag: u64) -> Result<(), ProtocolError>;
+
+    /// The job is to be delivered again.
+    async fn requeue(&mut self, tag: u64) -> Result<(), ProtocolError>;
+}
+
+/// What agents read once when they start: components and agent records.
+#[async_trait]
+pub trait RunStore: Send + Sync {
+    /// Keeps a component under its digest.
+    async fn put_component(&self, digest: Digest, bytes: Vec<u8>) -> Result<(), ProtocolError>;
+
+    /// A component's bytes. Whoever reads them checks them against the digest.
+    async fn component(&self, digest: Digest) -> Result<Vec<u8>, ProtocolError>;
+
+    /// Keeps an agent's record.
+    async fn put_agent(&self, run: RunId, index: u32, record: AgentRecord) -> Result<(), ProtocolError>;
+
+    /// An agent's record.
+    async fn agent(&self, run: RunId, index: u32) -> Result<AgentRecord, ProtocolError>;
+
+    /// Forgets the run's records.
+    async fn delete(&self, run: RunId) -> Result<(), ProtocolError>;
+}
+
+/// What becomes of a delivery, as the ledger decides it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// Make this attempt.
+    Attempt(Attempt),
+    /// The job has ended already: settle the delivery and go on.
+    Ended,
+}
+
+/// What becomes of a job after an attempt, as the ledger decides it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Next {
+    /// The job has ended: acknowledge its delivery.
+    Ended,
+    /// The job gets another attempt: requeue its delivery.
+    Again,
+}
+
+/// Why the agents of a run are to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stop {
+    /// Every job has ended.
+    Drained,
+    /// The run was cancelled: jobs in progress end now.
+    Cancelled,
+}
+
+/// What an agent is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum AgentState {
+    /// It loads its component and opens its context.
+    Opening,
+    /// It takes jobs.
+    Open,
+    /// It ended as it was told.
+    Closed,
+    /// It could not go on.
+    Failed {
+        /// Why.
+        message: String,
+    },
+}
+
+/// The ledger of a run's jobs: attempts, reports and outcomes.
+#[async_trait]
+pub trait JobStore: Send + Sync {
+    /// Notes what an agent is doing.
+    async fn agent(&self, run: RunId, index: u32, state: AgentState) -> Result<(), ProtocolError>;
+
+    /// Opens an attempt at a delivered job, or says that the job has ended. An attempt that was opened before and never
+    /// finished, because its agent died, is closed by this; when it was the last one allowed, the job ends with it.
+    async fn start(&self, run: RunId, job: Uuid, index: u64, agent: u32) -> Result<Start, ProtocolError>;
+
+    /// Adds to what is known of an attempt. Reports of an attempt that is no longer open are dropped.
+    async fn report(&self, attempt: Attempt, reports: Vec<Report>) -> Result<(), ProtocolError>;
+
+    /// Closes an attempt and decides, in the same step, whether the job and the run end with it.
+    async fn finish(&self, attempt: Attempt, outcome: Outcome) -> Result<Next, ProtocolError>;
+
+    /// Waits until the agents of this run are to stop.
+    async fn stopped(&self, run: RunId) -> Result<Stop, ProtocolError>;
+}

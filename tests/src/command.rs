@@ -1,0 +1,141 @@
+//! The `armada` command as a process of its own.
+
+use std::io::{BufRead as _, BufReader, Lines};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::processes::{self, Process};
+use crate::run::cache_folder;
+use crate::{repository, target_folder};
+
+/// How long a command may take.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// The command, with everything that it keeps in the folder of this repository's builds.
+///
+/// # Panics
+///
+/// When it has not been built.
+pub fn armada() -> Command {
+    let program = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("armada");
+    assert!(program.is_file(), "{} is not there: `cargo build --workspace` makes it", program.display());
+    let mut command = Command::new(program);
+    command.env("ARMADA_CACHE_DIR", cache_folder()).env("CARGO_TARGET_DIR", target_folder().join("projects"));
+    command.env_remove("ARMADA_LOG").env_remove("RUST_LOG").env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
+    command.stdin(Stdio::null());
+    command
+}
+
+/// A project of `tests/projects`.
+pub fn project(name: &str) -> PathBuf {
+    repository().join("tests/projects").join(name)
+}
+
+/// Runs a command to its end; gives its exit code and what it printed.
+pub fn finish(command: &mut Command) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap_or(-1), text(stdout), text(stderr))
+}
+
+/// A run that goes on, told as JSON lines.
+pub struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    folder: tempfile::TempDir,
+    /// What it has told so far.
+    pub told: Vec<Value>,
+}
+
+impl Running {
+    /// Starts `armada run` on a project with a job of each of these kinds, and with these arguments more. What it writes
+    /// goes to a folder of its own.
+    pub fn start(name: &str, kinds: &[&str], arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let temp = folder.path().join("temp");
+        std::fs::create_dir(&temp).unwrap();
+        let mut command = armada();
+        command.args(["run", "--json", "--output"]).arg(folder.path().join("results.jsonl"));
+        command.args(["--set", &format!("KINDS={}", Value::from(kinds)), "--jobs", &kinds.len().to_string()]);
+        command.args(arguments).arg(project(name)).env("TMPDIR", temp);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines, folder, told: Vec::new() }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The processes that it has started.
+    pub fn processes(&self) -> Vec<Process> {
+        processes::descendants(self.id())
+    }
+
+    /// The results so far, by index.
+    pub fn results(&self) -> Vec<Value> {
+        read_results(&self.folder.path().join("results.jsonl"))
+    }
+
+    /// Waits until it tells something.
+    pub fn until(&mut self, is_it: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let line = self.lines.next().expect("the run has told nothing like it").unwrap();
+            let told: Value = serde_json::from_str(&line).unwrap();
+            self.told.push(told.clone());
+            if is_it(&told) {
+                return told;
+            }
+        }
+    }
+
+    /// Waits until so many jobs have reported that they are ready.
+    pub fn until_ready(&mut self, jobs: usize) {
+        for _ in 0..jobs {
+            self.until(|told| told["event"]["content"] == "ready");
+        }
+    }
+
+    /// Waits until it has ended; gives its exit code, and its results by index.
+    pub fn finish(mut self) -> Ended {
+        for line in self.lines.by_ref() {
+            self.told.push(serde_json::from_str(&line.unwrap()).unwrap());
+        }
+        let status = processes::wait_for("the command to end", PATIENCE, || self.child.try_wait().unwrap());
+        let results = self.results();
+        let left = std::fs::read_dir(self.folder.path().join("temp")).unwrap().count();
+        Ended { code: status.code(), results, told: std::mem::take(&mut self.told), temporary_files: left }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A test that has failed leaves nothing running.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What came of a run.
+pub struct Ended {
+    /// The exit code; nothing when a signal has ended it.
+    pub code: Option<i32>,
+    /// The lines of the results, by index.
+    pub results: Vec<Value>,
+    /// What was told.
+    pub told: Vec<Value>,
+    /// How many things it has left in the folder for temporary files.
+    pub temporary_files: usize,
+}
+
+/// The lines of a results file, by index.
+pub fn read_results(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut results: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    results.sort_by_key(|result| result["index"].as_u64());
+    results
+}

@@ -1,0 +1,21 @@
+//! The rig of the end-to-end tests: components to run, pages to visit, and runs of one process.
+//!
+//! Everything is real: components are compiled by the project's own toolchain, agents launch a real Chromium, and pages
+//! come from a server on a free port of this machine. Whatever a test starts, it ends.
+
+pub mod command;
+pub mod guests;
+pub mod processes;
+pub mod run;
+pub mod site;
+
+/// The folder of this repository.
+pub fn repository() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap_or_default()
+}
+
+/// The folder that everything is built in: this very test program is in `<folder>/<profile>/deps`.
+pub fn target_folder() -> std::path::PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    program.ancestors().nth(3).map(Into::into).unwrap_or_default()
+}

@@ -1,0 +1,190 @@
+//! Runs in this process: the same agents, queue and ledger as `armada run` has, without processes of their own.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use armada_host::agent::{AgentError, AgentOptions, Connections};
+use armada_host::{ComponentCache, Sandbox};
+use armada_project::{Ceiling, ComponentRef, Configuration, Digest, Grant, Mode, Overrides};
+use armada_protocol::embedded::{Change, EmbeddedJobStore, EmbeddedQueue, EmbeddedRunStore, RunOptions};
+use armada_protocol::{AgentRecord, Job, JobQueue as _, JobRecord, RunId, RunStore as _};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::target_folder;
+
+/// How long a run of a test may take.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// A run to be made.
+pub struct TestRun {
+    component: Vec<u8>,
+    sandbox: Value,
+    agent_message: Value,
+    jobs: Vec<Value>,
+    agents: u32,
+}
+
+/// What came of a run.
+pub struct Finished {
+    /// The jobs that have ended, by index.
+    pub jobs: Vec<JobRecord>,
+    /// How each agent ended.
+    pub agents: Vec<Result<(), AgentError>>,
+    /// The folder of artifacts.
+    pub artifacts: tempfile::TempDir,
+    /// Every change, in order.
+    pub changes: Vec<Change>,
+}
+
+impl TestRun {
+    /// A run of a component that may use every capability and visit this machine.
+    pub fn of(component: Vec<u8>) -> Self {
+        let sandbox =
+            json!({"capabilities": ["browser", "monitoring"], "allowed_hosts": ["127.0.0.1:*", "localhost:*"]});
+        Self { component, sandbox, agent_message: json!({}), jobs: vec![json!({})], agents: 1 }
+    }
+
+    /// Replaces the whole of `run_message.sandbox`.
+    pub fn sandbox(mut self, sandbox: Value) -> Self {
+        self.sandbox = sandbox;
+        self
+    }
+
+    /// Sets limits of `run_message.sandbox.limits`.
+    pub fn limits(mut self, limits: Value) -> Self {
+        self.sandbox["limits"] = limits;
+        self
+    }
+
+    /// Sets the hosts that pages may request.
+    pub fn allowed_hosts(mut self, hosts: &[&str]) -> Self {
+        self.sandbox["allowed_hosts"] = json!(hosts);
+        self
+    }
+
+    /// Sets the agent message.
+    pub fn agent_message(mut self, message: Value) -> Self {
+        self.agent_message = message;
+        self
+    }
+
+    /// Sets the jobs, by their messages.
+    pub fn jobs(mut self, jobs: impl IntoIterator<Item = Value>) -> Self {
+        self.jobs = jobs.into_iter().collect();
+        self
+    }
+
+    /// Sets how many agents there are.
+    pub fn agents(mut self, agents: u32) -> Self {
+        self.agents = agents;
+        self
+    }
+
+    fn grant(&self) -> Grant {
+        // Through the pipeline that projects go through, so that a mistake in a test's sandbox is told as theirs are.
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("config")).unwrap();
+        let template = json!({"run_message": {"sandbox": self.sandbox}}).to_string();
+        std::fs::write(folder.path().join("config/config_template.json"), template).unwrap();
+        let configuration = Configuration::resolve(folder.path(), Mode::Local, &Overrides::default());
+        let configuration = configuration.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        Grant::new(configuration.sandbox(), &Ceiling::none())
+    }
+
+    /// Makes the run and waits until it is over.
+    ///
+    /// # Panics
+    ///
+    /// When it takes too long.
+    pub fn finish(self) -> Finished {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let finished = runtime.block_on(async { tokio::time::timeout(PATIENCE, self.drive()).await });
+        finished.expect("the run should be over by now")
+    }
+
+    async fn drive(self) -> Finished {
+        let (run, grant) = (RunId::new(), self.grant());
+        let (queue, runs) = (Arc::new(EmbeddedQueue::default()), Arc::new(EmbeddedRunStore::default()));
+        let jobs = Arc::new(EmbeddedJobStore::default());
+        let artifacts = tempfile::tempdir().unwrap();
+        let (changes, mut heard) = mpsc::channel(10_000);
+        let hearing = tokio::spawn(async move {
+            let mut all = Vec::new();
+            while let Some(change) = heard.recv().await {
+                all.push(change);
+            }
+            all
+        });
+        jobs.open(
+            run,
+            RunOptions {
+                attempts_per_job: grant.limits().attempts_per_job,
+                artifacts: Some(artifacts.path().to_owned()),
+                changes,
+            },
+        );
+        queue.declare(run).await.unwrap();
+        let digest = Digest::of(&self.component);
+        let component = ComponentRef { digest, size: self.component.len() as u64 };
+        runs.put_component(digest, self.component.clone()).await.unwrap();
+        let message: Map<String, Value> = self.agent_message.as_object().cloned().unwrap_or_default();
+        for index in 0..self.agents {
+            let record = AgentRecord { message: message.clone(), component, grant: grant.clone() };
+            runs.put_agent(run, index, record).await.unwrap();
+        }
+        for (index, message) in (0..).zip(&self.jobs) {
+            let message = RawValue::from_string(message.to_string()).unwrap();
+            queue.publish(run, Job { uuid: Uuid::new_v4(), index, message }).await.unwrap();
+        }
+        jobs.dispatched(run, self.jobs.len() as u64).await.unwrap();
+        let sandbox = Sandbox::new().unwrap();
+        let temp = tempfile::tempdir().unwrap();
+        let mut agents = JoinSet::new();
+        for index in 0..self.agents {
+            let options = AgentOptions {
+                run,
+                index,
+                cache: cache(),
+                chromium: None,
+                headed: false,
+                temp: temp.path().to_owned(),
+            };
+            let connections = Connections { queue: queue.clone(), runs: runs.clone(), jobs: jobs.clone() };
+            let sandbox = sandbox.clone();
+            agents.spawn(async move {
+                (index, armada_host::agent::run(&sandbox, options, connections, CancellationToken::new()).await)
+            });
+        }
+        let mut ended = agents.join_all().await;
+        ended.sort_by_key(|(index, _)| *index);
+        jobs.close(run);
+        let left = std::fs::read_dir(temp.path()).unwrap().count();
+        assert_eq!(left, 0, "an agent has left something behind in its temporary folder");
+        let changes = hearing.await.unwrap();
+        let mut records: Vec<JobRecord> = changes
+            .iter()
+            .filter_map(|change| match change {
+                Change::Ended(record) => Some((**record).clone()),
+                _ => None,
+            })
+            .collect();
+        records.sort_by_key(|record| record.index);
+        Finished { jobs: records, agents: ended.into_iter().map(|(_, ended)| ended).collect(), artifacts, changes }
+    }
+}
+
+/// The components that tests have compiled, kept between test runs.
+fn cache() -> ComponentCache {
+    ComponentCache::new(cache_folder().join("components"))
+}
+
+/// The folder that tests give as `--cache-dir`.
+pub fn cache_folder() -> PathBuf {
+    target_folder().join("test-cache")
+}

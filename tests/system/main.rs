@@ -1,0 +1,5 @@
+//! End-to-end tests of the whole.
+
+mod browser;
+mod hostile;
+mod lifecycle;
