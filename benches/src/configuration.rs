@@ -1,17 +1,18 @@
-//! Measures how fast job messages are made, against `csv` and `serde_json` doing the same work without this crate.
-//!
-//! `cargo run --release -p armada-project --example merge_rate [ROWS]`. The bare program reads the rows, reads the
-//! cells that look like JSON, and writes one line for each row: once the row alone, once over a copy of the default.
+//! Making the messages of jobs, against `csv` and `serde_json` doing the same without the checks, the places of mistakes
+//! and the exact numbers: it reads the rows, reads the cells that look like JSON, merges them over a copy of the default,
+//! and writes one line each.
 
-#![expect(clippy::print_stdout, reason = "a program for people")]
-
-use std::error::Error;
-use std::io::Write;
+use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use armada_project::{Configuration, Mode, Overrides};
 use serde_json::{Map, Value};
+
+use crate::measure::Row;
+
+const ROWS: u32 = 200_000;
+const ROUNDS: usize = 5;
 
 const TEMPLATE: &str = r#"{ "default_job_message": {
     "url": "", "text": "", "retries": 3, "wait": true,
@@ -20,7 +21,7 @@ const TEMPLATE: &str = r#"{ "default_job_message": {
 } }"#;
 
 /// A number of rows, in a shape: how many of the cells are JSON makes the difference.
-type Shape = (&'static str, &'static str, fn(usize) -> String);
+type Shape = (&'static str, &'static str, fn(u32) -> String);
 
 const SHAPES: [Shape; 3] = [
     ("texts only", "url,text,city", |i| format!("https://quotes.example/page/{i},some text number {i},Paris")),
@@ -34,57 +35,37 @@ const SHAPES: [Shape; 3] = [
     }),
 ];
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let rows = std::env::args().nth(1).map_or(Ok(300_000), |rows| rows.parse())?;
-    println!("{rows} rows; best of 5; ratio of rates, more than 1 is faster than bare");
-    for (name, header, row) in SHAPES {
-        let folder = tempfile::tempdir()?;
-        std::fs::create_dir(folder.path().join("config"))?;
-        std::fs::write(folder.path().join("config/config_template.json"), TEMPLATE)?;
-        let file = folder.path().join("config/data_job.csv");
-        let mut csv = std::io::BufWriter::new(std::fs::File::create(&file)?);
-        writeln!(csv, "{header}")?;
-        (0..rows).try_for_each(|i| writeln!(csv, "{}", row(i)))?;
-        csv.into_inner()?.sync_all()?;
-
-        let started = Instant::now();
-        let configuration = Configuration::resolve(folder.path(), Mode::Local, &Overrides::default())?;
-        let resolve = started.elapsed();
-        let default: Value = serde_json::from_str(TEMPLATE)?;
-        let default = default.get("default_job_message").and_then(Value::as_object).cloned().unwrap_or_default();
-        let mut best = [Duration::MAX; 4];
-        for _ in 0..5 {
-            let runs: [Duration; 4] = [
-                timed(|| bare(&file, None))?,
-                timed(|| bare(&file, Some(&default)))?,
-                timed(|| fast(&configuration))?,
-                timed(|| maps(&configuration))?,
-            ];
-            best = std::array::from_fn(|i| best.get(i).copied().min(runs.get(i).copied()).unwrap_or_default());
-        }
-        let [row_alone, merged, fast, maps] = best.map(|time| rows as f64 / time.as_secs_f64());
-        println!(
-            "{name:12} bare row {:>9.0}/s, bare merge {:>9.0}/s | write_line {:>9.0}/s = {:.2} of row, {:.2} of merge | \
-             iterator + to_vec {:.2} of merge | resolve {:.2} s",
-            row_alone,
-            merged,
-            fast,
-            fast / row_alone,
-            fast / merged,
-            maps / merged,
-            resolve.as_secs_f64(),
-        );
-    }
-    Ok(())
+pub(crate) fn measure() -> anyhow::Result<Vec<Row>> {
+    SHAPES.into_iter().map(measure_shape).collect()
 }
 
-fn timed(work: impl FnOnce() -> Result<usize, Box<dyn Error>>) -> Result<Duration, Box<dyn Error>> {
+fn measure_shape((name, header, row): Shape) -> anyhow::Result<Row> {
+    let folder = tempfile::tempdir()?;
+    std::fs::create_dir(folder.path().join("config"))?;
+    std::fs::write(folder.path().join("config/config_template.json"), TEMPLATE)?;
+    let file = folder.path().join("config/data_job.csv");
+    let mut csv = std::io::BufWriter::new(std::fs::File::create(&file)?);
+    writeln!(csv, "{header}")?;
+    (0..ROWS).try_for_each(|i| writeln!(csv, "{}", row(i)))?;
+    csv.into_inner()?.sync_all()?;
+
+    let configuration = Configuration::resolve(folder.path(), Mode::Local, &Overrides::default())?;
+    let default: Value = serde_json::from_str(TEMPLATE)?;
+    let default = default.get("default_job_message").and_then(Value::as_object).cloned().unwrap_or_default();
+    let rounds = 0..ROUNDS;
+    let times = rounds.map(|_| Ok((timed(|| merged(&configuration))?, timed(|| bare(&file, &default))?)));
+    let times = times.collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(Row::new(format!("merge a job: {name}"), "csv + serde_json, the same merge", times, 2.0))
+}
+
+/// The time for each row.
+fn timed(work: impl FnOnce() -> anyhow::Result<usize>) -> anyhow::Result<Duration> {
     let started = Instant::now();
     std::hint::black_box(work()?);
-    Ok(started.elapsed())
+    Ok(started.elapsed() / ROWS)
 }
 
-fn fast(configuration: &Configuration) -> Result<usize, Box<dyn Error>> {
+fn merged(configuration: &Configuration) -> anyhow::Result<usize> {
     let (mut jobs, mut line, mut bytes) = (configuration.jobs(), Vec::new(), 0);
     while let Some(written) = jobs.write_line(&mut line) {
         written?;
@@ -94,16 +75,12 @@ fn fast(configuration: &Configuration) -> Result<usize, Box<dyn Error>> {
     Ok(bytes)
 }
 
-fn maps(configuration: &Configuration) -> Result<usize, Box<dyn Error>> {
-    configuration.jobs().try_fold(0, |bytes, message| Ok(bytes + serde_json::to_vec(&message?)?.len()))
-}
-
-fn bare(file: &Path, default: Option<&Map<String, Value>>) -> Result<usize, Box<dyn Error>> {
+fn bare(file: &Path, default: &Map<String, Value>) -> anyhow::Result<usize> {
     let mut reader = csv::Reader::from_path(file)?;
     let header = reader.headers()?.clone();
     let (mut record, mut line, mut bytes, mut index) = (csv::StringRecord::new(), Vec::new(), 0, 0);
     while reader.read_record(&mut record)? {
-        let mut message = default.cloned().unwrap_or_default();
+        let mut message = default.clone();
         for (key, cell) in header.iter().zip(&record) {
             let value = match cell.as_bytes() {
                 [b'{', .., b'}'] | [b'[', .., b']'] => serde_json::from_str(cell)?,

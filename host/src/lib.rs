@@ -17,6 +17,8 @@ mod contract;
 mod deadline;
 mod engine;
 mod instance;
+#[doc(hidden)]
+pub mod measured;
 mod meter;
 
 pub use engine::{ComponentCache, ComponentError, Sandbox};

@@ -7,6 +7,8 @@
 
 mod client;
 mod frame;
+#[cfg(test)]
+mod golden;
 mod server;
 
 pub use client::Link;
@@ -31,7 +33,7 @@ mod tests {
         AgentRecord, Job, JobQueue, JobStore, Next, Outcome, ProtocolError, Report, RunId, RunStore, Start, Stop,
     };
 
-    const RUN: RunId = RunId(Uuid::from_u128(1));
+    pub(super) const RUN: RunId = RunId(Uuid::from_u128(1));
 
     struct Orchestrator {
         queue: Arc<EmbeddedQueue>,
@@ -70,7 +72,7 @@ mod tests {
         Outcome::Success { result: RawValue::from_string("[1, 2]".to_owned()).unwrap() }
     }
 
-    fn record() -> AgentRecord {
+    pub(super) fn record() -> AgentRecord {
         let folder = tempfile::tempdir().unwrap();
         let configuration = Configuration::resolve(folder.path(), Mode::Local, &Overrides::default()).unwrap();
         AgentRecord {

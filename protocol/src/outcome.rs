@@ -185,3 +185,68 @@ pub struct StoredArtifact {
     /// Where it is kept.
     pub path: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{EventLevel, LogLevel};
+
+    #[test]
+    fn a_record_is_written_as_before() {
+        let record = JobRecord {
+            index: 7,
+            uuid: Uuid::from_u128(2),
+            status: Status::Failed,
+            result: None,
+            error: Some(JobError {
+                cause: Cause::NoAgent,
+                message: "no agent".to_owned(),
+                traceback: vec!["ctx_script.rs:3".to_owned()],
+            }),
+            attempts: 2,
+            agent: None,
+            started: None,
+            finished: Timestamp::UNIX_EPOCH,
+            events: vec![Attempted {
+                attempt: 1,
+                report: Event {
+                    time: Timestamp::UNIX_EPOCH,
+                    level: EventLevel::Info,
+                    content: "seen".to_owned(),
+                    attachment: None,
+                },
+            }],
+            log: vec![Attempted {
+                attempt: 2,
+                report: LogLine { time: Timestamp::UNIX_EPOCH, level: LogLevel::Debug, text: "odd".to_owned() },
+            }],
+            artifacts: vec![StoredArtifact {
+                name: "page.png".to_owned(),
+                media_type: "image/png".to_owned(),
+                size: 3,
+                path: "artifacts/job-7/page.png".to_owned(),
+            }],
+        };
+        let done = JobRecord {
+            status: Status::Success,
+            result: Some(RawValue::from_string("1.10".to_owned()).unwrap()),
+            error: None,
+            agent: Some(3),
+            started: Some(Timestamp::UNIX_EPOCH),
+            events: Vec::new(),
+            log: Vec::new(),
+            artifacts: Vec::new(),
+            ..record.clone()
+        };
+        let lines = [record, done].map(|record| serde_json::to_string(&record).unwrap()).join("\n");
+        insta::assert_snapshot!("records", lines);
+    }
+
+    #[test]
+    fn every_cause_is_written_as_before() {
+        use Cause::*;
+        let causes =
+            [Failed, Retry, Fatal, Trap, Memory, Stack, CpuTime, WallTime, Result, TooLarge, Browser, Agent, NoAgent];
+        insta::assert_snapshot!("causes", serde_json::to_string(&causes).unwrap());
+    }
+}

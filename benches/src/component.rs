@@ -1,0 +1,86 @@
+//! The project that is measured, built as every project is, and the thinnest program that can run it: wasmtime alone.
+
+use anyhow::Context as _;
+use armada_host::Sandbox;
+use armada_project::{Ceiling, Configuration, Grant, Mode, Overrides, Project};
+use armada_tests::repository;
+use wasmtime::component::{Component, ComponentType, InstancePre, Lift, Linker, Lower, ResourceTable};
+use wasmtime::{Engine, Store};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+/// The component of `benches/project`.
+pub(crate) fn built() -> anyhow::Result<Vec<u8>> {
+    let project = Project::open(repository().join("benches/project")).context("benches/project")?;
+    let mut printed = String::new();
+    let built = armada_project::build(&project, false, |line| printed.push_str(line));
+    Ok(built.with_context(|| printed.clone())?.into_bytes())
+}
+
+/// What `benches/project` asks for.
+pub(crate) fn grant() -> anyhow::Result<Grant> {
+    let folder = repository().join("benches/project");
+    let configuration = Configuration::resolve(&folder, Mode::Local, &Overrides::default())?;
+    Ok(Grant::new(configuration.sandbox(), &Ceiling::none()))
+}
+
+/// What a bare store holds.
+pub(crate) struct Bare {
+    wasi: WasiCtx,
+    resources: ResourceTable,
+}
+
+impl WasiView for Bare {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
+    }
+}
+
+/// `current-job` of the contract, which a bare host answers with nothing.
+#[derive(ComponentType, Lift, Lower)]
+#[component(record)]
+struct Job {
+    #[component(name = "run-id")]
+    run_id: String,
+    #[component(name = "job-uuid")]
+    job_uuid: String,
+    index: u64,
+    attempt: u32,
+    agent: u32,
+}
+
+/// wasmtime with nothing of Armada but its engine's configuration, so that both run the same code.
+pub(crate) struct BareHost {
+    pub(crate) engine: Engine,
+    pub(crate) template: InstancePre<Bare>,
+}
+
+impl BareHost {
+    pub(crate) fn new(sandbox: &Sandbox, component: &[u8]) -> anyhow::Result<Self> {
+        let engine = sandbox.engine().clone();
+        let template = linked(&engine, component).map_err(bare)?;
+        Ok(Self { engine, template })
+    }
+
+    pub(crate) fn store(&self) -> Store<Bare> {
+        let wasi = WasiCtx::builder().build();
+        let mut store = Store::new(&self.engine, Bare { wasi, resources: ResourceTable::new() });
+        store.set_epoch_deadline(u64::MAX / 2);
+        store
+    }
+}
+
+fn linked(engine: &Engine, component: &[u8]) -> wasmtime::Result<InstancePre<Bare>> {
+    let component = Component::new(engine, component)?;
+    let mut linker = Linker::<Bare>::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    let mut monitoring = linker.instance("armada:monitoring/monitoring@0.1.0")?;
+    monitoring.func_wrap("current-job", |_, ()| Ok((None::<Job>,)))?;
+    // What is there already stays as it is.
+    linker.define_unknown_imports_as_traps(&component)?;
+    linker.instantiate_pre(&component)
+}
+
+/// An error of wasmtime, as errors are here.
+pub(crate) fn bare(error: wasmtime::Error) -> anyhow::Error {
+    anyhow::anyhow!("{error:#}")
+}

@@ -1,0 +1,41 @@
+//! Measures what Armada costs, as ratios: each row against a peer that does the same work with less around it, in the same
+//! run on the same machine. Absolute times are shown, too, but say more about the machine.
+//!
+//! `make bench` measures everything; names of rows as arguments choose (`instantiation host-call page configuration`).
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
+
+mod component;
+mod configuration;
+mod host_call;
+mod instantiation;
+mod measure;
+mod page;
+
+use measure::Row;
+
+type Measurement = fn() -> anyhow::Result<Vec<Row>>;
+
+const MEASUREMENTS: [(&str, Measurement); 4] = [
+    ("instantiation", instantiation::measure),
+    ("host-call", host_call::measure),
+    ("page", page::measure),
+    ("configuration", configuration::measure),
+];
+
+fn main() -> anyhow::Result<()> {
+    let chosen: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = chosen.iter().find(|name| MEASUREMENTS.iter().all(|(known, _)| known != name)) {
+        let known = MEASUREMENTS.map(|(name, _)| name).join(", ");
+        anyhow::bail!("there is no measurement `{unknown}`: choose from {known}");
+    }
+    let mut rows = Vec::new();
+    for (name, measure) in MEASUREMENTS {
+        if chosen.is_empty() || chosen.iter().any(|chosen| chosen == name) {
+            eprintln!("measuring {name}");
+            rows.extend(measure()?);
+        }
+    }
+    println!("{}", measure::table(&rows));
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! Instances without an agent, a queue or a browser: what `benches/` measures, and no part of the interface.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use armada_project::{BrowserSettings, Grant};
+use serde_json::Map;
+
+use crate::capabilities::Capabilities;
+use crate::capabilities::browser::{Browser, BrowserOptions};
+use crate::capabilities::monitoring::Monitoring;
+use crate::engine::{ComponentError, Sandbox};
+use crate::instance::{Answer, Budget, Instance, Template};
+
+const BUDGET: Budget = Budget { cpu: Duration::from_secs(60), wall: Duration::from_secs(120) };
+
+/// A component that can be instantiated.
+pub struct Runner {
+    template: Template,
+    capabilities: Arc<Capabilities>,
+}
+
+impl Runner {
+    /// Compiles a component, and grants it this.
+    pub fn new(sandbox: &Sandbox, component: &[u8], grant: Grant) -> Result<Self, ComponentError> {
+        let component = wasmtime::component::Component::new(sandbox.engine(), component)
+            .map_err(|error| ComponentError::Engine(format!("{error:#}")))?;
+        let template = Template::new(sandbox, &component)?;
+        let grant = Arc::new(grant);
+        let options = BrowserOptions { executable: None, headed: false, temp: std::env::temp_dir() };
+        let (settings, _notes) = BrowserSettings::from_agent_message(&Map::new()).map_err(|problems| {
+            ComponentError::Engine(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        })?;
+        let browser = Browser::new(&grant, &settings, &options, |_notice| {});
+        let monitoring = Arc::new(Monitoring::new(grant.clone()));
+        let capabilities = Arc::new(Capabilities { grant, monitoring, browser: Arc::new(browser) });
+        Ok(Self { template, capabilities })
+    }
+
+    /// Makes an instance.
+    pub async fn instantiate(&self) -> Result<Running, String> {
+        let instance = Instance::new(&self.template, self.capabilities.clone(), BUDGET).await;
+        instance.map(Running).map_err(|fault| fault.0.message)
+    }
+}
+
+/// An instance.
+pub struct Running(Instance);
+
+impl Running {
+    /// Opens the agent context.
+    pub async fn open_agent(&mut self, message: &str) -> Result<(), String> {
+        told(self.0.open_agent(message.to_owned(), BUDGET).await)
+    }
+
+    /// Runs a job; gives its result.
+    pub async fn run_job(&mut self, message: &str) -> Result<String, String> {
+        told(self.0.run_job(message.to_owned(), BUDGET).await)
+    }
+}
+
+fn told<T>(answer: Answer<T>) -> Result<T, String> {
+    answer.map_err(|fault| fault.0.message)?.map_err(|failure| failure.message)
+}
