@@ -1,0 +1,1 @@
+//! The `armada` command, end to end.
