@@ -53,22 +53,24 @@ pub(crate) async fn keep(command: AgentCommand, served: Served, index: u32) -> R
             ended = &mut life => (ended, false),
             _ = &mut stopped => (life.await, true),
         };
-        let reason = match ended {
-            Ok(Life { got_something_done, reason }) => {
-                if got_something_done {
-                    fruitless = 0;
-                }
-                reason
-            }
-            Err(error) => format!("the agent could not be started: {error}"),
-        };
+        let life = ended.unwrap_or_else(|error| Life {
+            got_something_done: false,
+            has_told: false,
+            reason: format!("the agent could not be started: {error}"),
+        });
+        if life.got_something_done {
+            fruitless = 0;
+        }
+        let reason = life.reason;
         if over {
             return Ok(());
         }
         fruitless += 1;
-        let state = AgentState::Failed { message: reason.clone() };
-        // The ledger of a run is there as long as its agents are.
-        let _ = served.jobs.agent(served.run, index, state).await;
+        if !life.has_told {
+            let state = AgentState::Failed { message: reason.clone() };
+            // The ledger of a run is there as long as its agents are.
+            let _ = served.jobs.agent(served.run, index, state).await;
+        }
         if fruitless >= FRUITLESS_STARTS {
             return Err(reason);
         }
@@ -83,6 +85,8 @@ pub(crate) async fn keep(command: AgentCommand, served: Served, index: u32) -> R
 /// How a process ended.
 struct Life {
     got_something_done: bool,
+    /// The agent has told the reason itself.
+    has_told: bool,
     reason: String,
 }
 
@@ -123,13 +127,14 @@ async fn live(command: &AgentCommand, served: &Served, index: u32) -> std::io::R
     let (status, served, last) = tokio::join!(waiting, serving, printing);
     let status = status?;
     let served = served.unwrap_or_default();
+    let has_told = served.failure.is_some();
     let reason = match (served.failure, status.success()) {
         (Some(failure), _) => failure,
         (None, true) => "the agent ended".to_owned(),
         (None, false) if last.is_empty() => format!("the agent died ({status})"),
         (None, false) => format!("the agent died ({status}): {last}"),
     };
-    Ok(Life { got_something_done: served.jobs_ended > 0, reason })
+    Ok(Life { got_something_done: served.jobs_ended > 0, has_told, reason })
 }
 
 fn start(command: &AgentCommand, run: RunId, index: u32, link: UnixStream) -> std::io::Result<Child> {

@@ -3,6 +3,7 @@
 //! Opening a project looks at the folder only; [`Project::resolve`](crate::Project::resolve) reads its configuration.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -12,6 +13,9 @@ use crate::configuration::Configuration;
 use crate::json;
 use crate::mistake::{Mistake, Mistakes};
 use crate::suggest::quoted;
+
+/// What to do where there is no project.
+const NO_PROJECT: &str = "give the folder of a project, or make one: `armada new NAME`";
 
 /// The parts of a project that are written in its language.
 const CONTEXTS: [&str; 2] = ["ctx_agent_context", "ctx_job_context"];
@@ -147,7 +151,10 @@ impl Project {
     pub fn open(path: impl AsRef<Path>) -> Result<Project, Mistakes> {
         let path = path.as_ref();
         let shown = path.display().to_string();
-        let root = std::fs::canonicalize(path).map_err(|error| Mistake::new(&shown, format!("no project: {error}")))?;
+        let root = std::fs::canonicalize(path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Mistake::new(&shown, "there is no such folder").help(NO_PROJECT),
+            _ => Mistake::new(&shown, format!("the folder cannot be read: {error}")),
+        })?;
         if !root.is_dir() {
             return Err(Mistake::new(&shown, "not a folder: a project is a folder with a ctx_script in it").into());
         }
@@ -163,7 +170,7 @@ impl Project {
             }
             (false, false) => {
                 return Err(Mistake::new(&shown, "there is no ctx_script.rs and no ctx_script.py in this folder")
-                    .help("every project has a ctx_script: what a job does")
+                    .help(NO_PROJECT)
                     .into());
             }
         };
@@ -231,8 +238,8 @@ mod tests {
     fn a_folder_that_is_no_project_says_why() {
         assert_eq!(
             mistakes(&["lib.rs"]),
-            ["FOLDER: there is no ctx_script.rs and no ctx_script.py in this folder (every project has a \
-              ctx_script: what a job does)"]
+            ["FOLDER: there is no ctx_script.rs and no ctx_script.py in this folder (give the folder of a \
+              project, or make one: `armada new NAME`)"]
         );
         assert_eq!(mistakes(&["ctx_script.rs", "ctx_script.py"]).len(), 1);
         assert_eq!(mistakes(&["ctx_script.rs", "ctx_agent_context.py", "ctx_job_context.py"]).len(), 2);

@@ -58,7 +58,7 @@ pub(crate) fn thousands(number: u64) -> String {
 }
 
 /// `1 row`, `2 rows`.
-pub(crate) fn counted(number: u64, noun: &str) -> String {
+pub fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
 }
 

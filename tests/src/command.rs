@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Lines};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -45,22 +46,27 @@ pub fn finish(command: &mut Command) -> (i32, String, String) {
 pub struct Running {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
-    folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
     /// What it has told so far.
     pub told: Vec<Value>,
 }
 
 impl Running {
-    /// Starts `armada run` on a project with a job of each of these kinds, and with these arguments more. What it writes
-    /// goes to a folder of its own.
+    /// Starts `armada run` on a project of `tests/projects` with a job of each of these kinds, and with these arguments
+    /// more.
     pub fn start(name: &str, kinds: &[&str], arguments: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let (kinds, jobs) = (format!("KINDS={}", Value::from(kinds)), kinds.len().to_string());
+        Self::start_at(&project(name), &[&["--set", &kinds, "--jobs", &jobs], arguments].concat())
+    }
+
+    /// Starts `armada run` on the project of this folder. What it writes goes to a folder of its own.
+    pub fn start_at(project: &Path, arguments: &[&str]) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
         let temp = folder.path().join("temp");
         std::fs::create_dir(&temp).unwrap();
         let mut command = armada();
         command.args(["run", "--json", "--output"]).arg(folder.path().join("results.jsonl"));
-        command.args(["--set", &format!("KINDS={}", Value::from(kinds)), "--jobs", &kinds.len().to_string()]);
-        command.args(arguments).arg(project(name)).env("TMPDIR", temp);
+        command.args(arguments).arg(project).env("TMPDIR", temp);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines, folder, told: Vec::new() }
@@ -108,7 +114,8 @@ impl Running {
         let status = processes::wait_for("the command to end", PATIENCE, || self.child.try_wait().unwrap());
         let results = self.results();
         let left = std::fs::read_dir(self.folder.path().join("temp")).unwrap().count();
-        Ended { code: status.code(), results, told: std::mem::take(&mut self.told), temporary_files: left }
+        let told = std::mem::take(&mut self.told);
+        Ended { code: status.code(), results, told, temporary_files: left, folder: self.folder.clone() }
     }
 }
 
@@ -130,6 +137,15 @@ pub struct Ended {
     pub told: Vec<Value>,
     /// How many things it has left in the folder for temporary files.
     pub temporary_files: usize,
+    folder: Arc<tempfile::TempDir>,
+}
+
+impl Ended {
+    /// The folder of the run's artifacts.
+    pub fn artifacts(&self) -> PathBuf {
+        let run = self.told.first().and_then(|told| told["run_id"].as_str()).expect("a run");
+        self.folder.path().join("artifacts").join(run)
+    }
 }
 
 /// The lines of a results file, by index.
@@ -138,4 +154,10 @@ pub fn read_results(path: &Path) -> Vec<Value> {
     let mut results: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     results.sort_by_key(|result| result["index"].as_u64());
     results
+}
+
+/// The rows of a CSV file, without its header.
+pub fn read_rows(path: &Path) -> Vec<Vec<String>> {
+    let rows = csv::Reader::from_path(path).unwrap().into_records();
+    rows.map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect()
 }

@@ -1,5 +1,8 @@
 //! End-to-end tests of the whole.
 
 mod browser;
+mod cli;
+mod examples;
 mod hostile;
 mod lifecycle;
+mod readme;

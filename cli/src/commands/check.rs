@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use armada_project::{Capability, Ceiling, Component, Configuration, Grant, Limits, Project};
+use armada_project::{Capability, Ceiling, Component, Configuration, Grant, Limits, Project, counted};
 use serde_json::json;
 
 use crate::Ending;
@@ -76,8 +76,9 @@ fn print(
 ) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     let strong = |text: &str| paint(text, Style::Strong);
-    let (agents, jobs) = (configuration.number_of_agents(), configuration.number_of_jobs());
-    writeln!(out, "{} {} agents, {} jobs", strong(project.name()), agents, jobs)?;
+    let agents = counted(configuration.number_of_agents().into(), "agent");
+    let jobs = counted(configuration.number_of_jobs(), "job");
+    writeln!(out, "{}: {jobs}, {agents}", strong(project.name()))?;
     let reference = component.reference();
     writeln!(out, "  component      {} ({} bytes)", reference.digest, reference.size)?;
     writeln!(out, "  SDK            {}", component.sdk().unwrap_or("unknown"))?;

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
+use armada_project::counted;
 use armada_protocol::embedded::Change;
 use armada_protocol::{AgentState, JobRecord, Outcome, Status};
 use serde_json::{Value, json};
@@ -62,7 +63,8 @@ fn say(line: &str) {
 
 /// What a run is, in a line.
 pub(super) fn heading(about: &About) -> String {
-    format!("{}: {} jobs, {} agents, run {}", about.project, about.jobs, about.agents, about.run)
+    let (jobs, agents) = (counted(about.jobs, "job"), counted(about.agents.into(), "agent"));
+    format!("{}: {jobs}, {agents}, run {}", about.project, about.run)
 }
 
 /// What a run came to.

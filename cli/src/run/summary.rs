@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use armada_project::counted;
 use armada_protocol::embedded::Change;
 use armada_protocol::{Cause, JobError, JobRecord, Status};
 use serde_json::{Value, json};
@@ -162,7 +163,7 @@ impl Summary {
         count(self.cancelled, "cancelled", Style::Bad);
         count(self.jobs.saturating_sub(self.ended()), "not started", Style::Quiet);
         count(self.retried, if self.retried == 1 { "attempt repeated" } else { "attempts repeated" }, Style::Quiet);
-        lines.push(format!("{} jobs: {} in {}", self.jobs, counts.join(", "), seconds(self.took)));
+        lines.push(format!("{}: {} in {}", counted(self.jobs, "job"), counts.join(", "), seconds(self.took)));
         lines.join("\n")
     }
 }

@@ -29,7 +29,8 @@
 //! - [`AgentContext`] and [`JobContext`] keep what lives as long as an agent or a job.
 //! - [`Error`] is what a host call gives when it does not succeed, [`Failure`] what a script returns.
 //!
-//! Host calls may overlap: [`join!`] and [`try_join!`] run several at once, and dropping one cancels it.
+//! Host calls may overlap: [`join!`] and [`try_join!`] run several at once, [`join_all`] and [`try_join_all`] as many as
+//! an iterator gives, and dropping one cancels it.
 
 mod context;
 mod error;
@@ -43,6 +44,7 @@ pub mod monitoring;
 
 pub use context::{Agent, AgentContext, Job, JobContext};
 pub use error::{Error, ErrorKind, Failure, FailureExt, FailureKind, Result};
+pub use futures_util::future::{join_all, try_join_all};
 pub use futures_util::{join, try_join};
 pub use message::Message;
 pub use operation::Operation;

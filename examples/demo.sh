@@ -1,0 +1,34 @@
+#!/bin/sh
+# Serves the example's site on a free port and runs examples/quotes against it. `make demo` builds what it needs and calls
+# it with the folder of the binaries. Results stay in that folder's `demo`; the site ends with this script, however it ends.
+set -eu
+
+bin=$(cd "${1:?usage: examples/demo.sh FOLDER_OF_BINARIES}" && pwd)
+cd "$(dirname "$0")/.."
+out=$bin/demo
+mkdir -p "$out"
+rm -rf "$out/results.jsonl" "$out/artifacts" "$out/url"
+
+"$bin/armada-sites" --port 0 >"$out/url" &
+site=$!
+end_site() { kill "$site" 2>/dev/null || :; wait "$site" 2>/dev/null || :; }
+trap end_site EXIT
+# The run ends in order when it is interrupted, and tells by its exit code; this script waits for it.
+trap : INT TERM HUP
+
+while ! test -s "$out/url"; do
+	kill -0 "$site" 2>/dev/null || { echo "the site did not start" >&2; exit 2; }
+	sleep 0.1
+done
+url=$(cat "$out/url")
+echo "The site is $url; its members log in as ada@example.com with \"correct horse\"." >&2
+
+code=0
+"$bin/armada" run examples/quotes --set SITE_URL="$url" --output "$out/results.jsonl" || code=$?
+
+if test -s "$out/results.jsonl"; then
+	printf '\nThe first results, without their events:\n' >&2
+	head -n 3 "$out/results.jsonl" | sed 's/,"events":.*/}/'
+	printf '\nPictures: %s\n' "$out/artifacts" >&2
+fi
+exit "$code"

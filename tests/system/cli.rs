@@ -1,0 +1,262 @@
+//! The `armada` command, end to end: what it prints, what it leaves, and the code that it ends with.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use armada_tests::command::{Running, armada, finish, read_results};
+use armada_tests::site::Site;
+use armada_tests::target_folder;
+use serde_json::{Value, json};
+
+/// A project as `armada new` makes it, but for the site that it visits. It is compiled once for all tests that need one,
+/// which take turns; a file that a test changes is put back by [`Scaffold::with`].
+struct Scaffold {
+    root: PathBuf,
+    site: Site,
+}
+
+impl Scaffold {
+    fn take() -> MutexGuard<'static, Self> {
+        static SCAFFOLD: OnceLock<Mutex<Scaffold>> = OnceLock::new();
+        SCAFFOLD.get_or_init(|| Mutex::new(Self::make())).lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn make() -> Self {
+        let folder = target_folder().join("scaffolds");
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let (code, _, told) = finish(armada().arg("new").arg("prices").current_dir(&folder));
+        assert_eq!(code, 0, "{told}");
+        assert!(told.contains("created prices/ctx_script.rs") && told.contains("armada run"), "{told}");
+        let scaffold = Self { root: folder.join("prices"), site: Site::start() };
+        for file in ["config/config_template.json", "config/data_job.csv"] {
+            let text =
+                scaffold.read(file).replace("https://example.com/", &format!("{}/plain.html", scaffold.site.url()));
+            std::fs::write(scaffold.root.join(file), text.replace("example.com", &scaffold.site.host())).unwrap();
+        }
+        scaffold
+    }
+
+    fn read(&self, file: &str) -> String {
+        std::fs::read_to_string(self.root.join(file)).unwrap()
+    }
+
+    /// Does something while a file has other content.
+    fn with<T>(&self, file: &str, content: &str, act: impl FnOnce() -> T) -> T {
+        struct PutBack(PathBuf, String);
+        impl Drop for PutBack {
+            fn drop(&mut self) {
+                std::fs::write(&self.0, &self.1).unwrap();
+            }
+        }
+        let _put_back = PutBack(self.root.join(file), self.read(file));
+        std::fs::write(self.root.join(file), content).unwrap();
+        act()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = armada();
+        command.args(arguments).current_dir(&self.root);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+        finish(&mut self.command(arguments))
+    }
+}
+
+/// A folder with these files, which is a project as far as its configuration goes.
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("config")).unwrap();
+    for (file, content) in [("ctx_script.rs", "")].iter().chain(files) {
+        std::fs::write(folder.path().join(file), content).unwrap();
+    }
+    folder
+}
+
+fn in_folder(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    finish(armada().args(arguments).current_dir(folder))
+}
+
+#[test]
+fn a_new_project_is_right_and_says_what_it_may_do() {
+    let scaffold = Scaffold::take();
+    let (code, out, _) = scaffold.run(&["check"]);
+    assert_eq!(code, 0);
+    assert!(out.starts_with("prices: 1 job, 2 agents\n"), "{out}");
+    assert!(out.contains("browser        granted"), "{out}");
+    assert!(out.contains(&scaffold.site.host()), "{out}");
+    let (code, out, _) = scaffold.run(&["check", "--json"]);
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(code, 0);
+    assert_eq!(report["capabilities"]["monitoring"]["verdict"], "granted");
+    assert_eq!(report["unknown_imports"], json!([]));
+    let (code, _, told) = finish(armada().args(["new", "prices"]).current_dir(scaffold.root.parent().unwrap()));
+    assert_eq!((code, told.as_str()), (2, "error: prices is there already\n"));
+}
+
+#[test]
+fn a_new_project_runs_in_plain_lines_and_the_second_time_nothing_is_compiled() {
+    let scaffold = Scaffold::take();
+    let (code, out, _) = scaffold.run(&["run"]);
+    assert_eq!((code, out.as_str()), (0, ""));
+    let results = read_results(&scaffold.root.join("results.jsonl"));
+    assert_eq!(results.len(), 1);
+    assert_eq!((&results[0]["status"], &results[0]["result"]["title"]), (&json!("Success"), &json!("Plain")));
+
+    let (code, out, told) = scaffold.run(&["run", "--output", "again/results.jsonl"]);
+    assert_eq!((code, out.as_str()), (0, ""));
+    assert!(told.starts_with("prices: 1 job, 2 agents, run "), "{told}");
+    assert!(told.contains("[1/1] done job 0 in "), "{told}");
+    assert!(told.contains("1 job: 1 succeeded in "), "{told}");
+    assert!(told.ends_with("results: again/results.jsonl\n"), "{told}");
+    assert!(!told.contains('\u{1b}'), "colours without a terminal: {told}");
+    assert_eq!(read_results(&scaffold.root.join("again/results.jsonl")).len(), 1);
+}
+
+#[test]
+fn a_job_that_fails_is_summed_up_with_its_place_and_makes_the_exit_code_one() {
+    let scaffold = Scaffold::take();
+    let rows = format!("url\n{}/plain.html\nhttp://elsewhere.example/\n", scaffold.site.url());
+    let (code, _, told) = scaffold.with("config/data_job.csv", &rows, || scaffold.run(&["run"]));
+    assert_eq!(code, 1, "{told}");
+    assert!(told.contains("2 jobs: 1 succeeded, 1 failed in "), "{told}");
+    assert!(told.contains("at ctx_script.rs:18:"), "the place of `goto`: {told}");
+    assert!(told.contains("run_message.sandbox.allowed_hosts"), "what would allow it: {told}");
+}
+
+#[test]
+fn machines_are_told_in_json_lines_and_by_the_summary_last() {
+    let scaffold = Scaffold::take();
+    let ended = Running::start_at(&scaffold.root, &[]).finish();
+    assert_eq!(ended.code, Some(0));
+    let (first, last) = (ended.told.first().unwrap(), ended.told.last().unwrap());
+    assert_eq!((&first["type"], &first["jobs"], &first["agents"]), (&json!("run"), &json!(1), &json!(2)));
+    assert_eq!((&last["type"], &last["succeeded"], &last["failed"]), (&json!("summary"), &json!(1), &json!(0)));
+    let told: Vec<_> = ended.told.iter().filter_map(|told| told["type"].as_str()).collect();
+    for kind in ["agent", "started", "event", "ended"] {
+        assert!(told.contains(&kind), "{told:?}");
+    }
+}
+
+#[test]
+fn the_same_project_in_another_folder_builds_to_the_same_bytes() {
+    let scaffold = Scaffold::take();
+    let (code, out, told) = scaffold.run(&["build"]);
+    assert_eq!(code, 0, "{told}");
+    assert!(out.contains("built ") && out.contains("prices.armada"), "{out}");
+    let first = std::fs::read(scaffold.root.join("prices.armada")).unwrap();
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let copied = Command::new("cp").arg("-r").arg(&scaffold.root).arg(elsewhere.path()).status();
+    assert!(copied.unwrap().success());
+    let (code, out, told) = in_folder(&elsewhere.path().join("prices"), &["build", "--json", "--output", "b.armada"]);
+    assert_eq!(code, 0, "{told}");
+    let built: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(built["bundle"], "b.armada");
+    assert!(std::fs::read(elsewhere.path().join("prices/b.armada")).unwrap() == first, "{built}");
+}
+
+#[test]
+fn what_the_compiler_says_names_the_authors_file_and_line() {
+    let scaffold = Scaffold::take();
+    let broken = scaffold.read("ctx_script.rs").replace("page.goto(&url)", "page.go_to(&url)");
+    for command in ["check", "build", "run"] {
+        let (code, out, told) = scaffold.with("ctx_script.rs", &broken, || scaffold.run(&[command]));
+        assert_eq!((code, out.as_str()), (2, ""), "{told}");
+        assert!(told.contains("no method named `go_to`"), "{told}");
+        assert!(told.contains("ctx_script.rs:18:"), "{told}");
+        assert!(told.ends_with("error: the project does not compile\n"), "{told}");
+    }
+}
+
+#[test]
+fn a_window_without_a_display_is_refused_before_anything_is_done() {
+    let scaffold = Scaffold::take();
+    let (code, _, told) = scaffold.run(&["run", "--headed", "--output", "headed.jsonl"]);
+    assert_eq!(code, 2);
+    assert!(told.contains("neither DISPLAY nor WAYLAND_DISPLAY is set") && told.contains("xvfb-run"), "{told}");
+    assert!(!scaffold.root.join("headed.jsonl").exists());
+}
+
+#[test]
+fn a_folder_that_is_no_project_is_told_with_what_to_do() {
+    let empty = tempfile::tempdir().unwrap();
+    let places = [("nowhere", "nowhere: there is no such folder"), (".", ".: there is no ctx_script.rs")];
+    for (place, message) in places {
+        for command in ["check", "build", "config", "run"] {
+            let (code, out, told) = in_folder(empty.path(), &[command, place]);
+            assert_eq!((code, out.as_str()), (2, ""), "{command}");
+            assert!(told.contains(message) && told.contains("`armada new NAME`"), "{told}");
+        }
+    }
+}
+
+#[test]
+fn every_mistake_of_the_configuration_is_told_at_once_with_its_place() {
+    let template = "{\n  \"run_message\": {\n    \"sandbox\": { \"capabilities\": [\"brwser\"] }\n  },\n  \
+                    \"default_job_message\": { \"site\": \"$env_SITE\" }\n}\n";
+    let folder = folder(&[("config/config_template.json", template), ("config/data_job.csv", "a,a\n1,2\n")]);
+    for command in ["check", "config", "run"] {
+        let (code, out, told) = in_folder(folder.path(), &[command]);
+        assert_eq!((code, out.as_str()), (2, ""));
+        assert!(told.contains("3 mistakes"), "{told}");
+        for part in
+            ["config_template.json:3:34", "did you mean `browser`?", "config_template.json:5:36", "data_job.csv:1:3"]
+        {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+    }
+    let (code, out, _) = in_folder(folder.path(), &["check", "--json"]);
+    let mistakes: Vec<Value> = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, mistakes.len()), (2, 3));
+    assert_eq!((&mistakes[0]["line"], &mistakes[0]["column"]), (&json!(3), &json!(34)));
+}
+
+#[test]
+fn the_final_messages_can_be_looked_at_and_explained() {
+    let folder = folder(&[
+        ("config/config_template.json", r#"{"default_job_message": {"site": "$env_SITE", "page": 1}}"#),
+        ("config/config_local.json", r#"{"SITE": "http://127.0.0.1"}"#),
+        ("config/config_distant.json", r#"{"SITE": "https://shop.example"}"#),
+        ("config/data_agent.csv", "name\nada\nben\n"),
+        ("config/data_job.csv", "page\n7\n8\n9\n"),
+    ]);
+    let config = |arguments: &[&str]| {
+        let (code, out, told) = in_folder(folder.path(), &[&["config"], arguments].concat());
+        assert_eq!((code, told.as_str()), (0, ""));
+        out
+    };
+    let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    assert_eq!(parse(&config(&["--agent", "1"])), json!({"name": "ben", "targetted_agent": 1}));
+    let job = json!({"site": "https://shop.example", "page": "9", "targetted_job": 2});
+    assert_eq!(parse(&config(&["--job", "2", "--mode", "distant"])), job);
+    let lines: Vec<Value> = config(&["--all"]).lines().map(parse).collect();
+    assert_eq!(lines.len(), 5);
+    assert_eq!((&lines[0]["name"], &lines[4]["page"]), (&json!("ada"), &json!("9")));
+    let document = parse(&config(&["--agents", "1", "--jobs", "2", "--set", "SITE=here"]));
+    assert_eq!(
+        (&document["run_message"]["number_of_agents"], &document["jobs"][1]["site"]),
+        (&json!(1), &json!("here"))
+    );
+    let explained = config(&["--job", "1", "--explain"]);
+    let site = "site = \"http://127.0.0.1\"  ← config/config_local.json:1:10, for the placeholder at \
+                config/config_template.json:1:34";
+    assert!(explained.contains(site), "{explained}");
+    assert!(explained.contains("page = \"8\"  ← config/data_job.csv:3:1, row 1, column `page`"), "{explained}");
+    let (code, out, told) = in_folder(folder.path(), &["config", "--job", "3"]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(told.contains("there is no job 3: the run has 3 jobs"), "{told}");
+}
+
+#[test]
+fn a_mistake_in_an_argument_has_the_exit_code_two() {
+    for arguments in [&["rum"][..], &["run", "--set", "X"], &["run", "--mode", "near"], &["run", "--agents", "0"], &[]]
+    {
+        let (code, out, told) = finish(armada().args(arguments));
+        assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}");
+        assert!(told.contains("--help") || told.contains("Usage"), "{told}");
+    }
+}
