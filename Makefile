@@ -3,7 +3,6 @@
 SHELL := /bin/sh
 CARGO ?= cargo
 TARGET_DIR := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
-# What does not work without Chromium is told so by `setup`.
 WASM_TARGET := wasm32-wasip2
 
 .PHONY: help setup demo test lint bench clean
@@ -36,8 +35,9 @@ setup:
 		fi; \
 	fi
 
+# Builds everything, as `test` does: with a part of it, other features would be asked for, and wasmtime compiled twice.
 demo: setup
-	$(CARGO) build --package armada-cli --package armada-sites
+	$(CARGO) build --workspace
 	@examples/demo.sh "$(TARGET_DIR)/debug"
 
 # The command's own binary is built first: end-to-end tests start it.
