@@ -9,6 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use crate::answers::answers;
 use crate::repository;
 
 /// A web server on a free port of this machine, in a thread of its own. It ends with this.
@@ -18,9 +19,9 @@ pub struct Site {
 }
 
 impl Site {
-    /// Serves the pages of `tests/pages`.
+    /// Serves the pages of `tests/pages`, and [`answers`].
     pub fn start() -> Self {
-        Self::serve(Router::new())
+        Self::serve(answers())
     }
 
     /// Serves these routes, and the pages of `tests/pages` for every other path.
