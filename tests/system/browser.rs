@@ -62,6 +62,14 @@ subjects! {
     selectors_find_elements: "selectors",
     acts_wait_until_the_element_is_ready: "auto_wait",
     acts_are_what_a_person_does: "acts",
+    elements_are_read: "reads",
+    scripts_run_in_pages: "scripts",
+    pictures_are_taken: "pictures",
+    dialogs_are_answered: "dialogs",
+    popups_are_handed_out: "popups",
+    downloads_are_kept: "downloads",
+    frames_are_entered: "frames",
+    contexts_are_isolated: "contexts_and_storage",
 }
 
 #[test]

@@ -75,10 +75,15 @@ macro_rules! cases {
 /// Fails unless both are equal.
 #[macro_export]
 macro_rules! same {
-    ($left:expr, $right:expr) => {{
-        let (left, right) = (&$left, &$right);
-        armada::ensure!(left == right, "{} is\n{left:?}\nand should be\n{right:?}", stringify!($left));
-    }};
+    ($left:expr, $right:expr) => {
+        match (&$left, &$right) {
+            (left, right) => armada::ensure!(
+                left == right,
+                "{} is\n{left:?}\nand should be\n{right:?}",
+                stringify!($left)
+            ),
+        }
+    };
 }
 
 /// Fails unless the call fails, with an error of this kind whose message contains this.
