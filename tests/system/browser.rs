@@ -70,6 +70,10 @@ subjects! {
     downloads_are_kept: "downloads",
     frames_are_entered: "frames",
     contexts_are_isolated: "contexts_and_storage",
+    devices_are_emulated: "emulation",
+    requests_are_routed: "requests",
+    handles_close_what_they_hold: "handles",
+    calls_go_on_together: "concurrency",
 }
 
 #[test]
