@@ -85,7 +85,7 @@ async fn a_call_is_cancelled_by_its_number(case: Case<'_>) -> Result<()> {
         // Over already, and never made: both are nothing.
         tasks::cancel(number);
         tasks::cancel(u64::MAX);
-        Result::Ok(())
+        Ok::<_, armada::Failure>(())
     };
     let (clicked, cancelled) = join!(page.click("#none"), cancel);
     cancelled?;

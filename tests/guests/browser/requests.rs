@@ -99,7 +99,7 @@ async fn held_requests_are_shown_and_sent_on_changed(case: Case<'_>) -> Result<(
         same!(request.body, Some(b"sent".to_vec()));
         armada::ensure!(request.headers.iter().any(|header| header.name.eq_ignore_ascii_case("x-own")));
         held.resume().body("changed").await?;
-        Result::Ok(())
+        Ok::<_, armada::Failure>(())
     };
     let (echo, decided) = join!(page.evaluate::<Value>(post), decide);
     decided?;
@@ -114,9 +114,9 @@ async fn held_requests_are_answered_and_aborted(case: Case<'_>) -> Result<()> {
     let decide = async {
         page.next_request().await?.fulfill(Fulfillment::text("text/plain", "answered")).await?;
         page.next_request().await?.abort().await?;
-        Result::Ok(())
+        Ok::<_, armada::Failure>(())
     };
-    let fetches = async { Result::Ok((fetch(&page, "/echo").await?, fetch(&page, "/echo").await?)) };
+    let fetches = async { Ok::<_, armada::Failure>((fetch(&page, "/echo").await?, fetch(&page, "/echo").await?)) };
     let (fetched, decided) = join!(fetches, decide);
     decided?;
     same!(fetched?, ("answered".to_owned(), "TypeError: Failed to fetch".to_owned()));
@@ -126,7 +126,7 @@ async fn held_requests_are_answered_and_aborted(case: Case<'_>) -> Result<()> {
 async fn a_dropped_request_is_sent_on(case: Case<'_>) -> Result<()> {
     let page = case.open("plain.html").await?;
     page.route("**/echo*").hold().await?;
-    let take = async { Result::Ok(drop(page.next_request().await?)) };
+    let take = async { Ok::<_, armada::Failure>(drop(page.next_request().await?)) };
     let (fetched, taken) = join!(fetch(&page, "/echo"), take);
     taken?;
     same!(serde_json(&fetched?)?["method"], json!("GET"));
