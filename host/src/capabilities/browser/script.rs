@@ -1,20 +1,22 @@
 //! JavaScript in a page: the author's, in the page's own world, and ours (`page.js`), in an isolated one.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use chromiumoxide_cdp::cdp::browser_protocol::dom::{DescribeNodeParams, ResolveNodeParams};
 use chromiumoxide_cdp::cdp::browser_protocol::page::{
     AddScriptToEvaluateOnNewDocumentParams, CreateIsolatedWorldParams,
 };
 use chromiumoxide_cdp::cdp::js_protocol::runtime::{
-    CallArgument, CallFunctionOnParams, EvaluateParams, ReleaseObjectParams,
+    CallArgument, CallFunctionOnParams, EvaluateParams, ReleaseObjectParams, TerminateExecutionParams,
 };
+use chromiumoxide_types::Command;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::cdp::{CdpError, decode, replace_lone_surrogates};
+use super::cdp::{CdpError, Session, decode, replace_lone_surrogates};
 use super::frames::{World, WorldId};
 use super::page::Page;
 use crate::contract::Error;
@@ -27,6 +29,9 @@ const ENGINE_NAME: &str = "globalThis.armada";
 
 /// How often to look at a condition where the script does not say: the contract's default.
 const POLLING_MS: u32 = 100;
+
+/// How long a page may take to respond before the script that was given up is ended.
+const RESPONDING: Duration = Duration::from_millis(500);
 
 /// What a script gave: a value, or an exception.
 #[derive(Deserialize)]
@@ -87,7 +92,7 @@ impl Page {
         evaluate.await_promise = Some(true);
         evaluate.return_by_value = Some(true);
         evaluate.user_gesture = Some(true);
-        let evaluated: Evaluated = self.session.call_as(&evaluate).await.map_err(|error| self.error(error))?;
+        let evaluated = self.run(&evaluate).await?;
         match evaluated.exception_details {
             None => self.json_text(evaluated.result),
             Some(thrown) if thrown.is_syntax_error() => self.evaluate_statements(expression, arg).await,
@@ -101,7 +106,7 @@ impl Page {
         evaluate.await_promise = Some(true);
         evaluate.user_gesture = Some(true);
         evaluate.repl_mode = Some(true);
-        let evaluated: Evaluated = self.session.call_as(&evaluate).await.map_err(|error| self.error(error))?;
+        let evaluated = self.run(&evaluate).await?;
         if let Some(thrown) = evaluated.exception_details {
             return Err(Error::Other(thrown.describe()));
         }
@@ -200,7 +205,7 @@ impl Page {
         options: wit::FunctionOptions,
     ) -> Result<String, Error> {
         let deadline = self.action_deadline(options.timeout_ms);
-        let polling = std::time::Duration::from_millis(options.polling_ms.unwrap_or(POLLING_MS).max(10).into());
+        let polling = Duration::from_millis(options.polling_ms.unwrap_or(POLLING_MS).max(10).into());
         let look = async {
             loop {
                 match self.evaluate(expression, arg).await {
@@ -349,11 +354,19 @@ impl Page {
         self.call(call).await
     }
 
+    /// Runs a script of the author's.
+    async fn run<C: Command>(&self, command: &C) -> Result<Evaluated, Error> {
+        let mut running = Running { session: Some(self.session.clone()) };
+        let evaluated = self.session.call_as(command).await;
+        running.session = None;
+        evaluated.map_err(|error| self.error(error))
+    }
+
     async fn call(&self, mut call: CallFunctionOnParams) -> Result<RemoteObject, Error> {
         call.await_promise = Some(true);
         call.return_by_value = Some(true);
         call.user_gesture = Some(true);
-        let evaluated: Evaluated = self.session.call_as(&call).await.map_err(|error| self.error(error))?;
+        let evaluated = self.run(&call).await?;
         match evaluated.exception_details {
             Some(thrown) => Err(Error::Other(thrown.describe())),
             None => Ok(evaluated.result),
@@ -371,6 +384,26 @@ impl Page {
             (Some(value), "string") => decode(value).map_err(|error| self.error(error)),
             _ => Err(Error::Other("the script gave nothing that JSON can say".to_owned())),
         }
+    }
+}
+
+/// A script of the author's that runs. If it is given up, by time or by its caller, and still keeps the page from
+/// responding, it is ended, so that the page can be used again.
+struct Running {
+    /// Nothing once it has ended.
+    session: Option<Session>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let (Some(session), Ok(runtime)) = (self.session.take(), tokio::runtime::Handle::try_current()) else { return };
+        runtime.spawn(async move {
+            // Without a look first, what runs next would be ended: a script that only awaits something does not run.
+            let look = session.call(EvaluateParams::new("0"));
+            if tokio::time::timeout(RESPONDING, look).await.is_err() {
+                session.tell(&TerminateExecutionParams::default());
+            }
+        });
     }
 }
 
