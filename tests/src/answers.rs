@@ -51,8 +51,8 @@ async fn echo(method: Method, arguments: Arguments, headers: HeaderMap, body: By
     let headers: BTreeMap<&str, &str> =
         headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap_or_default())).collect();
     let body = String::from_utf8_lossy(&body);
-    axum::Json(json!({"method": method.as_str(), "query": *arguments, "headers": headers, "body": body}))
-        .into_response()
+    let seen = json!({"method": method.as_str(), "query": *arguments, "headers": headers, "body": body}).to_string();
+    ([(header::CONTENT_TYPE, "application/json")], seen).into_response()
 }
 
 /// `/cookie?set=COOKIE`: the page that sets it.

@@ -63,7 +63,7 @@ async fn css_looks_into_shadow_roots(case: Case<'_>) -> Result<()> {
 
 async fn text_finds_the_innermost_elements(case: Case<'_>) -> Result<()> {
     let page = open(&case).await?;
-    find(&page, &[("text=apple", "apple"), ("text=APP", "apple"), ("text=two  words", "words"), ("text=Send", "send submit")]).await
+    find(&page, &[("text=apple", "apple"), ("text=APPL", "apple"), ("text=two  words", "words"), ("text=Send", "send submit")]).await
 }
 
 async fn quoted_text_is_exact_unless_it_is_folded(case: Case<'_>) -> Result<()> {
@@ -151,7 +151,7 @@ async fn filters_narrow_what_was_found(case: Case<'_>) -> Result<()> {
             (r#"li >> has-text="Pear""#, "pear"),
             (r#"li >> has="b""#, "pear"),
             (r#"li >> has="text=Apple""#, ""),
-            (r#"ul >> has="li >> text=Apple""#, "list"),
+            (r#"ul >> has="li >> b""#, "list"),
             (".seen >> visible=true", "shown"),
         ],
     )

@@ -1,6 +1,5 @@
 //! JavaScript in a page: the author's, in the page's own world, and ours (`page.js`), in an isolated one.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use chromiumoxide_cdp::cdp::browser_protocol::dom::{DescribeNodeParams, ResolveNodeParams};
@@ -77,12 +76,13 @@ impl Thrown {
 }
 
 /// Gives what a JavaScript value is as JSON text, whatever it is.
-const TO_JSON: &str = "const json = JSON.stringify(value); return json === undefined ? 'null' : json;";
+const TO_JSON: &str = "const json = JSON.stringify(value, (_, part) => typeof part === 'bigint' ? null : part); \
+     return json === undefined ? 'null' : json;";
 
 impl Page {
     /// Runs an expression, statements or a function in the page's own world; gives JSON.
     pub(crate) async fn evaluate(&self, expression: &str, arg: Option<&str>) -> Result<String, Error> {
-        let arg = checked_json(arg)?;
+        let arg = argument_expression(arg)?;
         // Almost everything is an expression, and takes one round trip this way. Statements are a syntax error here.
         let wrapped = format!(
             "(async () => {{ const given = ({expression}\n);\n\
@@ -95,7 +95,7 @@ impl Page {
         let evaluated = self.run(&evaluate).await?;
         match evaluated.exception_details {
             None => self.json_text(evaluated.result),
-            Some(thrown) if thrown.is_syntax_error() => self.evaluate_statements(expression, arg).await,
+            Some(thrown) if thrown.is_syntax_error() => self.evaluate_statements(expression, &arg).await,
             Some(thrown) => Err(Error::Other(thrown.describe())),
         }
     }
@@ -130,7 +130,7 @@ impl Page {
         arg: Option<&str>,
         options: wit::WaitOptions,
     ) -> Result<String, Error> {
-        let arg = checked_json(arg)?;
+        let arg = argument_expression(arg)?;
         let deadline = self.action_deadline(options.timeout_ms);
         let (frame, element) = self.one_element(selector, deadline).await?;
         let call = async {
@@ -181,10 +181,11 @@ impl Page {
         function: &str,
         arg: Option<&str>,
     ) -> Result<String, Error> {
-        let arg = checked_json(arg)?;
+        let json = arg;
+        let arg = argument_expression(json)?;
         let Some((frame, parts)) = self.place_now(selector).await? else {
             // No such frame: no elements.
-            return self.evaluate(&format!("async (arg) => ({function}\n)([], arg)"), Some(arg)).await;
+            return self.evaluate(&format!("async (arg) => ({function}\n)([], arg)"), json).await;
         };
         // Elements cannot be handed from one world to the other together, so our functions come along, unseen: as a
         // value inside this call.
@@ -417,15 +418,12 @@ fn argument(value: Value) -> CallArgument {
     CallArgument { value: Some(value), ..Default::default() }
 }
 
-/// The argument as a JavaScript expression: JSON is one, once it is known to be JSON.
-fn checked_json(arg: Option<&str>) -> Result<&str, Error> {
-    let Some(arg) = arg else { return Ok("undefined") };
+/// The argument as a JavaScript expression. It is parsed there: written as an object literal, a field `__proto__` would be
+/// something else.
+fn argument_expression(arg: Option<&str>) -> Result<String, Error> {
+    let Some(arg) = arg else { return Ok("undefined".to_owned()) };
     match serde_json::from_str::<&RawValue>(arg) {
-        Ok(_) => Ok(arg),
-        Err(error) => {
-            let mut message = String::new();
-            let _ = write!(message, "the argument is not JSON: {error}");
-            Err(Error::Invalid(message))
-        }
+        Ok(_) => Ok(format!("JSON.parse({})", Value::from(arg))),
+        Err(error) => Err(Error::Invalid(format!("the argument is not JSON: {error}"))),
     }
 }
