@@ -3,6 +3,8 @@
 //! Everything is real: components are compiled by the project's own toolchain, agents launch a real Chromium, and pages
 //! come from a server on a free port of this machine. Whatever a test starts, it ends.
 
+pub mod answers;
+pub mod calls;
 pub mod command;
 pub mod guests;
 pub mod processes;

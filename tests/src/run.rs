@@ -1,6 +1,6 @@
 //! Runs in this process: the same agents, queue and ledger as `armada run` has, without processes of their own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ pub struct TestRun {
     agent_message: Value,
     jobs: Vec<Value>,
     agents: u32,
+    temp: tempfile::TempDir,
 }
 
 /// What came of a run.
@@ -47,7 +48,7 @@ impl TestRun {
     pub fn of(component: Vec<u8>) -> Self {
         let sandbox =
             json!({"capabilities": ["browser", "monitoring"], "allowed_hosts": ["127.0.0.1:*", "localhost:*"]});
-        Self { component, sandbox, agent_message: json!({}), jobs: vec![json!({})], agents: 1 }
+        Self { component, sandbox, agent_message: json!({}), jobs: vec![json!({})], agents: 1, temp: tempfile::tempdir().unwrap() }
     }
 
     /// Replaces the whole of `run_message.sandbox`.
@@ -78,6 +79,11 @@ impl TestRun {
     pub fn jobs(mut self, jobs: impl IntoIterator<Item = Value>) -> Self {
         self.jobs = jobs.into_iter().collect();
         self
+    }
+
+    /// The folder that its browsers have their folders in.
+    pub fn temp(&self) -> &Path {
+        self.temp.path()
     }
 
     /// Sets how many agents there are.
@@ -144,7 +150,6 @@ impl TestRun {
         }
         jobs.dispatched(run, self.jobs.len() as u64).await.unwrap();
         let sandbox = Sandbox::new().unwrap();
-        let temp = tempfile::tempdir().unwrap();
         let mut agents = JoinSet::new();
         for index in 0..self.agents {
             let options = AgentOptions {
@@ -153,7 +158,7 @@ impl TestRun {
                 cache: cache(),
                 chromium: None,
                 headed: false,
-                temp: temp.path().to_owned(),
+                temp: self.temp.path().to_owned(),
             };
             let connections = Connections { queue: queue.clone(), runs: runs.clone(), jobs: jobs.clone() };
             let sandbox = sandbox.clone();
@@ -164,7 +169,7 @@ impl TestRun {
         let mut ended = agents.join_all().await;
         ended.sort_by_key(|(index, _)| *index);
         jobs.close(run);
-        let left = std::fs::read_dir(temp.path()).unwrap().count();
+        let left = std::fs::read_dir(self.temp.path()).unwrap().count();
         assert_eq!(left, 0, "an agent has left something behind in its temporary folder");
         let changes = hearing.await.unwrap();
         let mut records: Vec<JobRecord> = changes

@@ -2,6 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Path;
@@ -9,6 +12,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use crate::answers::answers;
+use crate::processes::wait_for;
 use crate::repository;
 
 /// A web server on a free port of this machine, in a thread of its own. It ends with this.
@@ -18,9 +23,9 @@ pub struct Site {
 }
 
 impl Site {
-    /// Serves the pages of `tests/pages`.
+    /// Serves the pages of `tests/pages`, and [`answers`].
     pub fn start() -> Self {
-        Self::serve(Router::new())
+        Self::serve(answers())
     }
 
     /// Serves these routes, and the pages of `tests/pages` for every other path.
@@ -49,6 +54,47 @@ impl Drop for Site {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+/// A server that nobody should connect to: it counts who does. It ends with this process.
+pub struct Forbidden {
+    address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Forbidden {
+    /// Listens on a free port of this machine.
+    pub fn start() -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = connections.clone();
+        std::thread::spawn(move || {
+            for _ in listener.incoming() {
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        Self { address, connections }
+    }
+
+    /// Where it is, such as `http://127.0.0.1:4711/`.
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// How many connections were made to it, apart from one that this makes to see that it counts.
+    ///
+    /// # Panics
+    ///
+    /// When it does not count.
+    pub fn connections(&self) -> usize {
+        let before = self.connections.load(Ordering::SeqCst);
+        std::net::TcpStream::connect(self.address).unwrap();
+        wait_for("the connection to be counted", Duration::from_secs(5), || {
+            (self.connections.load(Ordering::SeqCst) > before).then_some(())
+        });
+        before
     }
 }
 

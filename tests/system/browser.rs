@@ -1,30 +1,146 @@
-//! The browser, function by function, from inside a script: each guest of `tests/guests/browser` is a list of cases.
+//! The browser, function by function, from inside a script: each guest of `tests/guests/browser` is a list of cases, and
+//! every function of the contract is called by one of them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use armada_protocol::Status;
+use armada_tests::answers::answers;
+use armada_tests::calls;
 use armada_tests::guests::component;
-use armada_tests::run::TestRun;
-use armada_tests::site::Site;
-use serde_json::json;
+use armada_tests::processes::{self, Process};
+use armada_tests::run::{Finished, TestRun};
+use armada_tests::site::{Forbidden, Site};
+use axum::routing::get;
+use serde_json::{Value, json};
 
-/// Runs every case of a guest as a job, in two agents, and tells which have failed.
-fn all_cases_pass(guest: &str, site: &Site) {
-    let component = component(guest);
-    let listed = TestRun::of(component.clone()).finish();
+/// The cases of a guest.
+fn cases_of(guest: &str) -> Vec<String> {
+    let listed = TestRun::of(component(guest)).finish();
     let cases: Vec<String> = serde_json::from_str(listed.jobs[0].result.as_ref().unwrap().get()).unwrap();
     assert!(!cases.is_empty(), "{guest} has no cases");
-    let jobs = cases.iter().map(|case| json!({"case": case, "site": site.url()}));
-    let finished = TestRun::of(component).jobs(jobs).agents(2).finish();
+    cases
+}
+
+/// A run of these cases, each as a job whose message has these fields.
+fn run_of(guest: &str, cases: &[String], fields: &Value) -> TestRun {
+    TestRun::of(component(guest)).jobs(cases.iter().map(|case| {
+        let mut message = fields.clone();
+        message["case"] = case.as_str().into();
+        message
+    }))
+}
+
+/// Tells which cases have failed, and how.
+fn failures(cases: &[String], finished: &Finished) -> String {
+    assert_eq!(cases.len(), finished.jobs.len());
     let failed: Vec<String> = cases
         .iter()
         .zip(&finished.jobs)
         .filter(|(_, job)| job.status != Status::Success)
         .map(|(case, job)| format!("{case}: {:#?}\nlog: {:?}", job.error, job.log))
         .collect();
-    assert!(failed.is_empty(), "{} of {} cases failed:\n{}", failed.len(), cases.len(), failed.join("\n"));
-    assert_eq!(finished.jobs.len(), cases.len());
+    match failed.len() {
+        0 => String::new(),
+        count => format!("{count} of {} cases failed:\n{}", cases.len(), failed.join("\n")),
+    }
+}
+
+/// Runs a subject, once in this process, and fails unless all its cases pass.
+fn all_cases_pass(guest: &'static str) {
+    static RUNS: Mutex<BTreeMap<&str, Arc<OnceLock<String>>>> = Mutex::new(BTreeMap::new());
+    let run = RUNS.lock().unwrap_or_else(PoisonError::into_inner).entry(guest).or_default().clone();
+    let failed = run.get_or_init(|| {
+        let (cases, site) = (cases_of(guest), Site::start());
+        failures(&cases, &run_of(guest, &cases, &json!({"site": site.url()})).agents(2).finish())
+    });
+    assert!(failed.is_empty(), "{guest}: {failed}");
+}
+
+macro_rules! subjects {
+    ($($test:ident: $guest:literal),* $(,)?) => {
+        /// The guests that need nothing but the site.
+        const SUBJECTS: &[&str] = &[$($guest),*];
+
+        $(#[test]
+        fn $test() {
+            all_cases_pass($guest);
+        })*
+    };
+}
+
+subjects! {
+    pages_navigate: "navigation",
+    selectors_find_elements: "selectors",
+    acts_wait_until_the_element_is_ready: "auto_wait",
+    acts_are_what_a_person_does: "acts",
+    elements_are_read: "reads",
+    scripts_run_in_pages: "scripts",
+    pictures_are_taken: "pictures",
+    dialogs_are_answered: "dialogs",
+    popups_are_handed_out: "popups",
+    downloads_are_kept: "downloads",
+    frames_are_entered: "frames",
+    contexts_are_isolated: "contexts_and_storage",
+    devices_are_emulated: "emulation",
+    requests_are_routed: "requests",
+    handles_close_what_they_hold: "handles",
+    calls_go_on_together: "concurrency",
 }
 
 #[test]
-fn pages_navigate() {
-    all_cases_pass("navigation", &Site::start());
+fn pages_crash_and_hang_alone() {
+    let cases = cases_of("crashes");
+    let folder = Arc::new(OnceLock::<PathBuf>::new());
+    let known = folder.clone();
+    let killing = move || {
+        kill_renderers(known.get().unwrap());
+        std::future::ready(())
+    };
+    let site = Site::serve(answers().route("/kill", get(killing)));
+    let run = run_of("crashes", &cases, &json!({"site": site.url()})).limits(json!({"seconds_per_call": 3}));
+    folder.set(run.temp().to_owned()).unwrap();
+    assert_eq!(failures(&cases, &run.finish()), "");
+}
+
+/// Kills the processes that show the pages of the browsers in a folder.
+fn kill_renderers(folder: &Path) {
+    let folder = folder.display().to_string();
+    let ours = |process: &Process| process.is_chromium() && process.command.iter().any(|part| part.contains(&folder));
+    for browser in processes::all().into_iter().filter(ours) {
+        let children = processes::descendants(browser.id).into_iter();
+        for renderer in children.filter(|process| process.command.iter().any(|part| part == "--type=renderer")) {
+            processes::signal(renderer.id, "KILL");
+        }
+    }
+}
+
+#[test]
+fn nothing_reaches_a_server_that_is_not_allowed() {
+    let (cases, site, forbidden) = (cases_of("egress"), Site::start(), Forbidden::start());
+    let fields = json!({"site": site.url(), "forbidden": forbidden.url()});
+    let finished = run_of("egress", &cases, &fields).allowed_hosts(&[&site.host()]).agents(2).finish();
+    assert_eq!(failures(&cases, &finished), "");
+    assert_eq!(forbidden.connections(), 0);
+    // What the script itself is told, and what the browser refuses by itself, is no event.
+    let silent = ["navigation", "web_socket"];
+    for (case, job) in cases.iter().zip(&finished.jobs).filter(|(case, _)| !silent.contains(&case.as_str())) {
+        let is_told = |content: &str| content.contains(&forbidden.url()) && content.contains("allowed_hosts");
+        let told = job.events.iter().any(|event| is_told(&event.report.content));
+        assert!(told, "{case} does not say what would allow it: {:#?}", job.events);
+    }
+}
+
+#[test]
+fn every_function_of_the_contract_is_called_by_a_case() {
+    calls::record();
+    for subject in SUBJECTS {
+        all_cases_pass(subject);
+    }
+    let (called, contract) = (calls::recorded(), calls::contract());
+    let unknown: Vec<_> = called.difference(&contract).collect();
+    assert!(unknown.is_empty(), "calls that the contract does not have: {unknown:?}");
+    let missing: Vec<_> = contract.difference(&called).collect();
+    assert!(missing.is_empty(), "functions that no case calls: {missing:?}");
 }

@@ -4,17 +4,20 @@ use std::time::Duration;
 
 use wasmtime::component::Accessor;
 
-use crate::call::{Call, Host, call};
+use crate::call::{Call, Host, call, call_now};
 use crate::contract::{Error, tasks as wit};
 use crate::instance::InstanceState;
 
 impl wit::Host for InstanceState {
     fn next_call(&mut self) -> u64 {
-        self.calls.next()
+        call_now(self, Call::free("next-call"), |state| Ok(state.calls.next())).unwrap_or_default()
     }
 
     fn cancel(&mut self, number: u64) {
-        self.calls.cancel(number);
+        let _ = call_now(self, Call::free("cancel"), |state| {
+            state.calls.cancel(number);
+            Ok(())
+        });
     }
 }
 

@@ -23,6 +23,18 @@ impl Case<'_> {
         format!("{}/{path}", self.site)
     }
 
+    /// The host and port of the test's pages under another name: another site to the browser.
+    pub fn other_site(&self) -> String {
+        self.site.replace("127.0.0.1", "localhost")
+    }
+
+    /// Opens a page of this HTML.
+    pub async fn show(&self, html: &str) -> Result<Page> {
+        let page = self.agent.browser.new_page().await?;
+        page.set_content(html).await?;
+        Ok(page)
+    }
+
     /// Opens one of the test's pages.
     pub async fn open(&self, path: &str) -> Result<Page> {
         let page = self.agent.browser.new_page().await?;
@@ -63,10 +75,32 @@ macro_rules! cases {
 /// Fails unless both are equal.
 #[macro_export]
 macro_rules! same {
-    ($left:expr, $right:expr) => {{
-        let (left, right) = (&$left, &$right);
-        armada::ensure!(left == right, "{} is\n{left:?}\nand should be\n{right:?}", stringify!($left));
-    }};
+    ($left:expr, $right:expr) => {
+        match (&$left, &$right) {
+            (left, right) => armada::ensure!(
+                left == right,
+                "{} is\n{left:?}\nand should be\n{right:?}",
+                stringify!($left)
+            ),
+        }
+    };
+}
+
+/// Fails unless the call fails, with an error of this kind whose message contains this.
+#[macro_export]
+macro_rules! fails {
+    ($call:expr, $kind:ident, $says:expr) => {
+        match $call {
+            Ok(given) => armada::bail!("{} should fail, and gave\n{given:?}", stringify!($call)),
+            Err(error) => armada::ensure!(
+                error.kind() == armada::ErrorKind::$kind && error.message().contains($says),
+                "{} failed with\n{error:?}\nand should with {}, saying {:?}",
+                stringify!($call),
+                armada::ErrorKind::$kind.name(),
+                $says
+            ),
+        }
+    };
 }
 
 /// Makes a project of an attack: the first job makes it, and one whose message says `"honest": true` does nothing, so that

@@ -252,11 +252,6 @@ impl Page {
             self.change(|state| state.drag = None);
             self.mouse_event(DispatchMouseEventType::MouseMoved, from, None).await?;
             self.mouse_event(DispatchMouseEventType::MousePressed, from, Some(wit::MouseButton::Left)).await?;
-            // A first small move is what begins a native drag.
-            self.mouse_event(DispatchMouseEventType::MouseMoved, Point { x: from.x + 3.0, y: from.y + 3.0 }, None)
-                .await?;
-            let native = self.until(|state| state.drag.take());
-            let native = tokio::time::timeout(NATIVE_DRAG, native).await.ok().transpose()?;
             // Not forced to be uncovered: while something is dragged, it may well cover the target.
             let uncovered = json!({"op": "point", "needs": ["visible"], "force": true});
             let (to, to_place): (Point, Place) = self.with_element(target, uncovered, deadline).await?;
@@ -266,7 +261,10 @@ impl Page {
                 let at = Point { x: from.x + (to.x - from.x) * part, y: from.y + (to.y - from.y) * part };
                 self.mouse_event(DispatchMouseEventType::MouseMoved, at, None).await?;
             }
-            if let Some(data) = native {
+            // How far the mouse must move to begin a native drag depends on what is dragged.
+            let native = self.until(|state| state.drag.take());
+            if let Ok(data) = tokio::time::timeout(NATIVE_DRAG, native).await {
+                let data = data?;
                 for kind in
                     [DispatchDragEventType::DragEnter, DispatchDragEventType::DragOver, DispatchDragEventType::Drop]
                 {

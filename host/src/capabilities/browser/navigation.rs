@@ -20,6 +20,9 @@ use crate::deadline::Deadline;
 /// `mailto:` link).
 const REQUEST: Duration = Duration::from_millis(200);
 
+/// An answer with an error status and without a body: the browser shows a page of its own, but an answer it is.
+const NO_BODY: &str = "net::ERR_HTTP_RESPONSE_CODE_FAILURE";
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Navigated {
@@ -66,7 +69,7 @@ impl Page {
         let before = self.navigations();
         let going = async {
             let navigated: Navigated = self.session.call_as(&navigate).await.map_err(|error| self.error(error))?;
-            if let Some(problem) = navigated.error_text {
+            if let Some(problem) = navigated.error_text.filter(|problem| problem != NO_BODY) {
                 return Err(unreachable(url.as_str(), &problem, navigated.is_download));
             }
             let Some(loader) = navigated.loader_id else {
@@ -144,10 +147,11 @@ impl Page {
                 arrived.then(|| (frame.loader.clone(), frame.url.clone(), frame.failed))
             })
             .await?;
-        if failed {
+        let response = self.response(&loader);
+        if failed && response.is_none() {
             return Err(unreachable(&url, "the server cannot be reached", false));
         }
-        Ok(self.response(&loader))
+        Ok(response)
     }
 
     /// The answer that a document of the main frame came with.

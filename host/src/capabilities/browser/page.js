@@ -191,6 +191,8 @@
   }
 
   function isHiddenForAria(element) {
+    // The options of a closed select are not drawn, and can be chosen all the same.
+    if (/^(OPTION|OPTGROUP)$/.test(element.tagName)) element = element.closest('select') ?? element;
     for (let at = element; at; at = parentOf(at)) {
       if (at.getAttribute('aria-hidden') === 'true') return true;
     }
@@ -451,6 +453,8 @@
     // Sets the value as far as the page can; `ok('type')` leaves the text selected for the host to type over.
     fill: (element, { value, force }) => {
       const subject = control(element);
+      const isField = subject instanceof HTMLInputElement || subject instanceof HTMLTextAreaElement;
+      if (!isField && !subject.isContentEditable) return fail(`${describe(element)} is no input, text area or editable element`);
       const problem = force ? null : notReady(subject, ['visible', 'enabled', 'editable']);
       if (problem) return wait(problem);
       if (subject instanceof HTMLInputElement) {
@@ -467,11 +471,9 @@
       } else if (subject instanceof HTMLTextAreaElement) {
         subject.focus();
         subject.select();
-      } else if (subject.isContentEditable) {
+      } else {
         subject.focus();
         getSelection().selectAllChildren(subject);
-      } else {
-        return fail(`${describe(element)} is no input, text area or editable element`);
       }
       return ok('type');
     },

@@ -1,20 +1,21 @@
 //! JavaScript in a page: the author's, in the page's own world, and ours (`page.js`), in an isolated one.
 
-use std::fmt::Write as _;
+use std::time::Duration;
 
 use chromiumoxide_cdp::cdp::browser_protocol::dom::{DescribeNodeParams, ResolveNodeParams};
 use chromiumoxide_cdp::cdp::browser_protocol::page::{
     AddScriptToEvaluateOnNewDocumentParams, CreateIsolatedWorldParams,
 };
 use chromiumoxide_cdp::cdp::js_protocol::runtime::{
-    CallArgument, CallFunctionOnParams, EvaluateParams, ReleaseObjectParams,
+    CallArgument, CallFunctionOnParams, EvaluateParams, ReleaseObjectParams, TerminateExecutionParams,
 };
+use chromiumoxide_types::Command;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::cdp::{CdpError, decode, replace_lone_surrogates};
+use super::cdp::{CdpError, Session, decode, replace_lone_surrogates};
 use super::frames::{World, WorldId};
 use super::page::Page;
 use crate::contract::Error;
@@ -27,6 +28,9 @@ const ENGINE_NAME: &str = "globalThis.armada";
 
 /// How often to look at a condition where the script does not say: the contract's default.
 const POLLING_MS: u32 = 100;
+
+/// How long a page may take to respond before the script that was given up is ended.
+const RESPONDING: Duration = Duration::from_millis(500);
 
 /// What a script gave: a value, or an exception.
 #[derive(Deserialize)]
@@ -72,12 +76,13 @@ impl Thrown {
 }
 
 /// Gives what a JavaScript value is as JSON text, whatever it is.
-const TO_JSON: &str = "const json = JSON.stringify(value); return json === undefined ? 'null' : json;";
+const TO_JSON: &str = "const json = JSON.stringify(value, (_, part) => typeof part === 'bigint' ? null : part); \
+     return json === undefined ? 'null' : json;";
 
 impl Page {
     /// Runs an expression, statements or a function in the page's own world; gives JSON.
     pub(crate) async fn evaluate(&self, expression: &str, arg: Option<&str>) -> Result<String, Error> {
-        let arg = checked_json(arg)?;
+        let arg = argument_expression(arg)?;
         // Almost everything is an expression, and takes one round trip this way. Statements are a syntax error here.
         let wrapped = format!(
             "(async () => {{ const given = ({expression}\n);\n\
@@ -87,10 +92,10 @@ impl Page {
         evaluate.await_promise = Some(true);
         evaluate.return_by_value = Some(true);
         evaluate.user_gesture = Some(true);
-        let evaluated: Evaluated = self.session.call_as(&evaluate).await.map_err(|error| self.error(error))?;
+        let evaluated = self.run(&evaluate).await?;
         match evaluated.exception_details {
             None => self.json_text(evaluated.result),
-            Some(thrown) if thrown.is_syntax_error() => self.evaluate_statements(expression, arg).await,
+            Some(thrown) if thrown.is_syntax_error() => self.evaluate_statements(expression, &arg).await,
             Some(thrown) => Err(Error::Other(thrown.describe())),
         }
     }
@@ -101,7 +106,7 @@ impl Page {
         evaluate.await_promise = Some(true);
         evaluate.user_gesture = Some(true);
         evaluate.repl_mode = Some(true);
-        let evaluated: Evaluated = self.session.call_as(&evaluate).await.map_err(|error| self.error(error))?;
+        let evaluated = self.run(&evaluate).await?;
         if let Some(thrown) = evaluated.exception_details {
             return Err(Error::Other(thrown.describe()));
         }
@@ -125,7 +130,7 @@ impl Page {
         arg: Option<&str>,
         options: wit::WaitOptions,
     ) -> Result<String, Error> {
-        let arg = checked_json(arg)?;
+        let arg = argument_expression(arg)?;
         let deadline = self.action_deadline(options.timeout_ms);
         let (frame, element) = self.one_element(selector, deadline).await?;
         let call = async {
@@ -176,10 +181,11 @@ impl Page {
         function: &str,
         arg: Option<&str>,
     ) -> Result<String, Error> {
-        let arg = checked_json(arg)?;
+        let json = arg;
+        let arg = argument_expression(json)?;
         let Some((frame, parts)) = self.place_now(selector).await? else {
             // No such frame: no elements.
-            return self.evaluate(&format!("async (arg) => ({function}\n)([], arg)"), Some(arg)).await;
+            return self.evaluate(&format!("async (arg) => ({function}\n)([], arg)"), json).await;
         };
         // Elements cannot be handed from one world to the other together, so our functions come along, unseen: as a
         // value inside this call.
@@ -200,7 +206,7 @@ impl Page {
         options: wit::FunctionOptions,
     ) -> Result<String, Error> {
         let deadline = self.action_deadline(options.timeout_ms);
-        let polling = std::time::Duration::from_millis(options.polling_ms.unwrap_or(POLLING_MS).max(10).into());
+        let polling = Duration::from_millis(options.polling_ms.unwrap_or(POLLING_MS).max(10).into());
         let look = async {
             loop {
                 match self.evaluate(expression, arg).await {
@@ -349,11 +355,19 @@ impl Page {
         self.call(call).await
     }
 
+    /// Runs a script of the author's.
+    async fn run<C: Command>(&self, command: &C) -> Result<Evaluated, Error> {
+        let mut running = Running { session: Some(self.session.clone()) };
+        let evaluated = self.session.call_as(command).await;
+        running.session = None;
+        evaluated.map_err(|error| self.error(error))
+    }
+
     async fn call(&self, mut call: CallFunctionOnParams) -> Result<RemoteObject, Error> {
         call.await_promise = Some(true);
         call.return_by_value = Some(true);
         call.user_gesture = Some(true);
-        let evaluated: Evaluated = self.session.call_as(&call).await.map_err(|error| self.error(error))?;
+        let evaluated = self.run(&call).await?;
         match evaluated.exception_details {
             Some(thrown) => Err(Error::Other(thrown.describe())),
             None => Ok(evaluated.result),
@@ -374,6 +388,26 @@ impl Page {
     }
 }
 
+/// A script of the author's that runs. If it is given up, by time or by its caller, and still keeps the page from
+/// responding, it is ended, so that the page can be used again.
+struct Running {
+    /// Nothing once it has ended.
+    session: Option<Session>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let (Some(session), Ok(runtime)) = (self.session.take(), tokio::runtime::Handle::try_current()) else { return };
+        runtime.spawn(async move {
+            // Without a look first, what runs next would be ended: a script that only awaits something does not run.
+            let look = session.call(EvaluateParams::new("0"));
+            if tokio::time::timeout(RESPONDING, look).await.is_err() {
+                session.tell(&TerminateExecutionParams::default());
+            }
+        });
+    }
+}
+
 /// JSON without escapes that are no valid Unicode.
 fn repaired(json: &str) -> String {
     replace_lone_surrogates(json).unwrap_or_else(|| json.to_owned())
@@ -384,15 +418,12 @@ fn argument(value: Value) -> CallArgument {
     CallArgument { value: Some(value), ..Default::default() }
 }
 
-/// The argument as a JavaScript expression: JSON is one, once it is known to be JSON.
-fn checked_json(arg: Option<&str>) -> Result<&str, Error> {
-    let Some(arg) = arg else { return Ok("undefined") };
+/// The argument as a JavaScript expression. It is parsed there: written as an object literal, a field `__proto__` would be
+/// something else.
+fn argument_expression(arg: Option<&str>) -> Result<String, Error> {
+    let Some(arg) = arg else { return Ok("undefined".to_owned()) };
     match serde_json::from_str::<&RawValue>(arg) {
-        Ok(_) => Ok(arg),
-        Err(error) => {
-            let mut message = String::new();
-            let _ = write!(message, "the argument is not JSON: {error}");
-            Err(Error::Invalid(message))
-        }
+        Ok(_) => Ok(format!("JSON.parse({})", Value::from(arg))),
+        Err(error) => Err(Error::Invalid(format!("the argument is not JSON: {error}"))),
     }
 }

@@ -1,0 +1,216 @@
+//! Requests to a server that is not allowed, in every way that a page can make one. The job message names the server.
+
+use std::time::Duration;
+
+use armada::Result;
+use armada::browser::{LoadState, Page};
+use guests::{Case, fails, same};
+
+guests::cases![
+    navigation,
+    redirect,
+    page_navigation,
+    subresources,
+    frames,
+    fetch_and_xhr,
+    fetch_by_redirect,
+    web_socket,
+    event_source,
+    beacon,
+    worker,
+    service_worker,
+    popup,
+    form,
+    hints,
+];
+
+/// A URL of the server that is not allowed.
+fn forbidden(case: &Case<'_>) -> String {
+    case.job.job_message["forbidden"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Opens a page and runs this function there with the forbidden URL; it gives what the page sees.
+async fn seen(case: &Case<'_>, function: &str) -> Result<String> {
+    let page = case.open("plain.html").await?;
+    Ok(page.evaluate(function).arg(forbidden(case)).await?)
+}
+
+/// Gives requests that nobody waits for the time to arrive.
+async fn settle(page: &Page) -> Result<()> {
+    armada::sleep(Duration::from_millis(500)).await?;
+    same!(page.is_closed(), false);
+    Ok(())
+}
+
+async fn navigation(case: Case<'_>) -> Result<()> {
+    let page = case.open("plain.html").await?;
+    fails!(page.goto(forbidden(&case)).await, Denied, "allowed_hosts");
+    Ok(())
+}
+
+async fn redirect(case: Case<'_>) -> Result<()> {
+    let page = case.open("plain.html").await?;
+    let url = case.url(&format!("redirect?to={}", forbidden(&case)));
+    fails!(page.goto(url).await, Denied, "was blocked on the way");
+    Ok(())
+}
+
+async fn page_navigation(case: Case<'_>) -> Result<()> {
+    let page = case.open("plain.html").await?;
+    page.evaluate::<()>("url => { document.querySelector('a').href = url }").arg(forbidden(&case)).await?;
+    page.click("a").await?;
+    settle(&page).await
+}
+
+async fn subresources(case: Case<'_>) -> Result<()> {
+    let function = "async url => {
+        const add = (tag, attributes) => new Promise(done => {
+            const element = Object.assign(document.createElement(tag), attributes);
+            element.onload = () => done(`${tag} loaded`);
+            element.onerror = () => done(`${tag} failed`);
+            document.head.append(element);
+        });
+        const style = document.createElement('style');
+        style.textContent = `@import '${url}import.css'; @font-face { font-family: own; src: url('${url}font') }
+                             body { background: url('${url}background'); font-family: own }`;
+        document.head.append(style);
+        document.fonts.load('10px own').catch(() => {});
+        const video = document.createElement('video');
+        video.src = `${url}video`;
+        document.body.append(video);
+        return (await Promise.all([
+            add('img', { src: `${url}img` }), add('script', { src: `${url}script` }),
+            add('link', { rel: 'stylesheet', href: `${url}css` }),
+            import(`${url}module`).catch(() => 'module failed'),
+        ])).join(', ');
+    }";
+    same!(seen(&case, function).await?, "img failed, script failed, link failed, module failed");
+    Ok(())
+}
+
+async fn frames(case: Case<'_>) -> Result<()> {
+    let function = "url => new Promise(done => {
+        const frame = document.createElement('iframe');
+        frame.src = url;
+        frame.onload = () => { try { done(frame.contentDocument ? 'readable' : 'blocked') } catch { done('blocked') } };
+        document.body.append(frame);
+    })";
+    same!(seen(&case, function).await?, "blocked");
+    Ok(())
+}
+
+async fn fetch_and_xhr(case: Case<'_>) -> Result<()> {
+    let function = "async url => {
+        const options = [{}, { mode: 'no-cors' }, { method: 'POST', body: 'x' }, { keepalive: true }];
+        const tries = options.map(option => fetch(url, option).then(() => 'arrived', () => 'failed'));
+        tries.push(new Promise(done => {
+            const request = new XMLHttpRequest();
+            request.onload = () => done('arrived');
+            request.onerror = () => done('failed');
+            request.open('GET', url);
+            request.send();
+        }));
+        return (await Promise.all(tries)).join(' ');
+    }";
+    same!(seen(&case, function).await?, "failed failed failed failed failed");
+    Ok(())
+}
+
+async fn fetch_by_redirect(case: Case<'_>) -> Result<()> {
+    let function = "url => fetch(`/redirect?to=${url}`, { mode: 'no-cors' }).then(() => 'arrived', () => 'failed')";
+    same!(seen(&case, function).await?, "failed");
+    Ok(())
+}
+
+async fn web_socket(case: Case<'_>) -> Result<()> {
+    let function = "url => new Promise(done => {
+        const socket = new WebSocket(url.replace('http', 'ws'));
+        socket.onopen = () => done('opened');
+        socket.onerror = () => done('failed');
+    })";
+    same!(seen(&case, function).await?, "failed");
+    Ok(())
+}
+
+async fn event_source(case: Case<'_>) -> Result<()> {
+    let function = "url => new Promise(done => {
+        const source = new EventSource(url);
+        source.onopen = () => done('opened');
+        source.onerror = () => done('failed');
+    })";
+    same!(seen(&case, function).await?, "failed");
+    Ok(())
+}
+
+async fn beacon(case: Case<'_>) -> Result<()> {
+    let page = case.open("plain.html").await?;
+    page.evaluate::<bool>("url => navigator.sendBeacon(url, 'x')").arg(forbidden(&case)).await?;
+    page.evaluate::<()>("url => { addEventListener('pagehide', () => navigator.sendBeacon(url, 'y')) }")
+        .arg(forbidden(&case))
+        .await?;
+    page.goto(case.url("selectors.html")).wait_until(LoadState::Load).await?;
+    settle(&page).await
+}
+
+async fn worker(case: Case<'_>) -> Result<()> {
+    let function = "url => new Promise(done => {
+        const code = `fetch('${url}').then(() => postMessage('arrived'), () => postMessage('failed'))`;
+        new Worker(URL.createObjectURL(new Blob([code]))).onmessage = event => done(event.data);
+    })";
+    same!(seen(&case, function).await?, "failed");
+    let function = "url => new Promise(done => {
+        const code = `onconnect = ({ ports: [port] }) => {
+            fetch('${url}').then(() => port.postMessage('arrived'), () => port.postMessage('failed'));
+        }`;
+        new SharedWorker(URL.createObjectURL(new Blob([code]))).port.onmessage = event => done(event.data);
+    })";
+    same!(seen(&case, function).await?, "failed");
+    Ok(())
+}
+
+async fn service_worker(case: Case<'_>) -> Result<()> {
+    let function = "async url => {
+        await navigator.serviceWorker.register('/service_worker.js');
+        const { active } = await navigator.serviceWorker.ready;
+        const heard = new Promise(done => {
+            navigator.serviceWorker.onmessage = event => done(event.data);
+        });
+        active.postMessage(url);
+        return heard;
+    }";
+    same!(seen(&case, function).await?, "failed");
+    Ok(())
+}
+
+async fn popup(case: Case<'_>) -> Result<()> {
+    let page = case.open("plain.html").await?;
+    page.evaluate::<()>("url => { open(url) }").arg(forbidden(&case)).await?;
+    let popup = page.wait_for_popup().await?;
+    settle(&popup).await?;
+    page.evaluate::<()>("url => { open(url, '_blank', 'noopener') }").arg(forbidden(&case)).await?;
+    settle(&page).await
+}
+
+async fn form(case: Case<'_>) -> Result<()> {
+    let page = case.show(&format!("<form method=post action='{}'><button>b</button></form>", forbidden(&case))).await?;
+    page.click("button").await?;
+    settle(&page).await
+}
+
+async fn hints(case: Case<'_>) -> Result<()> {
+    let page = case.open("plain.html").await?;
+    let function = "url => {
+        for (const rel of ['preconnect', 'dns-prefetch', 'prefetch', 'preload', 'modulepreload', 'prerender', 'icon', 'manifest']) {
+            document.head.append(Object.assign(document.createElement('link'), { rel, href: url, as: 'script' }));
+        }
+        const rules = document.createElement('script');
+        rules.type = 'speculationrules';
+        rules.textContent = JSON.stringify({ prefetch: [{ urls: [url] }], prerender: [{ urls: [url] }] });
+        document.head.append(rules);
+        const ping = Object.assign(document.createElement('a'), { href: '#below', ping: url, textContent: 'ping', id: 'ping' });
+        document.body.append(ping);
+    }";
+    page.evaluate::<()>(function).arg(forbidden(&case)).await?;
+    page.click("#ping").await?;
+    settle(&page).await
+}
