@@ -271,9 +271,9 @@ impl Agent {
                 JobError { cause: Cause::NoAgent, message: "no instance is open".to_owned(), traceback: Vec::new() };
             return (Err(Fault(error)), None);
         };
-        let over = instance.cancellation();
+        let over = CancellationToken::new();
         let (ended, stopped_by) = {
-            let job = instance.run_job(message, self.budget);
+            let job = instance.run_job(message, self.budget, over.clone());
             tokio::pin!(job);
             tokio::select! {
                 biased;
@@ -287,7 +287,6 @@ impl Agent {
         };
         match ended {
             Some(Ok(answer)) => {
-                // Its calls have been ended for good: an instance that was cancelled is closed, and not used again.
                 self.instance = Some(instance);
                 (Ok(answer), stopped_by)
             }

@@ -55,7 +55,7 @@ pub(crate) struct Calls {
     /// The number of the next call that waits.
     next: u64,
     waiting: Arc<InProgress>,
-    /// Ends every call: the job is over.
+    /// Ends every call: the job, or what else the guest was called for, is over.
     over: CancellationToken,
 }
 
@@ -71,9 +71,14 @@ impl InProgress {
 }
 
 impl Calls {
-    /// The calls of a new instance; `over` ends them all.
-    pub(crate) fn new(grant: Arc<Grant>, over: CancellationToken) -> Self {
-        Self { grant, next: 0, waiting: Arc::default(), over }
+    /// The calls of a new instance.
+    pub(crate) fn new(grant: Arc<Grant>) -> Self {
+        Self { grant, next: 0, waiting: Arc::default(), over: CancellationToken::new() }
+    }
+
+    /// The guest is called for something: `over` ends its calls from now on.
+    pub(crate) fn begin(&mut self, over: CancellationToken) {
+        self.over = over;
     }
 
     /// The number of the next call that waits.

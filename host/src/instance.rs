@@ -175,8 +175,6 @@ pub(crate) struct Instance {
     store: Store<InstanceState>,
     project: Project,
     cpu: Arc<CpuMeter>,
-    /// Ends the host calls in progress.
-    over: CancellationToken,
 }
 
 /// How long a call into a guest may take.
@@ -195,7 +193,6 @@ impl Instance {
     ) -> Result<Self, Fault> {
         let limits = capabilities.grant.limits();
         let cpu = Arc::new(CpuMeter::default());
-        let over = CancellationToken::new();
         let bytes_per_call = usize::try_from(limits.bytes_per_call).unwrap_or(usize::MAX);
         let memory_left = usize::try_from(limits.memory_mib.saturating_mul(1 << 20)).unwrap_or(usize::MAX);
         let mut wasi_resources = ResourceTable::new();
@@ -216,7 +213,7 @@ impl Instance {
             wasi_resources,
             limiter: Limiter { memory_mib: limits.memory_mib, memory_left },
             cpu: cpu.clone(),
-            calls: Calls::new(capabilities.grant.clone(), over.clone()),
+            calls: Calls::new(capabilities.grant.clone()),
             handles,
             capabilities,
         };
@@ -239,38 +236,38 @@ impl Instance {
             Ok(project) => project.map_err(|error| fault(&error))?,
             Err(_) => return Err(out_of_time(budget)),
         };
-        Ok(Self { store, project, cpu, over })
-    }
-
-    /// Ends the host calls in progress, so that the guest can end by itself.
-    pub(crate) fn cancellation(&self) -> CancellationToken {
-        self.over.clone()
+        Ok(Self { store, project, cpu })
     }
 
     /// Opens the agent context.
     pub(crate) async fn open_agent(&mut self, message: String, budget: Budget) -> Answer<()> {
         let guest = self.project.armada_project_lifecycle().clone();
-        self.enter(budget, async move |accessor| guest.call_open_agent(accessor, message).await).await
+        self.enter(budget, CancellationToken::new(), async move |accessor| {
+            guest.call_open_agent(accessor, message).await
+        })
+        .await
     }
 
-    /// Runs a job.
-    pub(crate) async fn run_job(&mut self, message: String, budget: Budget) -> Answer<String> {
+    /// Runs a job. `over` ends the host calls in progress and all further ones, so that the guest can end by itself.
+    pub(crate) async fn run_job(&mut self, message: String, budget: Budget, over: CancellationToken) -> Answer<String> {
         let guest = self.project.armada_project_lifecycle().clone();
-        self.enter(budget, async move |accessor| guest.call_run_job(accessor, message).await).await
+        self.enter(budget, over, async move |accessor| guest.call_run_job(accessor, message).await).await
     }
 
     /// Closes the agent context.
     pub(crate) async fn close_agent(&mut self, budget: Budget) -> Answer<()> {
         let guest = self.project.armada_project_lifecycle().clone();
-        self.enter(budget, async move |accessor| guest.call_close_agent(accessor).await).await
+        self.enter(budget, CancellationToken::new(), async move |accessor| guest.call_close_agent(accessor).await).await
     }
 
     async fn enter<T>(
         &mut self,
         budget: Budget,
+        over: CancellationToken,
         call: impl AsyncFnOnce(&Accessor<InstanceState>) -> wasmtime::Result<Result<T, Failure>>,
     ) -> Answer<T> {
         self.cpu.begin(budget.cpu);
+        self.store.data_mut().calls.begin(over);
         self.store.set_epoch_deadline(1);
         let work = self.cpu.count(self.store.run_concurrent(call));
         match tokio::time::timeout(budget.wall, work).await {

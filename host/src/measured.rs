@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use armada_project::{BrowserSettings, Grant};
 use serde_json::Map;
+use tokio_util::sync::CancellationToken;
 
 use crate::capabilities::Capabilities;
 use crate::capabilities::browser::{Browser, BrowserOptions};
@@ -55,7 +56,7 @@ impl Running {
 
     /// Runs a job; gives its result.
     pub async fn run_job(&mut self, message: &str) -> Result<String, String> {
-        told(self.0.run_job(message.to_owned(), BUDGET).await)
+        told(self.0.run_job(message.to_owned(), BUDGET, CancellationToken::new()).await)
     }
 }
 

@@ -16,7 +16,8 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 
-/// How many times in a row an agent may end without having got any job done before it is given up.
+/// How many times in a row an agent may end without having taken any job before it is given up. One that dies in a job may
+/// be started as often as jobs have attempts.
 const FRUITLESS_STARTS: u32 = 3;
 /// How long to wait before starting an agent again: this, and twice as long each time.
 const RESTART: Duration = Duration::from_millis(100);
@@ -54,11 +55,11 @@ pub(crate) async fn keep(command: AgentCommand, served: Served, index: u32) -> R
             _ = &mut stopped => (life.await, true),
         };
         let life = ended.unwrap_or_else(|error| Life {
-            got_something_done: false,
+            has_worked: false,
             has_told: false,
             reason: format!("the agent could not be started: {error}"),
         });
-        if life.got_something_done {
+        if life.has_worked {
             fruitless = 0;
         }
         let reason = life.reason;
@@ -84,7 +85,8 @@ pub(crate) async fn keep(command: AgentCommand, served: Served, index: u32) -> R
 
 /// How a process ended.
 struct Life {
-    got_something_done: bool,
+    /// It has taken a job.
+    has_worked: bool,
     /// The agent has told the reason itself.
     has_told: bool,
     reason: String,
@@ -134,7 +136,7 @@ async fn live(command: &AgentCommand, served: &Served, index: u32) -> std::io::R
         (None, false) if last.is_empty() => format!("the agent died ({status})"),
         (None, false) => format!("the agent died ({status}): {last}"),
     };
-    Ok(Life { got_something_done: served.jobs_ended > 0, has_told, reason })
+    Ok(Life { has_worked: served.jobs_taken > 0, has_told, reason })
 }
 
 fn start(command: &AgentCommand, run: RunId, index: u32, link: UnixStream) -> std::io::Result<Child> {

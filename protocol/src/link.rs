@@ -115,7 +115,7 @@ mod tests {
         consumer.acknowledge(delivery.tag).await.unwrap();
         assert_eq!(link.stopped(RUN).await.unwrap(), Stop::Drained);
         drop((consumer, link));
-        assert_eq!(serving.await.unwrap().unwrap().jobs_ended, 1);
+        assert_eq!(serving.await.unwrap().unwrap().jobs_taken, 1);
 
         let record = loop {
             if let Change::Ended(record) = orchestrator.heard.recv().await.unwrap() {

@@ -7,7 +7,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
 use super::frame::{self, Answer, Ask, Peer, Reply, Request};
-use crate::{AgentState, JobConsumer, JobQueue, JobStore, Next, ProtocolError, Report, RunId, RunStore, Start};
+use crate::{AgentState, JobConsumer, JobQueue, JobStore, ProtocolError, Report, RunId, RunStore};
 
 /// How many replies wait to be written before further requests wait.
 const REPLIES: usize = 16;
@@ -15,8 +15,8 @@ const REPLIES: usize = 16;
 /// What came of serving an agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Served {
-    /// How many jobs have ended by what it said.
-    pub jobs_ended: u64,
+    /// How many jobs it has taken on.
+    pub jobs_taken: u64,
     /// Why it could not go on, if it said so.
     pub failure: Option<String>,
 }
@@ -110,7 +110,7 @@ impl Server {
             Ask::Requeue { tag } => done(consumer.lock().await.requeue(tag).await?),
             Ask::Start { job, index } => {
                 let start = self.jobs.start(run, job, index, agent).await?;
-                self.served().jobs_ended += u64::from(start == Start::Ended);
+                self.served().jobs_taken += 1;
                 Answer::Start { start }
             }
             Ask::Report { attempt, mut reports, sizes } => {
@@ -119,7 +119,6 @@ impl Server {
             }
             Ask::Finish { attempt, outcome } => {
                 let next = self.jobs.finish(attempt, outcome).await?;
-                self.served().jobs_ended += u64::from(next == Next::Ended);
                 Answer::Next { next }
             }
             Ask::Stopped => Answer::Stop { stop: self.jobs.stopped(run).await? },
