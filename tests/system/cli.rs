@@ -212,7 +212,8 @@ fn every_mistake_of_the_configuration_is_told_at_once_with_its_place() {
         }
     }
     let (code, out, _) = in_folder(folder.path(), &["check", "--json"]);
-    let mistakes: Vec<Value> = serde_json::from_str(&out).unwrap();
+    let told: Value = serde_json::from_str(&out).unwrap();
+    let mistakes = told["mistakes"].as_array().unwrap();
     assert_eq!((code, mistakes.len()), (2, 3));
     assert_eq!((&mistakes[0]["line"], &mistakes[0]["column"]), (&json!(3), &json!(35)));
 }
