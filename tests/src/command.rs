@@ -24,9 +24,18 @@ pub fn armada() -> Command {
     let program = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("armada");
     assert!(program.is_file(), "{} is not there: `cargo build --workspace` makes it", program.display());
     let mut command = Command::new(program);
-    command.env("ARMADA_CACHE_DIR", cache_folder()).env("CARGO_TARGET_DIR", target_folder().join("projects"));
+    command.env("ARMADA_CACHE_DIR", cache_folder());
     command.env_remove("ARMADA_LOG").env_remove("RUST_LOG").env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
     command.stdin(Stdio::null());
+    command
+}
+
+/// The command, with what it compiles of this project in the folder of this repository's builds. Not in one folder for
+/// all: paths of a project are among the compiler's flags, and Cargo compiles everything again where flags change.
+pub fn armada_for(project: &Path) -> Command {
+    let parts: Vec<_> = project.iter().rev().take(2).map(|part| part.to_string_lossy()).collect();
+    let mut command = armada();
+    command.env("CARGO_TARGET_DIR", target_folder().join("projects").join(parts.join("-of-")));
     command
 }
 
@@ -64,7 +73,7 @@ impl Running {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let temp = folder.path().join("temp");
         std::fs::create_dir(&temp).unwrap();
-        let mut command = armada();
+        let mut command = armada_for(project);
         command.args(["run", "--json", "--output"]).arg(folder.path().join("results.jsonl"));
         command.args(arguments).arg(project).env("TMPDIR", temp);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();

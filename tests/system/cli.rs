@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use armada_tests::command::{Running, armada, finish, read_results};
+use armada_tests::command::{Running, armada, armada_for, finish, read_results};
 use armada_tests::site::Site;
 use armada_tests::target_folder;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ impl Scaffold {
     fn make() -> Self {
         let folder = target_folder().join("scaffolds");
         let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::create_dir_all(folder.join("elsewhere")).unwrap();
         let (code, _, told) = finish(armada().arg("new").arg("prices").current_dir(&folder));
         assert_eq!(code, 0, "{told}");
         assert!(told.contains("created prices/ctx_script.rs") && told.contains("armada run"), "{told}");
@@ -56,7 +56,7 @@ impl Scaffold {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = armada();
+        let mut command = armada_for(&self.root);
         command.args(arguments).current_dir(&self.root);
         command
     }
@@ -149,14 +149,16 @@ fn the_same_project_in_another_folder_builds_to_the_same_bytes() {
     assert!(out.contains("built ") && out.contains("prices.armada"), "{out}");
     let first = std::fs::read(scaffold.root.join("prices.armada")).unwrap();
 
-    let elsewhere = tempfile::tempdir().unwrap();
-    let copied = Command::new("cp").arg("-r").arg(&scaffold.root).arg(elsewhere.path()).status();
+    let elsewhere = scaffold.root.with_file_name("elsewhere");
+    let copied = Command::new("cp").arg("-r").args([&scaffold.root, &elsewhere.join("prices")]).status();
     assert!(copied.unwrap().success());
-    let (code, out, told) = in_folder(&elsewhere.path().join("prices"), &["build", "--json", "--output", "b.armada"]);
+    let root = elsewhere.join("prices");
+    let arguments = ["build", "--json", "--output", "b.armada"];
+    let (code, out, told) = finish(armada_for(&root).args(arguments).current_dir(&root));
     assert_eq!(code, 0, "{told}");
     let built: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(built["bundle"], "b.armada");
-    assert!(std::fs::read(elsewhere.path().join("prices/b.armada")).unwrap() == first, "{built}");
+    assert!(std::fs::read(root.join("b.armada")).unwrap() == first, "{built}");
 }
 
 #[test]
@@ -204,15 +206,16 @@ fn every_mistake_of_the_configuration_is_told_at_once_with_its_place() {
         assert_eq!((code, out.as_str()), (2, ""));
         assert!(told.contains("3 mistakes"), "{told}");
         for part in
-            ["config_template.json:3:34", "did you mean `browser`?", "config_template.json:5:36", "data_job.csv:1:3"]
+            ["config_template.json:3:35", "did you mean `browser`?", "config_template.json:5:36", "data_job.csv:1:3"]
         {
             assert!(told.contains(part), "{part}: {told}");
         }
     }
     let (code, out, _) = in_folder(folder.path(), &["check", "--json"]);
-    let mistakes: Vec<Value> = serde_json::from_str(&out).unwrap();
+    let told: Value = serde_json::from_str(&out).unwrap();
+    let mistakes = told["mistakes"].as_array().unwrap();
     assert_eq!((code, mistakes.len()), (2, 3));
-    assert_eq!((&mistakes[0]["line"], &mistakes[0]["column"]), (&json!(3), &json!(34)));
+    assert_eq!((&mistakes[0]["line"], &mistakes[0]["column"]), (&json!(3), &json!(35)));
 }
 
 #[test]
