@@ -110,7 +110,7 @@ fn kill_renderers(folder: &Path) {
     let ours = |process: &Process| process.is_chromium() && process.command.iter().any(|part| part.contains(&folder));
     for browser in processes::all().into_iter().filter(ours) {
         let children = processes::descendants(browser.id).into_iter();
-        for renderer in children.filter(|process| process.command.iter().any(|part| part == "--type=renderer")) {
+        for renderer in children.filter(|process| process.command.iter().any(|part| part.contains("--type=renderer"))) {
             processes::signal(renderer.id, "KILL");
         }
     }

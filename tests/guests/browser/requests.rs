@@ -95,7 +95,7 @@ async fn held_requests_are_shown_and_sent_on_changed(case: Case<'_>) -> Result<(
         let held = page.next_request().await?;
         let request = held.request();
         same!(request.url, case.url("echo?a=1"));
-        same!((request.method.as_str(), request.resource_type.as_str()), ("POST", "fetch"));
+        same!((request.method.as_str(), request.resource_type.as_str()), ("POST", "xhr"));
         same!(request.body, Some(b"sent".to_vec()));
         armada::ensure!(request.headers.iter().any(|header| header.name.eq_ignore_ascii_case("x-own")));
         held.resume().body("changed").await?;

@@ -273,7 +273,11 @@ impl Page {
     /// Follows a selector through its frames, as far as they are there now.
     async fn place(&self, selector: &Selector) -> Result<Look<Place>, Error> {
         let first = match selector.held() {
-            Some(id) => self.state().elements.get(&id).cloned().ok_or_else(held_is_gone)?,
+            Some(id) => {
+                let state = self.state();
+                let frame = state.elements.get(&id).filter(|frame| state.frames.get(frame).is_some());
+                frame.cloned().ok_or_else(held_is_gone)?
+            }
             None => self.state().frames.main_id().clone(),
         };
         let mut place = Place { frame: first, x: 0.0, y: 0.0 };
