@@ -48,7 +48,14 @@ impl TestRun {
     pub fn of(component: Vec<u8>) -> Self {
         let sandbox =
             json!({"capabilities": ["browser", "monitoring"], "allowed_hosts": ["127.0.0.1:*", "localhost:*"]});
-        Self { component, sandbox, agent_message: json!({}), jobs: vec![json!({})], agents: 1, temp: tempfile::tempdir().unwrap() }
+        Self {
+            component,
+            sandbox,
+            agent_message: json!({}),
+            jobs: vec![json!({})],
+            agents: 1,
+            temp: tempfile::tempdir().unwrap(),
+        }
     }
 
     /// Replaces the whole of `run_message.sandbox`.

@@ -64,7 +64,7 @@ pub(super) struct PageState {
     unprepared: Option<String>,
     /// Why the page is closed, if it is.
     closed: Option<&'static str>,
-    /// The JavaScript worlds that `page.js` has been put into.
+    /// The JavaScript worlds that the folder `page` has been put into.
     pub(super) engines: HashSet<WorldId>,
     /// The frames of the elements that are held by handle.
     pub(super) elements: BTreeMap<u64, String>,
@@ -193,7 +193,9 @@ impl Page {
     /// Waits until the page is ready to be used.
     pub(super) async fn ready(&self) -> Result<(), Error> {
         self.until(|state| match &state.unprepared {
-            Some(reason) => Some(Err(Error::Invalid(reason.clone()))),
+            Some(reason) => {
+                Some(Err(Error::Invalid(format!("the context asks for what the browser refuses: {reason}"))))
+            }
             None => state.ready.then_some(Ok(())),
         })
         .await?
