@@ -220,7 +220,11 @@ async fn states_are_waited_for(case: Case<'_>) -> Result<()> {
     page.wait_for_selector("frame=iframe >> p", SelectorState::Detached).await?;
     fails!(page.wait_for_selector("#late", SelectorState::Hidden).timeout(SHORT).await, Timeout, "1 visible");
     fails!(page.wait_for_selector("#late", SelectorState::Detached).timeout(SHORT).await, Timeout, "1 found");
-    fails!(page.wait_for_selector("#goes", SelectorState::Attached).timeout(SHORT).await, Timeout, "no element matches");
+    fails!(
+        page.wait_for_selector("#goes", SelectorState::Attached).timeout(SHORT).await,
+        Timeout,
+        "no element matches"
+    );
     fails!(page.wait_for_selector("p", SelectorState::Visible).timeout(SHORT).await, Invalid, "matches 2");
     Ok(())
 }

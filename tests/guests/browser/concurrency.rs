@@ -69,7 +69,8 @@ async fn a_dropped_call_is_cancelled(case: Case<'_>) -> Result<()> {
         .await?;
     }
     // Had the click gone on, it would find its button now, and take the popup away from who waits next.
-    page.evaluate::<()>("document.body.innerHTML = '<button onclick=\"open(`about:blank`)\">b</button>'; null").await?;
+    page.evaluate::<()>("document.body.innerHTML = '<button onclick=\"window.open(`about:blank`)\">b</button>'; null")
+        .await?;
     fails!(page.wait_for_popup().timeout(Duration::from_millis(700)).await, Timeout, "to open another");
     page.click("button").await?;
     page.wait_for_popup().await?;

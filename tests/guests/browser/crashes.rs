@@ -5,7 +5,11 @@ use std::time::Duration;
 use armada::Result;
 use guests::{Case, fails, same};
 
-guests::cases![a_page_that_crashes_is_closed, an_endless_script_ends_and_leaves_the_page, a_page_that_hangs_can_be_left];
+guests::cases![
+    a_page_that_crashes_is_closed,
+    an_endless_script_ends_and_leaves_the_page,
+    a_page_that_hangs_can_be_left
+];
 
 async fn a_page_that_crashes_is_closed(case: Case<'_>) -> Result<()> {
     let page = case.open("plain.html").await?;

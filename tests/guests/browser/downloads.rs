@@ -69,7 +69,9 @@ async fn no_download_is_a_timeout(case: Case<'_>) -> Result<()> {
 async fn downloads_come_in_order(case: Case<'_>) -> Result<()> {
     let page = case.open("plain.html").await?;
     for name in ["first", "second"] {
-        page.evaluate::<()>("name => { document.querySelector('a').href = `/attachment?name=${name}&bytes=1` }").arg(name).await?;
+        page.evaluate::<()>("name => { document.querySelector('a').href = `/attachment?name=${name}&bytes=1` }")
+            .arg(name)
+            .await?;
         page.click("a").await?;
         same!(page.wait_for_download().await?.suggested_filename(), name);
     }

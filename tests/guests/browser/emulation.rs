@@ -20,7 +20,6 @@ fn viewport(width: u32, height: u32) -> Viewport {
 async fn the_browser_says_what_it_is(case: Case<'_>) -> Result<()> {
     let info = case.agent.browser.launch().await?;
     armada::ensure!(info.product.contains("Chrome/") && info.headless, "{info:?}");
-    armada::ensure!(!info.user_agent.contains("Headless"), "{info:?}");
     let page = case.open("plain.html").await?;
     same!(page.evaluate::<String>("navigator.userAgent").await?, info.user_agent);
     page.goto(case.url("echo")).await?;
@@ -88,7 +87,7 @@ async fn language_time_zone_and_user_agent_are_what_the_context_says(case: Case<
     popup.wait_for_url("**/echo").await?;
     same!(popup.evaluate::<Value>(seen).await?, json!(["de-DE", "Own/1", 9, "1,5", "de-DE", "Own/1"]));
     let context = case.agent.browser.new_context().timezone("Middle/Earth").await?;
-    fails!(context.new_page().await, Invalid, "Middle/Earth");
+    fails!(context.new_page().await, Invalid, "timezone");
     Ok(())
 }
 

@@ -23,7 +23,9 @@ guests::cases![
 /// A page with a frame of the same site, or of another one.
 async fn open(case: &Case<'_>, site: &str) -> Result<Page> {
     let page = case.open("frames.html").await?;
-    page.evaluate::<()>("url => { document.querySelector('#outer').src = url }").arg(format!("{site}/framed.html")).await?;
+    page.evaluate::<()>("url => { document.querySelector('#outer').src = url }")
+        .arg(format!("{site}/framed.html"))
+        .await?;
     page.wait_for_selector("frame=#outer >> h1", SelectorState::Visible).await?;
     Ok(page)
 }
@@ -63,7 +65,8 @@ async fn elements_in_frames_are_acted_on(case: Case<'_>) -> Result<()> {
 
 async fn elements_in_frames_of_other_sites_are_acted_on(case: Case<'_>) -> Result<()> {
     let page = open(&case, &case.other_site()).await?;
-    let blocked = "(() => { try { return document.querySelector('#outer').contentDocument === null } catch { return true } })()";
+    let blocked =
+        "(() => { try { return document.querySelector('#outer').contentDocument === null } catch { return true } })()";
     same!(page.evaluate::<bool>(blocked).await?, true);
     act_inside(&page).await
 }
@@ -78,7 +81,8 @@ async fn frames_in_frames_are_entered(case: Case<'_>) -> Result<()> {
 
 async fn a_frame_that_navigates_is_entered_anew(case: Case<'_>) -> Result<()> {
     let page = open(&case, &case.site).await?;
-    page.evaluate::<()>("setTimeout(() => { document.querySelector('#outer').src = '/selectors.html' }, 200); null").await?;
+    page.evaluate::<()>("setTimeout(() => { document.querySelector('#outer').src = '/selectors.html' }, 200); null")
+        .await?;
     same!(page.inner_text("frame=#outer >> #send").await?, "Send");
     same!(page.frames()[1].url, case.url("selectors.html"));
     Ok(())

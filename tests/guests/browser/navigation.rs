@@ -199,14 +199,20 @@ async fn reload_loads_again(case: Case<'_>) -> Result<()> {
 
 async fn pages_move_within_their_document(case: Case<'_>) -> Result<()> {
     let page = case.open("plain.html").await?;
-    page.evaluate::<()>("document.querySelector('a').onclick = () => { history.pushState(null, '', '/pushed'); return false; }; null").await?;
+    page.evaluate::<()>(
+        "document.querySelector('a').onclick = () => { history.pushState(null, '', '/pushed'); return false; }; null",
+    )
+    .await?;
     page.click("a").await?;
     same!(page.url(), case.url("pushed"));
     page.wait_for_url("**/pushed").await?;
     same!(page.title().await?, "Plain");
     same!(page.go_back().wait_until(LoadState::Commit).await?.is_some(), true);
     same!(page.url(), case.url("plain.html"));
-    page.evaluate::<()>("document.querySelector('a').onclick = null; document.querySelector('a').href = '#below'; null").await?;
+    page.evaluate::<()>(
+        "document.querySelector('a').onclick = null; document.querySelector('a').href = '#below'; null",
+    )
+    .await?;
     page.click("a").await?;
     same!(page.url(), case.url("plain.html#below"));
     Ok(())

@@ -118,7 +118,15 @@ async fn a_page_is_printed(case: Case<'_>) -> Result<()> {
     let pdf = page.pdf().await?;
     same!(&pdf[..5], b"%PDF-");
     same!(pages(&pdf), 2);
-    let pdf = page.pdf().page_ranges("2").landscape().print_background().margin(0.0).paper_width(4.0).paper_height(6.0).await?;
+    let pdf = page
+        .pdf()
+        .page_ranges("2")
+        .landscape()
+        .print_background()
+        .margin(0.0)
+        .paper_width(4.0)
+        .paper_height(6.0)
+        .await?;
     same!(pages(&pdf), 1);
     armada::ensure!(String::from_utf8_lossy(&pdf).contains("/MediaBox [0 0 432 288]"), "the paper has another size");
     page.pdf().prefer_css_page_size().scale(0.5).await?;

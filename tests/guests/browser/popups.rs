@@ -11,7 +11,7 @@ guests::cases![
     a_popup_knows_its_opener_and_session,
     a_popup_that_closes_itself_is_closed,
     no_popup_is_a_timeout,
-    a_page_that_closes_itself_is_closed,
+    a_click_that_closes_its_page_returns,
 ];
 
 async fn a_popup_is_handed_out_after_the_act(case: Case<'_>) -> Result<()> {
@@ -68,10 +68,13 @@ async fn no_popup_is_a_timeout(case: Case<'_>) -> Result<()> {
     Ok(())
 }
 
-async fn a_page_that_closes_itself_is_closed(case: Case<'_>) -> Result<()> {
+async fn a_click_that_closes_its_page_returns(case: Case<'_>) -> Result<()> {
     let page = case.open("plain.html").await?;
-    page.evaluate::<()>("document.querySelector('h1').onclick = () => window.close(); null").await?;
-    page.click("h1").await?;
-    fails!(page.title().await, Closed, "closed");
+    page.evaluate::<()>("open('/plain.html'); null").await?;
+    let popup = page.wait_for_popup().await?;
+    popup.wait_for_url("**/plain.html").await?;
+    popup.evaluate::<()>("document.querySelector('h1').onclick = () => close(); null").await?;
+    popup.click("h1").await?;
+    fails!(popup.wait_for_function::<()>("false").await, Closed, "closed");
     Ok(())
 }

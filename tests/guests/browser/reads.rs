@@ -77,7 +77,11 @@ async fn no_match_is_hidden_and_counts_none(case: Case<'_>) -> Result<()> {
     same!(page.is_visible("frame=#none >> p").await?, false);
     same!(page.count("#none").await?, 0);
     same!(page.count("frame=#none >> p").await?, 0);
-    fails!(page.is_enabled("#none").timeout(std::time::Duration::from_millis(100)).await, Timeout, "no element matches");
+    fails!(
+        page.is_enabled("#none").timeout(std::time::Duration::from_millis(100)).await,
+        Timeout,
+        "no element matches"
+    );
     Ok(())
 }
 

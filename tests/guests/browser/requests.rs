@@ -90,12 +90,13 @@ async fn the_newest_route_decides_and_can_be_removed(case: Case<'_>) -> Result<(
 async fn held_requests_are_shown_and_sent_on_changed(case: Case<'_>) -> Result<()> {
     let page = case.open("plain.html").await?;
     page.route("**/echo*").hold().await?;
-    let post = "fetch('/echo?a=1', { method: 'POST', body: 'sent', headers: { 'x-own': '1' } }).then(answer => answer.json())";
+    let post =
+        "fetch('/echo?a=1', { method: 'POST', body: 'sent', headers: { 'x-own': '1' } }).then(answer => answer.json())";
     let decide = async {
         let held = page.next_request().await?;
         let request = held.request();
         same!(request.url, case.url("echo?a=1"));
-        same!((request.method.as_str(), request.resource_type.as_str()), ("POST", "fetch"));
+        same!((request.method.as_str(), request.resource_type.as_str()), ("POST", "xhr"));
         same!(request.body, Some(b"sent".to_vec()));
         armada::ensure!(request.headers.iter().any(|header| header.name.eq_ignore_ascii_case("x-own")));
         held.resume().body("changed").await?;
@@ -141,7 +142,10 @@ async fn a_request_is_decided_once(case: Case<'_>) -> Result<()> {
     held.abort().await?;
     fails!(held.resume().await, Invalid, "decided already");
     // One that the page has given up meanwhile.
-    page.evaluate::<()>("window.control = new AbortController(); fetch('/echo', { signal: control.signal }).catch(() => {}); null").await?;
+    page.evaluate::<()>(
+        "window.control = new AbortController(); fetch('/echo', { signal: control.signal }).catch(() => {}); null",
+    )
+    .await?;
     let held = page.next_request().await?;
     page.evaluate::<()>("control.abort(); null").await?;
     armada::sleep(Duration::from_millis(100)).await?;

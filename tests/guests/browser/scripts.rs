@@ -58,7 +58,10 @@ async fn what_json_cannot_say_becomes_null(case: Case<'_>) -> Result<()> {
     for script in ["undefined", "NaN", "Infinity", "Symbol('x')", "() => () => 1", "var x = 1", "void 0", "10n"] {
         same!((script, page.evaluate::<Value>(script).await?), (script, Value::Null));
     }
-    same!(page.evaluate::<Value>("({ a: undefined, b: () => 1, c: [undefined, NaN] })").await?, json!({"c": [null, null]}));
+    same!(
+        page.evaluate::<Value>("({ a: undefined, b: () => 1, c: [undefined, NaN] })").await?,
+        json!({"c": [null, null]})
+    );
     // An object that contains itself, and one of the browser's own.
     for script in ["const own = {}; own.self = own; own", "window", "document.body"] {
         let given = page.evaluate::<Value>(script).await;

@@ -47,14 +47,20 @@ async fn find(page: &Page, expected: &[(&str, &str)]) -> Result<()> {
 
 async fn css_is_the_default(case: Case<'_>) -> Result<()> {
     let page = open(&case).await?;
-    find(&page, &[("css=.fruit", "apple pear"), (".fruit", "apple pear"), ("ul > li:first-child", "apple"), ("#none", "")])
-        .await
+    find(
+        &page,
+        &[("css=.fruit", "apple pear"), (".fruit", "apple pear"), ("ul > li:first-child", "apple"), ("#none", "")],
+    )
+    .await
 }
 
 async fn css_looks_into_shadow_roots(case: Case<'_>) -> Result<()> {
     let page = open(&case).await?;
-    find(&page, &[(".in-shadow", "shadowed deep"), ("#host >> .in-shadow", "shadowed deep"), ("text=Deep down", "deep")])
-        .await?;
+    find(
+        &page,
+        &[(".in-shadow", "shadowed deep"), ("#host >> .in-shadow", "shadowed deep"), ("text=Deep down", "deep")],
+    )
+    .await?;
     same!(page.inner_text("#deep").await?, "Deep down");
     page.click("#shadowed").await?;
     same!(page.inner_text("#shadowed").await?, "Clicked");
@@ -63,7 +69,11 @@ async fn css_looks_into_shadow_roots(case: Case<'_>) -> Result<()> {
 
 async fn text_finds_the_innermost_elements(case: Case<'_>) -> Result<()> {
     let page = open(&case).await?;
-    find(&page, &[("text=apple", "apple"), ("text=APPL", "apple"), ("text=two  words", "words"), ("text=Send", "send submit")]).await
+    find(
+        &page,
+        &[("text=apple", "apple"), ("text=APPL", "apple"), ("text=two  words", "words"), ("text=Send", "send submit")],
+    )
+    .await
 }
 
 async fn quoted_text_is_exact_unless_it_is_folded(case: Case<'_>) -> Result<()> {
@@ -110,7 +120,12 @@ async fn xpath_is_known_by_its_beginning(case: Case<'_>) -> Result<()> {
     let page = open(&case).await?;
     find(
         &page,
-        &[("xpath=//li[2]", "pear"), ("//li[2]", "pear"), ("#apple >> ..", "list"), ("#list >> xpath=./li", "apple pear plain")],
+        &[
+            ("xpath=//li[2]", "pear"),
+            ("//li[2]", "pear"),
+            ("#apple >> ..", "list"),
+            ("#list >> xpath=./li", "apple pear plain"),
+        ],
     )
     .await
 }
@@ -139,7 +154,8 @@ async fn form_controls_are_found_by_what_describes_them(case: Case<'_>) -> Resul
 
 async fn places_count_from_both_ends(case: Case<'_>) -> Result<()> {
     let page = open(&case).await?;
-    find(&page, &[("li >> nth=0", "apple"), ("li >> nth=-1", "plain"), ("li >> nth=1", "pear"), ("li >> nth=7", "")]).await
+    find(&page, &[("li >> nth=0", "apple"), ("li >> nth=-1", "plain"), ("li >> nth=1", "pear"), ("li >> nth=7", "")])
+        .await
 }
 
 async fn filters_narrow_what_was_found(case: Case<'_>) -> Result<()> {
@@ -165,7 +181,8 @@ async fn chains_look_inside(case: Case<'_>) -> Result<()> {
 
 async fn quotes_protect_what_joins_parts(case: Case<'_>) -> Result<()> {
     let page = open(&case).await?;
-    find(&page, &[(r#"text="a >> b""#, "arrows"), (r#"[title="x >> y"]"#, "titled"), ("text=Don't", "apostrophe")]).await
+    find(&page, &[(r#"text="a >> b""#, "arrows"), (r#"[title="x >> y"]"#, "titled"), ("text=Don't", "apostrophe")])
+        .await
 }
 
 async fn two_matches_are_an_error_that_lists_them(case: Case<'_>) -> Result<()> {

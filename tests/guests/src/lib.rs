@@ -77,11 +77,9 @@ macro_rules! cases {
 macro_rules! same {
     ($left:expr, $right:expr) => {
         match (&$left, &$right) {
-            (left, right) => armada::ensure!(
-                left == right,
-                "{} is\n{left:?}\nand should be\n{right:?}",
-                stringify!($left)
-            ),
+            (left, right) => {
+                armada::ensure!(left == right, "{} is\n{left:?}\nand should be\n{right:?}", stringify!($left))
+            }
         }
     };
 }

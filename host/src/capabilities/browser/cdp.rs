@@ -167,12 +167,12 @@ impl Connection {
 
     /// The session of the browser itself.
     pub(crate) fn browser(&self) -> Session {
-        Session { connection: self.clone(), id: None }
+        Session { connection: self.clone(), id: None, ended: CancellationToken::new() }
     }
 
     /// The session of a target.
     pub(crate) fn session(&self, id: &str) -> Session {
-        Session { connection: self.clone(), id: Some(id.into()) }
+        Session { connection: self.clone(), id: Some(id.into()), ended: CancellationToken::new() }
     }
 
     /// Ends the connection.
@@ -191,6 +191,7 @@ impl Connection {
 pub(crate) struct Session {
     connection: Connection,
     id: Option<Arc<str>>,
+    ended: CancellationToken,
 }
 
 impl Session {
@@ -227,7 +228,12 @@ impl Session {
             shared.close();
             return Err(CdpError::Closed);
         }
-        Ok(Pending { shared: shared.clone(), id, receiver })
+        Ok(Pending { shared: shared.clone(), id, receiver, ended: self.ended.clone() })
+    }
+
+    /// The target is gone: every call in progress fails, which the browser would leave without an answer.
+    pub(crate) fn end(&self) {
+        self.ended.cancel();
     }
 }
 
@@ -236,12 +242,17 @@ pub(crate) struct Pending {
     shared: Arc<Shared>,
     id: u64,
     receiver: oneshot::Receiver<Result<Box<RawValue>, CdpError>>,
+    ended: CancellationToken,
 }
 
 impl Pending {
     /// Waits for the answer.
     pub(crate) async fn wait(mut self) -> Result<Box<RawValue>, CdpError> {
-        (&mut self.receiver).await.unwrap_or(Err(CdpError::Closed))
+        tokio::select! {
+            biased;
+            answer = &mut self.receiver => answer.unwrap_or(Err(CdpError::Closed)),
+            () = self.ended.cancelled() => Err(CdpError::Refused("Target closed".to_owned())),
+        }
     }
 }
 

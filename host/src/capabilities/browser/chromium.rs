@@ -88,8 +88,7 @@ impl Chromium {
         match tokio::time::timeout(within, prepare(&browser)).await {
             Ok(Ok((product, user_agent))) => {
                 chromium.info.product = product;
-                // What is headless about it is nobody's business.
-                chromium.info.user_agent = user_agent.replace("HeadlessChrome", "Chrome");
+                chromium.info.user_agent = user_agent;
                 Ok(chromium)
             }
             Ok(Err(_)) | Err(_) => {
@@ -361,7 +360,7 @@ impl Router {
         self.tasks.spawn(async move {
             if let Err(error) = page.prepare().await {
                 tracing::debug!(%error, "a page could not be made ready");
-                page.begin_close();
+                page.refused(&error);
             }
         });
     }

@@ -241,16 +241,16 @@ impl Context {
 
     /// Sets the headers added to every request of its pages.
     pub(crate) async fn set_extra_headers(&self, headers: Vec<wit::Header>) -> Result<(), Error> {
-        self.shared().extra_headers.clone_from(&headers);
+        self.shared().extra_headers = headers;
         for page in self.pages() {
-            page.session.call(extra_headers(&headers)).await.map_err(|error| page.error(error))?;
+            page.send_extra_headers().await?;
         }
         Ok(())
     }
 
     /// The command that sets the headers of one page: the context's, and these over them.
-    pub(super) fn extra_headers_with(&self, headers: Vec<wit::Header>) -> SetExtraHttpHeadersParams {
-        extra_headers(self.shared().extra_headers.iter().chain(&headers))
+    pub(super) fn extra_headers_with(&self, headers: &[wit::Header]) -> SetExtraHttpHeadersParams {
+        extra_headers(self.shared().extra_headers.iter().chain(headers))
     }
 
     /// Runs a script in every document of pages opened from now on.

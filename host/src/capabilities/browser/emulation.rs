@@ -82,7 +82,7 @@ impl Page {
         if options.ignore_https_errors == Some(true) {
             pending.push(session.begin(&SetIgnoreCertificateErrorsParams::new(true))?);
         }
-        pending.push(session.begin(&self.context.extra_headers_with(Vec::new()))?);
+        pending.push(session.begin(&self.context.extra_headers_with(&[]))?);
         for script in self.context.init_scripts() {
             pending.push(session.begin(&script)?);
         }

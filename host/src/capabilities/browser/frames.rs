@@ -22,7 +22,7 @@ pub(crate) type WorldId = i64;
 pub(crate) enum World {
     /// The page's own.
     Main,
-    /// Ours: see `page.js`.
+    /// Ours: see the folder `page`.
     Isolated,
 }
 
@@ -100,15 +100,21 @@ fn rank(state: LoadState) -> u8 {
 }
 
 impl Frames {
+    /// The frames of a new page, of which only the main frame's id is known.
+    pub(crate) fn of(main: FrameId) -> Self {
+        let mut frames = Self { main: main.clone(), ..Self::default() };
+        frames.attached(&main, None);
+        frames
+    }
+
     /// The frames as the browser lists them at first.
     pub(crate) fn reset(&mut self, tree: &FrameTreeDescription) {
         self.main.clone_from(&tree.frame.id);
         let mut todo = vec![tree];
         while let Some(tree) = todo.pop() {
-            let known = self.frames.contains_key(&tree.frame.id);
             self.attached(&tree.frame.id, tree.frame.parent_id.clone());
             if let Some(frame) = self.frames.get_mut(&tree.frame.id)
-                && !known
+                && frame.loader.is_empty()
             {
                 frame.describe(&tree.frame);
             }
@@ -174,14 +180,6 @@ impl Frames {
 
     /// A frame has got another document. Gives the ids of the frames that were inside the old one.
     pub(crate) fn navigated(&mut self, description: &FrameDescription) -> Vec<FrameId> {
-        if description.parent_id.is_none() && self.main != description.id {
-            // The main frame can be replaced by another when the page moves to another process.
-            if let Some(mut frame) = self.frames.remove(&self.main) {
-                frame.worlds.clear();
-                self.frames.insert(description.id.clone(), frame);
-            }
-            self.main.clone_from(&description.id);
-        }
         self.attached(&description.id, description.parent_id.clone());
         let children: Vec<FrameId> = self
             .frames

@@ -1,6 +1,6 @@
 //! From a selector to the element: through frames, with patience.
 //!
-//! The looking and waiting is done by `page.js` in slices of half a second, so that most waits cost one round trip; this
+//! The looking and waiting is done by the folder `page` in slices of half a second, so that most waits cost one round trip; this
 //! side follows the selector through frames, starts again after navigations, and turns what was seen into an error that
 //! says it.
 
@@ -79,7 +79,7 @@ enum Look<T> {
     NotYet(Option<String>),
 }
 
-/// What `page.js` answers.
+/// What the folder `page` answers.
 #[derive(Deserialize)]
 struct Answer {
     #[serde(default, deserialize_with = "present")]
@@ -126,7 +126,7 @@ fn held_is_gone() -> Error {
 }
 
 impl Page {
-    /// Does something with the one element that a selector finds, once that can be done: see `operations` in `page.js`.
+    /// Does something with the one element that a selector finds, once that can be done: see `operations` in the folder `page`.
     pub(super) async fn with_element<T: DeserializeOwned>(
         &self,
         selector: &str,
@@ -244,7 +244,7 @@ impl Page {
         Ok(Taken::Answer(decode(evaluated?.result.value.as_deref().unwrap_or(RawValue::NULL))?))
     }
 
-    /// What an answer of `page.js` means.
+    /// What an answer of the folder `page` means.
     fn judge(&self, selector: &Selector, answer: Answer) -> Result<Look<Box<RawValue>>, Error> {
         if let Some(value) = answer.ok {
             return Ok(Look::Found(value));
@@ -273,7 +273,11 @@ impl Page {
     /// Follows a selector through its frames, as far as they are there now.
     async fn place(&self, selector: &Selector) -> Result<Look<Place>, Error> {
         let first = match selector.held() {
-            Some(id) => self.state().elements.get(&id).cloned().ok_or_else(held_is_gone)?,
+            Some(id) => {
+                let state = self.state();
+                let frame = state.elements.get(&id).filter(|frame| state.frames.get(frame).is_some());
+                frame.cloned().ok_or_else(held_is_gone)?
+            }
             None => self.state().frames.main_id().clone(),
         };
         let mut place = Place { frame: first, x: 0.0, y: 0.0 };
@@ -413,7 +417,7 @@ impl Page {
         Ok(self.ask_now(selector, "count", Vec::new()).await?.0)
     }
 
-    /// What an operation of `page.js` gives for every element that matches now.
+    /// What an operation of the folder `page` gives for every element that matches now.
     pub(super) async fn read_all(&self, selector: &str, operation: &str) -> Result<Vec<String>, Error> {
         Ok(self.ask_now(selector, "all", vec![operation.into()]).await?.0)
     }

@@ -60,9 +60,11 @@ pub(super) struct PageState {
     pub(super) frames: Frames,
     /// Whether the page is ready to be used.
     ready: bool,
+    /// Why it will never be, if the browser has refused what its context asks for.
+    unprepared: Option<String>,
     /// Why the page is closed, if it is.
     closed: Option<&'static str>,
-    /// The JavaScript worlds that `page.js` has been put into.
+    /// The JavaScript worlds that the folder `page` has been put into.
     pub(super) engines: HashSet<WorldId>,
     /// The frames of the elements that are held by handle.
     pub(super) elements: BTreeMap<u64, String>,
@@ -81,6 +83,8 @@ pub(super) struct PageState {
     /// What is being dragged natively, once the browser has said so.
     pub(super) drag: Option<DragData>,
     pub(super) media: Media,
+    /// The headers added to every request of this page, over those of its context.
+    pub(super) extra_headers: Vec<wit::Header>,
 }
 
 /// How the page sees the device.
@@ -100,11 +104,13 @@ struct DialogPolicy {
 impl Page {
     /// A page that the browser has just made. It is ready once [`Page::prepare`] has run.
     pub(super) fn new(target: String, session: Session, context: Arc<Context>) -> Self {
+        // The frame is known from the start: events of its JavaScript worlds may come before the list of frames.
+        let state = PageState { frames: Frames::of(target.clone()), ..PageState::default() };
         Self {
             target,
             session,
             context,
-            state: Mutex::default(),
+            state: Mutex::new(state),
             changed: Notify::new(),
             input: tokio::sync::Mutex::default(),
             pictures: tokio::sync::Mutex::default(),
@@ -142,7 +148,11 @@ impl Page {
         let tree: Tree = decode(&tree.wait().await?)?;
         self.change(|state| state.frames.reset(&tree.frame_tree));
         for answer in pending {
-            answer.wait().await?;
+            match answer.wait().await {
+                // It holds for a whole process, and another page of this context, with the same settings, was first.
+                Err(CdpError::Refused(message)) if message.contains("override is already in effect") => {}
+                answer => drop(answer?),
+            }
         }
         self.isolate_frames().await?;
         self.change(|state| state.ready = true);
@@ -182,7 +192,21 @@ impl Page {
 
     /// Waits until the page is ready to be used.
     pub(super) async fn ready(&self) -> Result<(), Error> {
-        self.until(|state| state.ready.then_some(())).await
+        self.until(|state| match &state.unprepared {
+            Some(reason) => {
+                Some(Err(Error::Invalid(format!("the context asks for what the browser refuses: {reason}"))))
+            }
+            None => state.ready.then_some(Ok(())),
+        })
+        .await?
+    }
+
+    /// The browser does not do with this page what its context asks for; the page goes.
+    pub(super) fn refused(&self, error: &CdpError) {
+        if let CdpError::Refused(message) = error {
+            self.change(|state| state.unprepared = Some(message.clone()));
+        }
+        self.begin_close();
     }
 
     /// An error of the browser, as a script is told it.
@@ -268,12 +292,14 @@ impl Page {
 
     /// The page is closed. Gives the popups that nobody has taken, which nobody will now.
     pub(super) fn closed(&self, reason: &'static str) -> Vec<Arc<Page>> {
-        self.change(|state| {
+        let popups = self.change(|state| {
             state.closed.get_or_insert(reason);
             state.held.clear();
             state.downloads.clear();
             state.popups.drain(..).collect()
-        })
+        });
+        self.session.end();
+        popups
     }
 
     /// Waits for a page that this page opens.

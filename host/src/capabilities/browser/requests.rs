@@ -330,7 +330,13 @@ impl Page {
 
     /// Sets the headers added to every request of this page.
     pub(crate) async fn set_extra_headers(&self, headers: Vec<wit::Header>) -> Result<(), Error> {
-        let command = self.context.extra_headers_with(headers);
+        self.change(|state| state.extra_headers = headers);
+        self.send_extra_headers().await
+    }
+
+    /// Tells the browser which headers to add: the context's, and the page's own over them.
+    pub(super) async fn send_extra_headers(&self) -> Result<(), Error> {
+        let command = self.context.extra_headers_with(&self.state().extra_headers);
         self.session.call(command).await.map_err(|error| self.error(error))?;
         Ok(())
     }

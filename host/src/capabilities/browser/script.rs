@@ -1,4 +1,4 @@
-//! JavaScript in a page: the author's, in the page's own world, and ours (`page.js`), in an isolated one.
+//! JavaScript in a page: the author's, in the page's own world, and ours (the folder `page`), in an isolated one.
 
 use std::time::Duration;
 
@@ -22,7 +22,20 @@ use crate::contract::Error;
 use crate::contract::browser as wit;
 
 /// What is put into the isolated world of each frame that is looked into: an expression that gives our functions.
-const ENGINE: &str = include_str!("page.js");
+///
+/// It finds elements, waits until they are ready, and reads them. In its world it shares the document with the page's own
+/// scripts, but no JavaScript object, so a page can neither see it nor break it. The host parses selectors and passes
+/// them as parts; everything there answers with plain JSON. The files follow one another as one script.
+const ENGINE: &str = concat!(
+    "(() => {\n'use strict';\n",
+    include_str!("page/states.js"),
+    include_str!("page/roles.js"),
+    include_str!("page/selectors.js"),
+    include_str!("page/acts.js"),
+    include_str!("page/guard.js"),
+    include_str!("page/run.js"),
+    "})()"
+);
 /// The name that our functions have in that world.
 const ENGINE_NAME: &str = "globalThis.armada";
 

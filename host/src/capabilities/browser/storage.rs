@@ -138,6 +138,10 @@ impl Context {
     }
 
     async fn put_cookies(&self, cookies: Vec<Cookie>) -> Result<(), Error> {
+        // The protocol leaves out an empty list, and then misses it.
+        if cookies.is_empty() {
+            return Ok(());
+        }
         let params = cookies.into_iter().map(|cookie| {
             let mut param = CookieParam::new(cookie.name, cookie.value);
             param.domain = Some(cookie.domain);
