@@ -2,7 +2,8 @@
 //!
 //! Interception is switched on for the whole browser, not page by page: frames, popups, dedicated, shared and service
 //! workers, redirects and beacons all come by here, each once. The grant is asked first; only what it allows is shown to
-//! routes. WebSockets do not come by here: for them the browser is launched with host rules (see `launch`).
+//! routes. WebSockets do not come by here: for them the browser is launched with host rules (see `launch`), and what these
+//! refuse is told.
 
 use std::sync::Arc;
 
@@ -171,6 +172,19 @@ impl Decision {
             Self::Abort => browser.tell(&Self::failed(id)),
         }
     }
+}
+
+/// Tells of a WebSocket that the browser was launched not to connect.
+pub(super) fn web_socket_created(settings: &Settings, params: &RawValue) -> Result<(), CdpError> {
+    #[derive(Deserialize)]
+    struct Created {
+        url: String,
+    }
+    let created: Created = decode(params)?;
+    if let Some(refusal) = settings.egress.refusal(&created.url) {
+        (settings.notice)(refusal);
+    }
+    Ok(())
 }
 
 /// Decides what becomes of a request, or gives it to the script that wants to be asked.
