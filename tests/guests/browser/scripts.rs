@@ -11,6 +11,7 @@ guests::cases![
     what_json_cannot_say_becomes_null,
     promises_are_awaited,
     what_is_thrown_is_told_with_its_stack,
+    a_script_that_throws_a_syntax_error_runs_once,
     arguments_that_are_not_json_are_invalid,
     values_of_another_type_are_invalid,
     functions_get_the_element,
@@ -87,6 +88,15 @@ async fn what_is_thrown_is_told_with_its_stack(case: Case<'_>) -> Result<()> {
     fails!(page.evaluate::<()>("throw 'text'").await, Other, "text");
     fails!(page.evaluate::<()>("throw { a: 1 }").await, Other, "");
     fails!(page.evaluate::<()>("if (").await, Other, "SyntaxError");
+    Ok(())
+}
+
+async fn a_script_that_throws_a_syntax_error_runs_once(case: Case<'_>) -> Result<()> {
+    let page = case.open("plain.html").await?;
+    page.evaluate::<()>("globalThis.runs = 0; null").await?;
+    fails!(page.evaluate::<()>("(++runs, JSON.parse('{'))").await, Other, "SyntaxError");
+    fails!(page.evaluate::<()>("() => { runs++; throw new SyntaxError('mine') }").await, Other, "SyntaxError: mine");
+    same!(page.evaluate::<i32>("runs").await?, 2);
     Ok(())
 }
 

@@ -22,7 +22,7 @@ pub(crate) type WorldId = i64;
 pub(crate) enum World {
     /// The page's own.
     Main,
-    /// Ours: see the folder `page`.
+    /// Ours: see the scripts in `page/`.
     Isolated,
 }
 

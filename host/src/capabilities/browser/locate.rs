@@ -1,6 +1,6 @@
 //! From a selector to the element: through frames, with patience.
 //!
-//! The looking and waiting is done by the folder `page` in slices of half a second, so that most waits cost one round trip; this
+//! The looking and waiting is done by the scripts in `page/` in slices of half a second, so that most waits cost one round trip; this
 //! side follows the selector through frames, starts again after navigations, and turns what was seen into an error that
 //! says it.
 
@@ -79,7 +79,7 @@ enum Look<T> {
     NotYet(Option<String>),
 }
 
-/// What the folder `page` answers.
+/// What the scripts in `page/` answer.
 #[derive(Deserialize)]
 struct Answer {
     #[serde(default, deserialize_with = "present")]
@@ -126,7 +126,7 @@ fn held_is_gone() -> Error {
 }
 
 impl Page {
-    /// Does something with the one element that a selector finds, once that can be done: see `operations` in the folder `page`.
+    /// Does something with the one element that a selector finds, once that can be done: see `operations` in `page/acts.js`.
     pub(super) async fn with_element<T: DeserializeOwned>(
         &self,
         selector: &str,
@@ -244,7 +244,7 @@ impl Page {
         Ok(Taken::Answer(decode(evaluated?.result.value.as_deref().unwrap_or(RawValue::NULL))?))
     }
 
-    /// What an answer of the folder `page` means.
+    /// What an answer of the scripts in `page/` means.
     fn judge(&self, selector: &Selector, answer: Answer) -> Result<Look<Box<RawValue>>, Error> {
         if let Some(value) = answer.ok {
             return Ok(Look::Found(value));
@@ -417,7 +417,7 @@ impl Page {
         Ok(self.ask_now(selector, "count", Vec::new()).await?.0)
     }
 
-    /// What an operation of the folder `page` gives for every element that matches now.
+    /// What an operation of the scripts in `page/` gives for every element that matches now.
     pub(super) async fn read_all(&self, selector: &str, operation: &str) -> Result<Vec<String>, Error> {
         Ok(self.ask_now(selector, "all", vec![operation.into()]).await?.0)
     }

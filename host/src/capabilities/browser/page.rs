@@ -64,7 +64,7 @@ pub(super) struct PageState {
     unprepared: Option<String>,
     /// Why the page is closed, if it is.
     closed: Option<&'static str>,
-    /// The JavaScript worlds that the folder `page` has been put into.
+    /// The JavaScript worlds that our scripts have been put into.
     pub(super) engines: HashSet<WorldId>,
     /// The frames of the elements that are held by handle.
     pub(super) elements: BTreeMap<u64, String>,

@@ -1,4 +1,4 @@
-//! JavaScript in a page: the author's, in the page's own world, and ours (the folder `page`), in an isolated one.
+//! JavaScript in a page: the author's, in the page's own world, and ours (the scripts in `page/`), in an isolated one.
 
 use std::time::Duration;
 
@@ -82,9 +82,11 @@ impl Thrown {
         exception.unwrap_or(self.text)
     }
 
-    fn is_syntax_error(&self) -> bool {
+    /// Whether nothing has run, as the whole is no expression. What an expression throws, a `SyntaxError` of `JSON.parse`
+    /// too, rejects the promise of our wrapper, and its text says so.
+    fn is_no_expression(&self) -> bool {
         let description = self.exception.as_ref().and_then(|exception| exception.description.as_deref());
-        description.is_some_and(|description| description.starts_with("SyntaxError"))
+        self.text == "Uncaught" && description.is_some_and(|description| description.starts_with("SyntaxError"))
     }
 }
 
@@ -108,7 +110,7 @@ impl Page {
         let evaluated = self.run(&evaluate).await?;
         match evaluated.exception_details {
             None => self.json_text(evaluated.result),
-            Some(thrown) if thrown.is_syntax_error() => self.evaluate_statements(expression, &arg).await,
+            Some(thrown) if thrown.is_no_expression() => self.evaluate_statements(expression, &arg).await,
             Some(thrown) => Err(Error::Other(thrown.describe())),
         }
     }

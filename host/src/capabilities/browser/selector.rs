@@ -1,4 +1,4 @@
-//! Selectors: text that says which elements are meant, parsed here and looked up in pages by the folder `page`.
+//! Selectors: text that says which elements are meant, parsed here and looked up in pages by the scripts in `page/`.
 //!
 //! Parsing happens in the host so that a mistake is told before anything is waited for, and so that what reaches a page
 //! is data, never code. CSS and XPath are passed on as they are; the page's own parsers judge them.
