@@ -72,6 +72,9 @@ pub(crate) struct Check {
 }
 
 /// Build a project to one component, and put it and its configuration into one file.
+///
+/// The file holds all of `config/`, so also what secrets the tune files have. Building runs Cargo, and with it the build
+/// scripts and procedural macros of the project and its dependencies, on this machine and outside of the sandbox.
 #[derive(Debug, Args)]
 pub(crate) struct Build {
     #[command(flatten)]

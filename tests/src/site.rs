@@ -11,6 +11,11 @@ use axum::extract::Path;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::Listener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::server::TlsStream;
 
 use crate::answers::answers;
 use crate::processes::wait_for;
@@ -18,6 +23,7 @@ use crate::repository;
 
 /// A web server on a free port of this machine, in a thread of its own. It ends with this.
 pub struct Site {
+    scheme: &'static str,
     address: SocketAddr,
     runtime: Option<tokio::runtime::Runtime>,
 }
@@ -30,17 +36,30 @@ impl Site {
 
     /// Serves these routes, and the pages of `tests/pages` for every other path.
     pub fn serve(routes: Router) -> Self {
+        Self::listen("http", routes, |listener| listener)
+    }
+
+    /// The same by https, with a certificate that nobody vouches for.
+    pub fn start_with_unknown_certificate() -> Self {
+        Self::listen("https", answers(), Tls::with_unknown_certificate)
+    }
+
+    fn listen<L: Listener<Addr = SocketAddr>>(
+        scheme: &'static str,
+        routes: Router,
+        wrap: impl FnOnce(TcpListener) -> L,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        let routes = routes.route("/{*path}", get(page));
+        let (listener, routes) = (wrap(listener), routes.route("/{*path}", get(page)));
         runtime.spawn(async move { axum::serve(listener, routes).await });
-        Self { address, runtime: Some(runtime) }
+        Self { scheme, address, runtime: Some(runtime) }
     }
 
     /// Where it is, such as `http://127.0.0.1:4711`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// Its host and port, as `allowed_hosts` has them.
@@ -54,6 +73,41 @@ impl Drop for Site {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+/// Connections that speak TLS.
+struct Tls {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Tls {
+    fn with_unknown_certificate(listener: TcpListener) -> Self {
+        let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let key = own.signing_key.serialize_der().try_into().unwrap();
+        let configuration =
+            ServerConfig::builder().with_no_client_auth().with_single_cert(vec![own.cert.into()], key).unwrap();
+        Self { listener, acceptor: TlsAcceptor::from(Arc::new(configuration)) }
+    }
+}
+
+impl Listener for Tls {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, address) = Listener::accept(&mut self.listener).await;
+            // Who does not like the certificate hangs up.
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.listener.local_addr()
     }
 }
 

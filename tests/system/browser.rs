@@ -91,6 +91,12 @@ subjects! {
 }
 
 #[test]
+fn certificates_are_checked_unless_a_context_says_otherwise() {
+    let (cases, site) = (cases_of("certificates"), Site::start_with_unknown_certificate());
+    assert_eq!(failures(&cases, &run_of("certificates", &cases, &json!({"site": site.url()})).finish()), "");
+}
+
+#[test]
 fn pages_crash_and_hang_alone() {
     let cases = cases_of("crashes");
     let folder = Arc::new(OnceLock::<PathBuf>::new());
