@@ -279,10 +279,8 @@ impl Instance {
 }
 
 fn out_of_time(budget: Budget) -> Fault {
-    let message = format!(
-        "out of time: the job took longer than {} s (run_message.sandbox.limits.seconds_per_job)",
-        budget.wall.as_secs_f64()
-    );
+    let message =
+        format!("it took longer than {} s (run_message.sandbox.limits.seconds_per_job)", budget.wall.as_secs_f64());
     Fault(JobError { cause: Cause::WallTime, message, traceback: Vec::new() })
 }
 
@@ -291,15 +289,13 @@ fn fault(error: &wasmtime::Error) -> Fault {
     let (cause, message) = match (error.downcast_ref::<Exceeded>(), error.downcast_ref::<Trap>()) {
         (Some(exceeded @ Exceeded::CpuTime), _) => (Cause::CpuTime, exceeded.to_string()),
         (Some(exceeded), _) => (Cause::Memory, exceeded.to_string()),
-        (None, Some(Trap::StackOverflow)) => {
-            (Cause::Stack, "stack overflow: a function calls itself too deeply".to_owned())
-        }
+        (None, Some(Trap::StackOverflow)) => (Cause::Stack, "a function calls itself too deeply".to_owned()),
         // A compiled language has a stack of its own at the start of its memory, and falls off it there.
         (None, Some(Trap::MemoryOutOfBounds)) => {
-            let message = "stack overflow, or an access outside of memory: a function calls itself too deeply";
+            let message = "an access outside of memory, as when a function calls itself too deeply";
             (Cause::Stack, message.to_owned())
         }
-        (None, Some(trap)) => (Cause::Trap, format!("the component trapped: {trap}")),
+        (None, Some(trap)) => (Cause::Trap, trap.to_string()),
         (None, None) => match error.downcast_ref::<I32Exit>() {
             Some(I32Exit(status)) => (Cause::Trap, format!("the script ended its process with status {status}")),
             None if error.root_cause().to_string().contains("fuel allocated for hostcalls has been exhausted") => {
@@ -307,7 +303,7 @@ fn fault(error: &wasmtime::Error) -> Fault {
                                result or to a function: keep large data as an artifact, or pass it in parts";
                 (Cause::TooLarge, message.to_owned())
             }
-            None => (Cause::Trap, format!("the component trapped: {}", error.root_cause())),
+            None => (Cause::Trap, error.root_cause().to_string()),
         },
     };
     let traceback = error.downcast_ref::<WasmBacktrace>().map(traceback).unwrap_or_default();

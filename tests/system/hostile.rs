@@ -150,6 +150,13 @@ fn a_million_pages() {
 }
 
 #[test]
+fn a_million_popups() {
+    let (result, job, _) = result_of(attack("a_million_popups").limits(json!({"pages": 3})));
+    assert_eq!(result, json!({"popups": 2, "after": "limit"}));
+    assert!(job.events.iter().any(|event| event.report.content.contains("limits.pages")), "{:?}", job.events);
+}
+
+#[test]
 fn a_million_handles() {
     let (result, _, _) = result_of(attack("a_million_handles").limits(json!({"handles": 200})));
     assert_eq!(result, json!({"kind": "limit", "held": 180}));

@@ -339,7 +339,7 @@ impl Router {
             session.tell(&RunIfWaitingForDebuggerParams::default());
             return;
         };
-        let page = Arc::new(Page::new(target.target_id.clone(), session, context));
+        let page = Arc::new(Page::new(target.target_id.clone(), session.clone(), context));
         let refused = too_many || opener.as_ref().is_some_and(|opener| !opener.opened(page.clone()));
         if refused {
             (self.settings.notice)(format!(
@@ -347,6 +347,8 @@ impl Router {
                  wait_for_popup; see run_message.sandbox.limits.pages",
                 self.settings.pages
             ));
+            // A page that waits for us does not close, and its opener waits with it.
+            session.tell(&RunIfWaitingForDebuggerParams::default());
             self.connection.browser().tell(&CloseTargetParams::new(target.target_id));
             return;
         }
