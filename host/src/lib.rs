@@ -15,6 +15,7 @@ mod call;
 mod capabilities;
 mod contract;
 mod deadline;
+mod egress;
 mod engine;
 mod instance;
 #[doc(hidden)]

@@ -125,12 +125,26 @@ fn kill_renderers(folder: &Path) {
 
 #[test]
 fn nothing_reaches_a_server_that_is_not_allowed() {
-    let (cases, site, forbidden) = (cases_of("egress"), Site::start(), Forbidden::start());
+    let site = Site::start();
+    nothing_is_reached_but(&site, &site.host());
+}
+
+#[test]
+fn nothing_reaches_another_port_than_the_one_that_is_allowed_of_every_host() {
+    let site = Site::start();
+    let host = site.host();
+    let (_, port) = host.rsplit_once(':').unwrap();
+    nothing_is_reached_but(&site, &format!("*:{port}"));
+}
+
+/// Runs every way of reaching a server while only this host is allowed.
+fn nothing_is_reached_but(site: &Site, allowed: &str) {
+    let (cases, forbidden) = (cases_of("egress"), Forbidden::start());
     let fields = json!({"site": site.url(), "forbidden": forbidden.url()});
-    let finished = run_of("egress", &cases, &fields).allowed_hosts(&[&site.host()]).agents(2).finish();
+    let finished = run_of("egress", &cases, &fields).allowed_hosts(&[allowed]).agents(2).finish();
     assert_eq!(failures(&cases, &finished), "");
     assert_eq!(forbidden.connections(), 0);
-    let host = forbidden.url().replace("http://", "");
+    let host = forbidden.url().replace("http://", "").replace('/', "");
     // What the script itself is told is no event.
     for (case, job) in cases.iter().zip(&finished.jobs).filter(|(case, _)| *case != "navigation") {
         let is_told = |content: &str| content.contains(&host) && content.contains("allowed_hosts");

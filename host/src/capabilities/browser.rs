@@ -11,6 +11,7 @@ mod context;
 mod downloads;
 mod emulation;
 mod frames;
+mod gateway;
 mod guest;
 mod keyboard;
 mod launch;
@@ -36,9 +37,9 @@ use tokio::sync::Mutex;
 use self::chromium::Chromium;
 use self::context::{Context, Settings, Times};
 use self::launch::Launch;
-use self::requests::Egress;
 use crate::contract::Error;
 use crate::contract::browser as wit;
+use crate::egress::Egress;
 
 #[allow(unreachable_pub, reason = "the generated contract re-exports it")]
 pub use self::guest::{ContextHandle, DownloadHandle, ElementHandle, HeldRequestHandle, PageHandle};
@@ -126,7 +127,6 @@ impl Browser {
                 executable: options.executable.clone(),
                 headed,
                 temp: options.temp.clone(),
-                hosts: grant.allowed_hosts().to_vec(),
                 window,
                 locale: options_of_browser.locale.clone(),
                 user_agent: options_of_browser.user_agent.clone(),
@@ -136,7 +136,7 @@ impl Browser {
             launch_time: Duration::from_millis(options_of_browser.launch_timeout_ms.into()),
             jobs_per_browser: options_of_browser.jobs_per_browser,
             settings: Arc::new(Settings {
-                egress: Egress(grant.clone()),
+                egress: Egress::new(grant.clone()),
                 notice: Box::new(notice),
                 pages: usize::try_from(limits.pages).unwrap_or(usize::MAX),
                 bytes_per_call: limits.bytes_per_call,

@@ -15,6 +15,7 @@ guests::cases![
     fetch_and_xhr,
     fetch_by_redirect,
     web_socket,
+    web_rtc,
     event_source,
     beacon,
     worker,
@@ -129,6 +130,24 @@ async fn web_socket(case: Case<'_>) -> Result<()> {
         socket.onerror = () => done('failed');
     })";
     same!(seen(&case, function).await?, "failed");
+    Ok(())
+}
+
+async fn web_rtc(case: Case<'_>) -> Result<()> {
+    // Whoever connects by TCP to a TURN server gathers a candidate there; all of them have been tried by then.
+    let function = "url => new Promise(done => {
+        const server = `turn:${new URL(url).host}?transport=`;
+        const urls = [`${server}tcp`, `${server}udp`, server.replace('turn', 'stun').replace(/\\?.*/, '')];
+        const iceServers = urls.map(urls => urls.startsWith('turn') ? { urls, username: 'u', credential: 'c' } : { urls });
+        const connection = new RTCPeerConnection({ iceServers });
+        let candidates = 0;
+        connection.onicecandidate = ({ candidate }) => candidate && candidates++;
+        connection.onicegatheringstatechange = () =>
+            connection.iceGatheringState === 'complete' && done(`${candidates} candidates`);
+        connection.createDataChannel('data');
+        connection.createOffer().then(offer => connection.setLocalDescription(offer));
+    })";
+    same!(seen(&case, function).await?, "0 candidates");
     Ok(())
 }
 

@@ -22,6 +22,7 @@ use super::cdp::{CdpError, Connection, Events, Session, decode};
 use super::context::{Context, Registry, Settings};
 use super::downloads::{Download, DownloadProgress, WillBegin};
 use super::emulation::check_viewport;
+use super::gateway::Gateway;
 use super::launch::{Launch, LaunchError, Process, drain};
 use super::page::Page;
 use super::requests::{Paused, decide};
@@ -53,7 +54,8 @@ impl Chromium {
         settings: Arc<Settings>,
         within: Duration,
     ) -> Result<Self, LaunchError> {
-        let (process, pipes) = launch.start()?;
+        let gateway = Gateway::open(settings.clone()).await.map_err(LaunchError::Gateway)?;
+        let (process, pipes) = launch.start(gateway.address())?;
         let folder = process.folder().to_owned();
         let registry = Arc::new(Registry::default());
         let (connection, drive) = Connection::open(pipes.read, pipes.write, message_bytes(settings.bytes_per_call));
@@ -68,7 +70,7 @@ impl Chromium {
         let printed = Arc::new(Mutex::new(Vec::new()));
         let stop = CancellationToken::new();
         let driving = drive(router);
-        let ended = tokio::spawn(own(process, connection.clone(), stop.clone(), tasks, {
+        let ended = tokio::spawn(own(process, gateway, connection.clone(), stop.clone(), tasks, {
             let printed = printed.clone();
             async move {
                 tokio::join!(driving, drain(pipes.printed, &printed));
@@ -175,9 +177,10 @@ impl Drop for Chromium {
     }
 }
 
-/// Owns the process until it has ended.
+/// Owns the process and its gateway until both have ended.
 async fn own(
     mut process: Process,
+    gateway: Gateway,
     connection: Connection,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -193,6 +196,7 @@ async fn own(
     // Whatever the reason, what is left of it ends now; its pipes are drained meanwhile.
     let end = async {
         process.end().await;
+        gateway.close().await;
         connection.close();
     };
     if working {

@@ -14,10 +14,11 @@ use url::Url;
 use super::cdp::{CdpError, Session};
 use super::downloads::Download;
 use super::page::Page;
-use super::requests::{Egress, extra_headers};
+use super::requests::extra_headers;
 use crate::contract::Error;
 use crate::contract::browser as wit;
 use crate::deadline::Deadline;
+use crate::egress::Egress;
 
 /// How many origins a context remembers having visited.
 const ORIGINS: usize = 1_000;
@@ -28,7 +29,7 @@ pub(super) const CLOSING: Duration = Duration::from_secs(10);
 
 /// What holds for every page of the agent.
 pub(crate) struct Settings {
-    /// Which requests may be made.
+    /// Which hosts may be reached.
     pub(crate) egress: Egress,
     /// Who is told of what was done to a page and not by its script, such as a request that was blocked.
     pub(crate) notice: Box<dyn Fn(String) + Send + Sync>,

@@ -6,12 +6,12 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use armada_project::HostPattern;
 use command_fds::{CommandFdExt as _, FdMapping};
 use rustix::process::{Pid, Signal, geteuid, kill_process_group};
 use tempfile::TempDir;
@@ -31,8 +31,6 @@ const ENVIRONMENT: [&str; 8] =
     ["PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DISPLAY", "XAUTHORITY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR"];
 /// How much of what Chromium prints is kept, for when it does not start.
 const PRINTED_BYTES: usize = 4 * 1024;
-/// How long rules of hosts may be: one argument of a process has a limit of 128 KiB on Linux.
-const RULES_BYTES: usize = 100 * 1024;
 /// How long Chromium may take to end when asked to.
 const ENDING: Duration = Duration::from_secs(5);
 
@@ -86,8 +84,6 @@ pub(crate) struct Launch {
     pub(crate) headed: bool,
     /// Where its folders go.
     pub(crate) temp: PathBuf,
-    /// Which hosts it may connect to, for what does not come by interception.
-    pub(crate) hosts: Vec<HostPattern>,
     /// The window's size, in pixels.
     pub(crate) window: (u32, u32),
     /// The language, user agent and time zone that even workers see.
@@ -106,11 +102,9 @@ pub(crate) enum LaunchError {
         "no Chromium was found: install it (on Debian: apt-get install chromium), or set ARMADA_CHROMIUM to its path"
     )]
     NotFound,
-    /// There are too many hosts.
-    #[error(
-        "the allowed hosts are too many to tell the browser ({0} bytes of rules): use patterns such as `*.example.com`"
-    )]
-    TooManyHosts(usize),
+    /// The way out of it could not be opened.
+    #[error("the browser's gateway could not be opened: {0}")]
+    Gateway(io::Error),
     /// It could not be started.
     #[error("{path} could not be started: {source}")]
     Start {
@@ -154,7 +148,7 @@ impl Launch {
         on_path.chain(PLACES.iter().map(PathBuf::from)).find(|path| path.is_file()).ok_or(LaunchError::NotFound)
     }
 
-    fn arguments(&self, profile: &Path) -> Result<Vec<OsString>, LaunchError> {
+    fn arguments(&self, profile: &Path, gateway: SocketAddr) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = SWITCHES.iter().map(Into::into).collect();
         let mut add = |argument: String| arguments.push(argument.into());
         add(FEATURES_OFF.to_owned());
@@ -169,12 +163,10 @@ impl Launch {
             tracing::warn!("running as root: Chromium's own sandbox is off; run agents as a normal user");
             add("--no-sandbox".to_owned());
         }
-        if let Some(rules) = resolver_rules(&self.hosts) {
-            if rules.len() > RULES_BYTES {
-                return Err(LaunchError::TooManyHosts(rules.len()));
-            }
-            add(format!("--host-resolver-rules={rules}"));
-        }
+        // Everything goes through the gateway, loopback too, and nothing but the gateway has an address.
+        add(format!("--proxy-server=socks5://{gateway}"));
+        add("--proxy-bypass-list=<-loopback>".to_owned());
+        add(format!("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {}", gateway.ip()));
         if let Some(locale) = &self.locale {
             add(format!("--lang={locale}"));
         }
@@ -187,18 +179,18 @@ impl Launch {
         let mut folder = OsString::from("--user-data-dir=");
         folder.push(profile);
         arguments.push(folder);
-        Ok(arguments)
+        arguments
     }
 
-    /// Starts Chromium.
-    pub(crate) fn start(&self) -> Result<(Process, Pipes), LaunchError> {
+    /// Starts Chromium, which reaches hosts through this gateway.
+    pub(crate) fn start(&self, gateway: SocketAddr) -> Result<(Process, Pipes), LaunchError> {
         let path = self.find()?;
         let failed = |source: io::Error| LaunchError::Start { path: path.display().to_string(), source };
         let profile = tempfile::Builder::new().prefix("armada-browser-").tempdir_in(&self.temp).map_err(failed)?;
         let (theirs_read, ours_write) = io::pipe().map_err(failed)?;
         let (ours_read, theirs_write) = io::pipe().map_err(failed)?;
         let mut command = std::process::Command::new(&path);
-        command.args(self.arguments(profile.path())?);
+        command.args(self.arguments(profile.path(), gateway));
         command.env_clear();
         command.envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         command.env("HOME", profile.path());
@@ -264,52 +256,5 @@ pub(crate) async fn drain(mut printed: tokio::process::ChildStderr, kept: &std::
         kept.extend_from_slice(buffer.get(..count).unwrap_or_default());
         let over = kept.len().saturating_sub(PRINTED_BYTES);
         kept.drain(..over);
-    }
-}
-
-/// The hosts that may be connected to, as rules of Chromium's resolver: nothing when any may.
-///
-/// A host with a port is mapped to itself and everything else to nowhere, so a WebSocket to another port of an allowed
-/// host finds nobody. Where any port or any sub-domain is allowed, the rules can only name hosts.
-fn resolver_rules(hosts: &[HostPattern]) -> Option<String> {
-    let mut rules = Vec::new();
-    for pattern in hosts {
-        let text = pattern.to_string();
-        let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) if port == "*" || port.bytes().all(|byte| byte.is_ascii_digit()) => (host, Some(port)),
-            _ => (text.as_str(), None),
-        };
-        match (host, port) {
-            ("*", _) => return None,
-            (host, Some("*")) => rules.push(format!("EXCLUDE {host}")),
-            (host, _) if host.starts_with("*.") => rules.push(format!("EXCLUDE {host}")),
-            (host, Some(port)) => rules.push(format!("MAP {host}:{port} {host}:{port}")),
-            (host, None) => {
-                rules.extend([80, 443].map(|port| format!("MAP {host}:{port} {host}:{port}")));
-            }
-        }
-    }
-    rules.push("MAP * ~NOTFOUND".to_owned());
-    Some(rules.join(", "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rules(hosts: &[&str]) -> Option<String> {
-        resolver_rules(&hosts.iter().map(|host| host.parse().unwrap()).collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn only_allowed_hosts_resolve() {
-        assert_eq!(rules(&[]).unwrap(), "MAP * ~NOTFOUND");
-        assert_eq!(
-            rules(&["a.com", "127.0.0.1:8080", "[::1]:9"]).unwrap(),
-            "MAP a.com:80 a.com:80, MAP a.com:443 a.com:443, MAP 127.0.0.1:8080 127.0.0.1:8080, \
-             MAP [::1]:9 [::1]:9, MAP * ~NOTFOUND"
-        );
-        assert_eq!(rules(&["a.com:*", "*.b.com"]).unwrap(), "EXCLUDE a.com, EXCLUDE *.b.com, MAP * ~NOTFOUND");
-        assert_eq!(rules(&["a.com", "*"]), None);
     }
 }

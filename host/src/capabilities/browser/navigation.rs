@@ -22,6 +22,8 @@ const REQUEST: Duration = Duration::from_millis(200);
 
 /// An answer with an error status and without a body: the browser shows a page of its own, but an answer it is.
 const NO_BODY: &str = "net::ERR_HTTP_RESPONSE_CODE_FAILURE";
+/// What is said when the browser does not say why it shows an error page.
+const UNREACHABLE: &str = "the server cannot be reached";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -70,7 +72,7 @@ impl Page {
         let going = async {
             let navigated: Navigated = self.session.call_as(&navigate).await.map_err(|error| self.error(error))?;
             if let Some(problem) = navigated.error_text.filter(|problem| problem != NO_BODY) {
-                return Err(unreachable(url.as_str(), &problem, navigated.is_download));
+                return Err(self.unreachable(url.as_str(), &problem, navigated.is_download));
             }
             let Some(loader) = navigated.loader_id else {
                 // Another place in the same document, whose event may still be on its way.
@@ -149,7 +151,7 @@ impl Page {
             .await?;
         let response = self.response(&loader);
         if failed && response.is_none() {
-            return Err(unreachable(&url, "the server cannot be reached", false));
+            return Err(self.unreachable(&url, UNREACHABLE, false));
         }
         Ok(response)
     }
@@ -223,20 +225,25 @@ impl Page {
     pub(super) fn before_act(&self) {
         self.change(|state| state.frames.forget_navigations());
     }
-}
 
-/// Why a URL could not be gone to.
-fn unreachable(url: &str, problem: &str, is_download: bool) -> Error {
-    if is_download {
-        return Error::Other(format!("{url} is a download: wait_for_download has it"));
-    }
-    match problem {
-        "net::ERR_BLOCKED_BY_CLIENT" => Error::Denied(format!(
-            "{url} was blocked on the way (a redirect to a host that is not allowed, or a route): see the job's events"
-        )),
-        "net::ERR_ABORTED" => {
-            Error::Unavailable(format!("{url}: the navigation was given up, for another or a download"))
+    /// Why a URL could not be gone to.
+    fn unreachable(&self, url: &str, problem: &str, is_download: bool) -> Error {
+        if is_download {
+            return Error::Other(format!("{url} is a download: wait_for_download has it"));
         }
-        problem => Error::Unavailable(format!("{url}: {problem}")),
+        match problem {
+            "net::ERR_BLOCKED_BY_CLIENT" => Error::Denied(format!(
+                "{url} was blocked on the way (a redirect to a host that is not allowed, or a route): see the job's events"
+            )),
+            "net::ERR_ABORTED" => {
+                Error::Unavailable(format!("{url}: the navigation was given up, for another or a download"))
+            }
+            problem if problem == UNREACHABLE || problem.starts_with("net::ERR_SOCKS") => {
+                // The browser knows only that the gateway did not connect; the gateway knows why.
+                let reason = self.context.settings.egress.failure(url);
+                Error::Unavailable(format!("{url}: {}", reason.as_deref().unwrap_or(problem)))
+            }
+            problem => Error::Unavailable(format!("{url}: {problem}")),
+        }
     }
 }

@@ -25,7 +25,7 @@ use super::cdp::{CdpError, Session, decode};
 use super::context::Context;
 use super::downloads::Download;
 use super::frames::{FrameDescription, FrameTreeDescription, Frames, World, WorldId};
-use super::requests::{self, HeldRequest, Route};
+use super::requests::{HeldRequest, Route};
 use crate::contract::Error;
 use crate::contract::browser as wit;
 use crate::deadline::Deadline;
@@ -400,7 +400,6 @@ impl Page {
             }),
             "Input.dragIntercepted" => self.drag_intercepted(params)?,
             "Network.responseReceived" => self.on_response(params)?,
-            "Network.webSocketCreated" => requests::web_socket_created(&self.context.settings, params)?,
             "Page.javascriptDialogOpening" => {
                 let event: EventJavascriptDialogOpening = decode(params)?;
                 self.answer_dialog(event);

@@ -2,8 +2,7 @@
 //!
 //! Interception is switched on for the whole browser, not page by page: frames, popups, dedicated, shared and service
 //! workers, redirects and beacons all come by here, each once. The grant is asked first; only what it allows is shown to
-//! routes. WebSockets do not come by here: for them the browser is launched with host rules (see `launch`), and what these
-//! refuse is told.
+//! routes. WebSockets do not come by here; like everything else, they go through the `gateway`.
 
 use std::sync::Arc;
 
@@ -19,52 +18,16 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use url::Url;
 
-use armada_project::Grant;
-
 use super::cdp::{CdpError, Session, decode};
 use super::context::Settings;
 use super::page::{Page, WAITING};
 use super::pattern::UrlPattern;
 use crate::contract::Error;
 use crate::contract::browser as wit;
+use crate::egress::Egress;
 
 /// How many routes a page may have.
 const ROUTES: usize = 1_000;
-
-/// Which URLs may be requested.
-pub(crate) struct Egress(pub(crate) Arc<Grant>);
-
-impl Egress {
-    /// Parses a URL to go to.
-    pub(super) fn parse(&self, text: &str) -> Result<Url, Error> {
-        let url = Url::parse(text).map_err(|error| {
-            Error::Invalid(format!("{text:?} is no URL ({error}); write it in full, such as `https://example.com/`"))
-        })?;
-        if url.as_str() != "about:blank" {
-            self.allow(&url)?;
-        }
-        Ok(url)
-    }
-
-    fn allow(&self, url: &Url) -> Result<(), Error> {
-        self.0.check_url(url).map_err(|denied| Error::Denied(denied.to_string()))
-    }
-
-    /// Why a request of a page may not be made, if it may not.
-    fn refusal(&self, url: &str) -> Option<String> {
-        let reason = match Url::parse(url) {
-            Ok(parsed) => self.0.check_url(&parsed).err()?.to_string(),
-            Err(error) => error.to_string(),
-        };
-        Some(format!("blocked a request to {}: {reason}", shortened(url)))
-    }
-}
-
-/// A URL without what may be secret or endless: query and fragment.
-fn shortened(url: &str) -> String {
-    let end = url.find(['?', '#']).unwrap_or(url.len());
-    url.get(..end).unwrap_or_default().chars().take(200).collect()
-}
 
 /// What a page does with the requests that match a pattern.
 pub(super) struct Route {
@@ -172,19 +135,6 @@ impl Decision {
             Self::Abort => browser.tell(&Self::failed(id)),
         }
     }
-}
-
-/// Tells of a WebSocket that the browser was launched not to connect.
-pub(super) fn web_socket_created(settings: &Settings, params: &RawValue) -> Result<(), CdpError> {
-    #[derive(Deserialize)]
-    struct Created {
-        url: String,
-    }
-    let created: Created = decode(params)?;
-    if let Some(refusal) = settings.egress.refusal(&created.url) {
-        (settings.notice)(refusal);
-    }
-    Ok(())
 }
 
 /// Decides what becomes of a request, or gives it to the script that wants to be asked.
