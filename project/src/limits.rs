@@ -21,6 +21,8 @@ settings! {
             "Time that the project computes in one job; waiting does not count.";
         seconds_per_job: f64 = Kind::Number { min: 0.001, max: WEEK }, Some(Preset::Number(300.0)), "s",
             "Time that one job takes, waiting included.";
+        seconds_per_context: f64 = Kind::Number { min: 0.001, max: WEEK }, Some(Preset::Number(60.0)), "s",
+            "Time that an agent context takes to open, and to close; CPU time is that of a job.";
         seconds_per_call: f64 = Kind::Number { min: 0.001, max: WEEK }, Some(Preset::Number(120.0)), "s",
             "Time that one call of a host function takes.";
         attempts_per_job: u32 = Kind::Whole { min: 1, max: 100 }, Some(Preset::Whole(3)), "",
@@ -35,12 +37,16 @@ settings! {
             "Calls of host functions that are in flight at once.";
         bytes_per_call: u64 = Kind::Whole { min: 1024, max: GIB }, Some(Preset::Whole(33_554_432)), "bytes",
             "Bytes that one call of a host function takes or returns.";
+        bytes_kept: u64 = Kind::Whole { min: 1024, max: GIB }, Some(Preset::Whole(67_108_864)), "bytes",
+            "Bytes that the host keeps for an agent: routes, scripts, headers and held requests of its pages.";
         events_per_job: u64 = Kind::Whole { min: 0, max: 1_000_000 }, Some(Preset::Whole(1000)), "",
             "Events that one job reports.";
         events_per_second: u64 = Kind::Whole { min: 1, max: 10_000 }, Some(Preset::Whole(50)), "per second",
             "Events that one agent reports in a second.";
-        log_bytes_per_job: u64 = Kind::Whole { min: 0, max: GIB }, Some(Preset::Whole(1_048_576)), "bytes",
-            "Bytes that one job writes to its log, standard output and standard error.";
+        log_bytes_per_job: u64 = Kind::Whole { min: 0, max: 100 << 20 }, Some(Preset::Whole(1_048_576)), "bytes",
+            "Bytes that one job writes to its log, standard output and standard error; a line counts 100 more.";
+        artifacts_per_job: u64 = Kind::Whole { min: 0, max: 10_000 }, Some(Preset::Whole(100)), "",
+            "Artifacts that one job keeps.";
         artifact_bytes_per_job: u64 = Kind::Whole { min: 0, max: GIB }, Some(Preset::Whole(67_108_864)), "bytes",
             "Bytes of the artifacts that one job keeps.";
     }
