@@ -17,16 +17,13 @@ use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use crate::capabilities::Capabilities;
-use crate::capabilities::browser::{Browser, BrowserOptions};
-use crate::capabilities::monitoring::Monitoring;
+use crate::capabilities::browser::BrowserOptions;
 use crate::contract::{Failure, FailureKind};
 use crate::engine::{ComponentCache, ComponentError, Sandbox};
 use crate::instance::{Answer, Budget, Fault, Instance, Template};
 
 /// How long a script has to end by itself once its job is cancelled.
 const CANCELLATION: Duration = Duration::from_secs(5);
-/// How long opening and closing an agent context may take, of wall time and CPU time, at most as long as a job.
-const CONTEXT: Duration = Duration::from_secs(60);
 
 /// What an agent is told when it is started.
 #[derive(Clone, Debug)]
@@ -87,7 +84,6 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), AgentError> {
     let (run, index, jobs) = (options.run, options.index, connections.jobs.clone());
-    jobs.agent(run, index, AgentState::Opening).await?;
     let ended = match Agent::new(sandbox, options, connections).await {
         Ok(mut agent) => {
             let ended = agent.work(shutdown).await;
@@ -113,7 +109,8 @@ struct Agent {
     capabilities: Arc<Capabilities>,
     /// The merged agent configuration, as text.
     message: String,
-    budget: Budget,
+    job_budget: Budget,
+    context_budget: Budget,
     instance: Option<Instance>,
 }
 
@@ -147,17 +144,23 @@ impl Agent {
         }
         let grant = Arc::new(record.grant);
         let limits = grant.limits();
-        let budget = Budget { cpu: seconds(limits.cpu_seconds_per_job), wall: seconds(limits.seconds_per_job) };
-        let monitoring = Arc::new(Monitoring::new(grant.clone()));
-        let browser_options =
-            BrowserOptions { executable: options.chromium, headed: options.headed, temp: options.temp };
-        let browser = Browser::new(&grant, &settings, &browser_options, {
-            let monitoring = monitoring.clone();
-            move |notice| monitoring.notice(notice)
-        });
-        let capabilities = Arc::new(Capabilities { grant, monitoring, browser: Arc::new(browser) });
+        let cpu = seconds(limits.cpu_seconds_per_job);
+        let job_budget = Budget { cpu, wall: seconds(limits.seconds_per_job), limit: "seconds_per_job" };
+        let context_budget = Budget { cpu, wall: seconds(limits.seconds_per_context), limit: "seconds_per_context" };
+        let browser = BrowserOptions { executable: options.chromium, headed: options.headed, temp: options.temp };
+        let capabilities = Arc::new(Capabilities::new(grant, &settings, &browser));
         let message = serde_json::to_string(&record.message).map_err(|error| AgentError::Message(error.to_string()))?;
-        Ok(Self { run, index, connections, template, capabilities, message, budget, instance: None })
+        Ok(Self {
+            run,
+            index,
+            connections,
+            template,
+            capabilities,
+            message,
+            job_budget,
+            context_budget,
+            instance: None,
+        })
     }
 
     /// Takes jobs until there is a reason not to.
@@ -166,13 +169,16 @@ impl Agent {
         let stopped = jobs.stopped(self.run);
         tokio::pin!(stopped);
         let mut consumer = self.connections.queue.consume(self.run, self.index).await?;
-        tokio::select! {
-            opened = self.open() => opened?,
-            _ = &mut stopped => return Ok(()),
-            () = shutdown.cancelled() => return Ok(()),
-        }
-        jobs.agent(self.run, self.index, AgentState::Open).await?;
         loop {
+            if self.instance.is_none() {
+                jobs.agent(self.run, self.index, AgentState::Opening).await?;
+                tokio::select! {
+                    opened = self.open() => opened?,
+                    _ = &mut stopped => return Ok(()),
+                    () = shutdown.cancelled() => return Ok(()),
+                }
+                jobs.agent(self.run, self.index, AgentState::Open).await?;
+            }
             let delivery = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
@@ -210,14 +216,9 @@ impl Agent {
                 After::GiveUp(message) => return Err(AgentError::Fatal(message)),
                 After::GoOn => {}
             }
-            if self.capabilities.browser.is_due() {
+            if self.capabilities.browser.is_due().await {
                 // What the agent context has open in the browser goes with it.
                 self.close().await;
-            }
-            if self.instance.is_none() {
-                jobs.agent(self.run, self.index, AgentState::Opening).await?;
-                self.open().await?;
-                jobs.agent(self.run, self.index, AgentState::Open).await?;
             }
         }
     }
@@ -231,8 +232,7 @@ impl Agent {
         cancelled: impl Future<Output = bool>,
     ) -> Result<(Outcome, bool, After), AgentError> {
         let monitoring = self.capabilities.monitoring.clone();
-        monitoring.begin_job(attempt);
-        self.capabilities.browser.begin_job();
+        self.capabilities.begin_job(attempt);
         let jobs = self.connections.jobs.clone();
         let over = CancellationToken::new();
         // Reports go out while the job runs. That they cannot be sent shows at the end, too.
@@ -250,7 +250,9 @@ impl Agent {
         if self.capabilities.grant.limits().fresh_instance_per_job {
             self.close_context().await;
         }
-        self.capabilities.end_job(is_fault).await;
+        if !self.capabilities.end_job(is_fault).await {
+            self.instance = None;
+        }
         monitoring.finish_job(&*jobs).await?;
         match stopped_by {
             Some(true) => Ok((Outcome::Cancelled, true, After::GoOn)),
@@ -273,7 +275,7 @@ impl Agent {
         };
         let over = CancellationToken::new();
         let (ended, stopped_by) = {
-            let job = instance.run_job(message, self.budget, over.clone());
+            let job = instance.run_job(message, self.job_budget, over.clone());
             tokio::pin!(job);
             tokio::select! {
                 biased;
@@ -304,7 +306,7 @@ impl Agent {
             self.instance = None;
         }
         match ended {
-            Ok(Ok(result)) => match RawValue::from_string(result) {
+            Ok(Ok(result)) => match RawValue::from_string(on_one_line(result)) {
                 Ok(result) => (Outcome::Success { result }, After::GoOn),
                 Err(error) => (Outcome::failed(Cause::Result, format!("the result is not JSON: {error}")), After::GoOn),
             },
@@ -334,7 +336,7 @@ impl Agent {
 
     /// Makes an instance and opens the agent context in it.
     async fn open(&mut self) -> Result<(), AgentError> {
-        let budget = self.context_budget();
+        let budget = self.context_budget;
         let opened = async {
             let mut instance = Instance::new(&self.template, self.capabilities.clone(), budget).await?;
             let answer = instance.open_agent(self.message.clone(), budget).await?;
@@ -348,20 +350,17 @@ impl Agent {
             Ok((_, Err(failure))) => Err(AgentError::Context(told(&failure.message, &failure.traceback))),
             Err(Fault(error)) => {
                 self.capabilities.monitoring.flush_streams();
-                let message = panic_message(&self.capabilities.monitoring.last_lines()).unwrap_or(error.message);
+                let message = panic_message(&self.capabilities.monitoring.last_lines());
+                let message = message.unwrap_or_else(|| format!("{}: {}", error.cause.describe(), error.message));
                 Err(AgentError::Context(told(&message, &error.traceback.join("\n"))))
             }
         }
     }
 
-    fn context_budget(&self) -> Budget {
-        Budget { cpu: self.budget.cpu.min(CONTEXT), wall: self.budget.wall.min(CONTEXT) }
-    }
-
     /// Closes the agent context, if it is open.
     async fn close_context(&mut self) {
         let Some(mut instance) = self.instance.take() else { return };
-        match instance.close_agent(self.context_budget()).await {
+        match instance.close_agent(self.context_budget).await {
             Ok(Ok(())) => {}
             Ok(Err(failure)) => tracing::warn!("the agent context did not close: {}", failure.message),
             Err(Fault(error)) => tracing::warn!("the agent context did not close: {}", error.message),
@@ -382,6 +381,11 @@ fn seconds(seconds: f64) -> Duration {
 fn failed(cause: Cause, failure: Failure) -> Outcome {
     let traceback = failure.traceback.lines().map(str::to_owned).collect();
     Outcome::Failed { error: JobError { cause, message: failure.message, traceback } }
+}
+
+/// The same JSON on one line. Only between its tokens can JSON have line ends as they are.
+fn on_one_line(json: String) -> String {
+    if json.contains(['\n', '\r']) { json.replace(['\n', '\r'], " ") } else { json }
 }
 
 /// A message with the places that it comes from.
@@ -405,6 +409,15 @@ fn panic_message(lines: &[String]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_is_on_one_line_and_means_the_same() {
+        let json = "[\n{\"a\": \"x\\ny\"},\r\n7\n]";
+        let line = on_one_line(json.to_owned());
+        assert!(!line.contains(['\n', '\r']), "{line}");
+        let value = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
+        assert_eq!(value(&line), value(json));
+    }
 
     #[test]
     fn a_panic_is_told_with_its_place_and_words() {

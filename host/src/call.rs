@@ -4,7 +4,7 @@
 //! bounded in time, in number and in what it gives, it can be cancelled, and it leaves a span in the trace. A call that
 //! is answered at once pays for none of the bookkeeping that only a waiting call needs.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -62,10 +62,10 @@ pub(crate) struct Calls {
 /// Calls in progress that can be cancelled, by number. Apart from the instance, because a call may be dropped when the
 /// instance cannot be reached.
 #[derive(Default)]
-struct InProgress(Mutex<HashMap<u64, CancellationToken>>);
+struct InProgress(Mutex<BTreeMap<u64, (&'static str, CancellationToken)>>);
 
 impl InProgress {
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, CancellationToken>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, (&'static str, CancellationToken)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -88,9 +88,14 @@ impl Calls {
 
     /// Ends a call in progress.
     pub(crate) fn cancel(&self, number: u64) {
-        if let Some(token) = self.waiting.lock().get(&number) {
+        if let Some((_, token)) = self.waiting.lock().get(&number) {
             token.cancel();
         }
+    }
+
+    /// The names of the calls in progress, the oldest first.
+    pub(crate) fn in_progress(&self) -> Vec<&'static str> {
+        self.waiting.lock().values().map(|(name, _)| *name).collect()
     }
 
     fn admit(&self, call: Call) -> Result<(), Error> {
@@ -163,7 +168,7 @@ async fn wait<T>(
             )));
         }
         let token = CancellationToken::new();
-        in_progress.insert(number, token.clone());
+        in_progress.insert(number, (call.name, token.clone()));
         let waiting = Waiting { calls: calls.waiting.clone(), number };
         Ok(((token, waiting), calls.over.clone(), calls.time()))
     })?;
@@ -198,7 +203,8 @@ pub(crate) fn call_now<T: Weigh>(
 ) -> Result<T, Error> {
     let _span = tracing::debug_span!("host_call", name = call.name).entered();
     state.calls.admit(call)?;
-    answer(state)
+    let most_bytes = state.calls.grant.limits().bytes_per_call;
+    answer(state).and_then(|given| bounded(given, most_bytes))
 }
 
 /// Lets a value through unless it is larger than one call may give.

@@ -10,9 +10,10 @@ mod tasks;
 
 use std::sync::Arc;
 
-use armada_project::Grant;
+use armada_project::{BrowserSettings, Grant};
+use armada_protocol::Attempt;
 
-use self::browser::Browser;
+use self::browser::{Browser, BrowserOptions};
 use self::monitoring::Monitoring;
 
 /// The capabilities of an agent, granted or not.
@@ -26,13 +27,33 @@ pub(crate) struct Capabilities {
 }
 
 impl Capabilities {
-    /// A job is over: what belonged to it goes. After a fault, everything that the script had goes.
-    pub(crate) async fn end_job(&self, after_fault: bool) {
-        self.browser.end_job(after_fault).await;
+    /// The capabilities of an agent with this grant and these settings of its browser.
+    pub(crate) fn new(grant: Arc<Grant>, settings: &BrowserSettings, options: &BrowserOptions) -> Self {
+        let monitoring = Arc::new(Monitoring::new(grant.clone()));
+        let notices = monitoring.clone();
+        let browser = Browser::new(&grant, settings, options, move |notice| notices.notice(notice));
+        Self { grant, monitoring, browser: Arc::new(browser) }
+    }
+
+    /// A job begins.
+    pub(crate) fn begin_job(&self, attempt: Attempt) {
+        self.monitoring.begin_job(attempt);
+        self.browser.begin_job();
+    }
+
+    /// A job is over: what belonged to it goes. After a fault, everything that the script had goes. Says whether the rest
+    /// is still there; if not, the agent context has lost what it had.
+    pub(crate) async fn end_job(&self, after_fault: bool) -> bool {
+        self.browser.end_job(after_fault).await
     }
 
     /// The agent is over.
     pub(crate) async fn close(&self) {
         self.browser.close().await;
     }
+}
+
+/// The first bytes of a text, at a boundary of its characters.
+pub(crate) fn cut(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or_default()
 }

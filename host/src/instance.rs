@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use armada_project::is_known_import;
 use armada_protocol::{Cause, JobError};
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::{Accessor, Component, Linker, Resource, ResourceTable};
@@ -31,13 +32,11 @@ const CALL_OVERHEAD: usize = 64 * 1024;
 /// A limit of the guest that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum Exceeded {
-    #[error("out of memory: the component asked for more than {0} MiB (run_message.sandbox.limits.memory_mib)")]
+    #[error("the component asked for more than {0} MiB (run_message.sandbox.limits.memory_mib)")]
     Memory(u64),
     #[error("a table of more than {TABLE_ELEMENTS} elements is not allowed")]
     Table,
-    #[error(
-        "out of CPU time: the job computed for more than its budget (run_message.sandbox.limits.cpu_seconds_per_job)"
-    )]
+    #[error("it computed for longer than its budget (run_message.sandbox.limits.cpu_seconds_per_job)")]
     CpuTime,
 }
 
@@ -164,10 +163,9 @@ fn unknown_import(linker: &Linker<InstanceState>, component: &Component) -> Opti
     if known {
         return None;
     }
-    let ours = ["armada:types/", "armada:tasks/", "armada:browser/", "armada:monitoring/", "wasi:"];
     let component_type = component.component_type();
     let mut imports = component_type.imports(engine).map(|(name, _)| name.to_owned());
-    imports.find(|name| !ours.iter().any(|prefix| name.starts_with(prefix))).map(|name| format!("`{name}`"))
+    imports.find(|name| !is_known_import(name)).map(|name| format!("`{name}`"))
 }
 
 /// An instance of a project.
@@ -182,6 +180,8 @@ pub(crate) struct Instance {
 pub(crate) struct Budget {
     pub(crate) cpu: Duration,
     pub(crate) wall: Duration,
+    /// The limit that `wall` is.
+    pub(crate) limit: &'static str,
 }
 
 impl Instance {
@@ -234,7 +234,7 @@ impl Instance {
         let instantiate = cpu.count(template.0.instantiate_async(&mut store));
         let project = match tokio::time::timeout(budget.wall, instantiate).await {
             Ok(project) => project.map_err(|error| fault(&error))?,
-            Err(_) => return Err(out_of_time(budget)),
+            Err(_) => return Err(out_of_time(budget, &[])),
         };
         Ok(Self { store, project, cpu })
     }
@@ -273,14 +273,20 @@ impl Instance {
         match tokio::time::timeout(budget.wall, work).await {
             Ok(Ok(Ok(answer))) => Ok(answer),
             Ok(Ok(Err(error)) | Err(error)) => Err(fault(&error)),
-            Err(_) => Err(out_of_time(budget)),
+            Err(_) => Err(out_of_time(budget, &self.store.data().calls.in_progress())),
         }
     }
 }
 
-fn out_of_time(budget: Budget) -> Fault {
-    let message =
-        format!("it took longer than {} s (run_message.sandbox.limits.seconds_per_job)", budget.wall.as_secs_f64());
+/// The time is over, while these calls were in progress.
+fn out_of_time(budget: Budget, calls: &[&str]) -> Fault {
+    let (seconds, limit) = (budget.wall.as_secs_f64(), budget.limit);
+    let waiting = match calls {
+        [] => String::new(),
+        [call] => format!(", waiting for {call}"),
+        [call, ..] => format!(", waiting for {call} and {} calls more", calls.len() - 1),
+    };
+    let message = format!("it took longer than {seconds} s (run_message.sandbox.limits.{limit}){waiting}");
     Fault(JobError { cause: Cause::WallTime, message, traceback: Vec::new() })
 }
 
@@ -330,7 +336,8 @@ fn traceback(backtrace: &WasmBacktrace) -> Vec<String> {
 /// Whether a source file is the author's. Builds name those by their place in the project, and all others by a path from
 /// the root.
 fn is_authors(file: &str) -> bool {
-    !file.starts_with('/') && !file.contains(":\\") && !file.starts_with('<') && !file.contains("{{root}}")
+    let elsewhere = ["/", "<", ".armada/"].iter().any(|start| file.starts_with(start));
+    !elsewhere && !file.contains(":\\") && !file.contains("://") && !file.contains("{{root}}")
 }
 
 /// Whether a function is what `armada::project!` has made.

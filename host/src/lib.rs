@@ -18,8 +18,10 @@ mod deadline;
 mod egress;
 mod engine;
 mod instance;
+mod keep;
 #[doc(hidden)]
 pub mod measured;
 mod meter;
 
+pub use capabilities::browser::{ChromiumNotFound, find_chromium};
 pub use engine::{ComponentCache, ComponentError, Sandbox};

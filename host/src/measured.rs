@@ -8,12 +8,12 @@ use serde_json::Map;
 use tokio_util::sync::CancellationToken;
 
 use crate::capabilities::Capabilities;
-use crate::capabilities::browser::{Browser, BrowserOptions};
-use crate::capabilities::monitoring::Monitoring;
+use crate::capabilities::browser::BrowserOptions;
 use crate::engine::{ComponentError, Sandbox};
 use crate::instance::{Answer, Budget, Instance, Template};
 
-const BUDGET: Budget = Budget { cpu: Duration::from_secs(60), wall: Duration::from_secs(120) };
+const BUDGET: Budget =
+    Budget { cpu: Duration::from_secs(60), wall: Duration::from_secs(120), limit: "seconds_per_job" };
 
 /// A component that can be instantiated.
 pub struct Runner {
@@ -27,15 +27,11 @@ impl Runner {
         let component = wasmtime::component::Component::new(sandbox.engine(), component)
             .map_err(|error| ComponentError::Engine(format!("{error:#}")))?;
         let template = Template::new(sandbox, &component)?;
-        let grant = Arc::new(grant);
         let options = BrowserOptions { executable: None, headed: false, temp: std::env::temp_dir() };
         let (settings, _notes) = BrowserSettings::from_agent_message(&Map::new()).map_err(|problems| {
             ComponentError::Engine(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
-        let browser = Browser::new(&grant, &settings, &options, |_notice| {});
-        let monitoring = Arc::new(Monitoring::new(grant.clone()));
-        let capabilities = Arc::new(Capabilities { grant, monitoring, browser: Arc::new(browser) });
-        Ok(Self { template, capabilities })
+        Ok(Self { template, capabilities: Arc::new(Capabilities::new(Arc::new(grant), &settings, &options)) })
     }
 
     /// Makes an instance.

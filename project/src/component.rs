@@ -109,12 +109,14 @@ impl Component {
 
     /// The interfaces that it imports and that no host of this version has.
     pub fn unknown_imports(&self) -> impl Iterator<Item = &str> {
-        let known = |import: &&str| {
-            FREE.iter().any(|free| import.starts_with(free))
-                || capability_of(import).is_some_and(|name| name.parse::<Capability>().is_ok())
-        };
-        self.imports().filter(move |import| !known(import))
+        self.imports().filter(|import| !is_known_import(import))
     }
+}
+
+/// Whether hosts of this version have an interface, by its name in a component.
+pub fn is_known_import(import: &str) -> bool {
+    FREE.iter().any(|free| import.starts_with(free))
+        || capability_of(import).is_some_and(|name| name.parse::<Capability>().is_ok())
 }
 
 /// `browser` of `armada:browser/browser@0.1.0`.

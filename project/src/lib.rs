@@ -55,7 +55,7 @@ pub use browser::{BrowserOptions, BrowserSettings, ScreenSettings};
 pub use build::{BuildError, build};
 pub use bundle::Bundle;
 pub use capability::{Capability, UnknownCapability};
-pub use component::{Component, ComponentFlaw};
+pub use component::{Component, ComponentFlaw, is_known_import};
 pub use configuration::{Configuration, Injection};
 pub use digest::{ComponentRef, Digest, InvalidDigest};
 pub use grant::{Denied, Grant};

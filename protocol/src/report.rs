@@ -94,10 +94,16 @@ pub struct Artifact {
 }
 
 impl Artifact {
-    /// Whether a file may have this name: one path component, of 1 to 200 bytes, without control characters.
+    /// Whether a file may have this name: one path component of 1 to 200 bytes, that no shell takes for an option or hides,
+    /// and that shows all its characters in their order.
     pub fn is_allowed_name(name: &str) -> bool {
-        let forbidden = |c: char| c == '/' || c == '\\' || c.is_control();
-        (1..=200).contains(&name.len()) && name != "." && name != ".." && !name.contains(forbidden)
+        let invisible = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+        let forbidden = |c: char| matches!(c, '/' | '\\') || c.is_control() || invisible(c);
+        let awkward = |c: char| matches!(c, '.' | '-') || c.is_whitespace();
+        (1..=200).contains(&name.len())
+            && !name.starts_with(awkward)
+            && !name.ends_with(char::is_whitespace)
+            && !name.contains(forbidden)
     }
 }
 
@@ -107,10 +113,25 @@ mod tests {
 
     #[test]
     fn an_artifact_cannot_leave_its_folder() {
-        for name in ["", ".", "..", "a/b", "/etc/passwd", "..\\x", "a\0b", "line\nbreak", &"x".repeat(201)] {
+        for name in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "/etc/passwd",
+            "..\\x",
+            "a\0b",
+            "line\nbreak",
+            "-rf",
+            ".bashrc",
+            " ",
+            "a ",
+            "a\u{202e}gnp.exe",
+            &"x".repeat(201),
+        ] {
             assert!(!Artifact::is_allowed_name(name), "{name:?}");
         }
-        for name in ["page.png", "Überblick 1.pdf", "..hidden", &"x".repeat(200)] {
+        for name in ["page.png", "Überblick 1.pdf", &"x".repeat(200)] {
             assert!(Artifact::is_allowed_name(name), "{name:?}");
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use armada_protocol::Status;
+use armada_protocol::{JobRecord, Status};
 use armada_tests::answers::answers;
 use armada_tests::calls;
 use armada_tests::guests::component;
@@ -101,26 +101,41 @@ fn pages_crash_and_hang_alone() {
     let cases = cases_of("crashes");
     let folder = Arc::new(OnceLock::<PathBuf>::new());
     let known = folder.clone();
+    let stopped = folder.clone();
     let killing = move || {
         kill_renderers(known.get().unwrap());
         std::future::ready(())
     };
-    let site = Site::serve(answers().route("/kill", get(killing)));
+    let stopping = move || {
+        for browser in browsers_in(stopped.get().unwrap()) {
+            processes::signal(browser.id, "STOP");
+        }
+        std::future::ready(())
+    };
+    let site = Site::serve(answers().route("/kill", get(killing)).route("/stop", get(stopping)));
     let run = run_of("crashes", &cases, &json!({"site": site.url()})).limits(json!({"seconds_per_call": 3}));
     folder.set(run.temp().to_owned()).unwrap();
-    assert_eq!(failures(&cases, &run.finish()), "");
+    let finished = run.finish();
+    assert_eq!(failures(&cases, &finished), "");
+    let ended = |job: &&JobRecord| job.events.iter().any(|event| event.report.content.contains("it was ended"));
+    assert_eq!(finished.jobs.iter().filter(ended).count(), 1);
 }
 
 /// Kills the processes that show the pages of the browsers in a folder.
 fn kill_renderers(folder: &Path) {
-    let folder = folder.display().to_string();
-    let ours = |process: &Process| process.is_chromium() && process.command.iter().any(|part| part.contains(&folder));
-    for browser in processes::all().into_iter().filter(ours) {
+    for browser in browsers_in(folder) {
         let children = processes::descendants(browser.id).into_iter();
         for renderer in children.filter(|process| process.command.iter().any(|part| part.contains("--type=renderer"))) {
             processes::signal(renderer.id, "KILL");
         }
     }
+}
+
+/// The first processes of the browsers in a folder.
+fn browsers_in(folder: &Path) -> Vec<Process> {
+    let folder = folder.display().to_string();
+    let ours = |process: &Process| process.is_chromium() && process.command.iter().any(|part| part.contains(&folder));
+    processes::all().into_iter().filter(ours).collect()
 }
 
 #[test]

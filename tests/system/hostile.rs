@@ -81,6 +81,7 @@ fn sleeps_for_ever() {
     let error = failure_of(run);
     assert_eq!(error.cause, Cause::WallTime);
     assert!(error.message.contains("longer than 1 s"), "{}", error.message);
+    assert!(error.message.ends_with("waiting for sleep"), "{}", error.message);
 }
 
 #[test]
@@ -136,10 +137,17 @@ fn a_million_events() {
 fn a_million_lines() {
     let run = attack("a_million_lines").limits(json!({"log_bytes_per_job": 10_000, "cpu_seconds_per_job": 60}));
     let (_, job, _) = result_of(run);
-    let bytes: usize = job.log.iter().map(|line| line.report.text.len()).sum();
-    assert!((8_500..=10_200).contains(&bytes), "{bytes}");
+    let bytes: usize = job.log.iter().map(|line| line.report.text.len() + 100).sum();
+    assert!((9_000..=10_300).contains(&bytes), "{bytes}");
     let last = &job.log.last().unwrap().report.text;
     assert!(last.contains("the log is full at 10000 bytes"), "{last}");
+}
+
+#[test]
+fn empty_lines() {
+    let run = attack("empty_lines").limits(json!({"log_bytes_per_job": 10_000, "cpu_seconds_per_job": 60}));
+    let (_, job, _) = result_of(run);
+    assert_eq!(job.log.len(), 101);
 }
 
 #[test]
@@ -225,6 +233,30 @@ fn artifacts_that_leave() {
         std::fs::read_dir(finished.artifacts.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
     assert_eq!(folders.len(), 2, "{folders:?}");
     assert_eq!(std::fs::read(finished.artifacts.path().join("job-0/file-0")).unwrap()[0], 1);
+}
+
+#[test]
+fn artifacts_without_end() {
+    let (result, job, _) = result_of(attack("artifacts_without_end").limits(json!({"artifacts_per_job": 20})));
+    assert_eq!((&result["kept"], &result["kind"], job.artifacts.len()), (&json!(20), &json!("limit"), 20));
+    assert!(result["said"].as_str().unwrap().contains("limits.artifacts_per_job"), "{result}");
+}
+
+#[test]
+fn keeps_without_end() {
+    let (result, _, _) = result_of(attack("keeps_without_end").limits(json!({"bytes_kept": 1_000_000})));
+    let counts = (&result["routes"], &result["contexts"], &result["scripts"]);
+    assert_eq!(counts, (&json!(9), &json!(9), &json!(9)));
+    assert_eq!(result["kinds"], json!(["limit", "limit", "limit"]));
+    assert!(result["said"].as_str().unwrap().contains("limits.bytes_kept"), "{result}");
+}
+
+#[test]
+fn keeps_a_page() {
+    let (result, _, finished) = result_of(attack("keeps_a_page"));
+    assert_eq!(result["earlier_closed"], json!([]));
+    let second: Value = serde_json::from_str(finished.jobs[2].result.as_ref().unwrap().get()).unwrap();
+    assert_eq!(second["earlier_closed"], json!([true]));
 }
 
 #[test]

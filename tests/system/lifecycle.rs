@@ -126,6 +126,13 @@ fn the_script_ends_the_job_even_when_its_context_does_not_close() {
 }
 
 #[test]
+fn an_agent_context_has_its_own_time_to_open() {
+    let run = run(&["quick"]).agent_message(json!({"open": "wait"})).limits(json!({"seconds_per_context": 0.5}));
+    let error = run.open_only().unwrap_err();
+    assert!(error.contains("longer than 0.5 s (run_message.sandbox.limits.seconds_per_context)"), "{error}");
+}
+
+#[test]
 fn the_browser_is_recycled_with_the_agent_context_after_its_number_of_jobs() {
     let (site, told) = listening_site();
     let message = json!({"site": site.url(), "config_fantomas": {"config_browser": {"jobs_per_browser": 2}}});

@@ -25,24 +25,28 @@ mod requests;
 mod script;
 mod selector;
 mod storage;
+mod weights;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use armada_project::{BrowserSettings, Grant};
 use tokio::sync::Mutex;
 
+use self::cdp::CdpError;
 use self::chromium::Chromium;
-use self::context::{Context, Settings, Times};
+use self::context::{CLOSING, Context, Settings, Times};
 use self::launch::Launch;
 use crate::contract::Error;
 use crate::contract::browser as wit;
 use crate::egress::Egress;
+use crate::keep::Keep;
 
 #[allow(unreachable_pub, reason = "the generated contract re-exports it")]
 pub use self::guest::{ContextHandle, DownloadHandle, ElementHandle, HeldRequestHandle, PageHandle};
+#[allow(unreachable_pub, reason = "the crate re-exports it")]
+pub use self::launch::{ChromiumNotFound, find_chromium};
 
 /// The viewport of pages where nothing else is said.
 const VIEWPORT: (u32, u32) = (1280, 720);
@@ -66,15 +70,17 @@ pub(crate) struct Browser {
     settings: Arc<Settings>,
     chromium: Mutex<Option<Arc<Chromium>>>,
     scope: SyncMutex<Scope>,
-    died: AtomicBool,
 }
 
 /// Whose context is the current one.
 #[derive(Default)]
 struct Scope {
     in_job: bool,
+    /// How many jobs the Chromium has had.
     jobs: u32,
     of_job: Option<Arc<Context>>,
+    /// What scripts have opened beside it since the job began.
+    made_in_job: Vec<Weak<Context>>,
     of_agent: Option<Arc<Context>>,
 }
 
@@ -138,6 +144,7 @@ impl Browser {
             settings: Arc::new(Settings {
                 egress: Egress::new(grant.clone()),
                 notice: Box::new(notice),
+                keep: Keep::new(limits.bytes_kept),
                 pages: usize::try_from(limits.pages).unwrap_or(usize::MAX),
                 bytes_per_call: limits.bytes_per_call,
                 call: Duration::try_from_secs_f64(limits.seconds_per_call).unwrap_or(Duration::MAX),
@@ -149,7 +156,6 @@ impl Browser {
             }),
             chromium: Mutex::default(),
             scope: SyncMutex::default(),
-            died: AtomicBool::new(false),
         }
     }
 
@@ -163,15 +169,15 @@ impl Browser {
         let mut chromium = self.chromium.lock().await;
         match &*chromium {
             Some(known) if known.is_alive() => return Ok(known.clone()),
-            Some(_) => {
-                self.died.store(true, Ordering::Relaxed);
-                return Err(Error::Closed("the browser is gone; the job will be attempted again".to_owned()));
-            }
+            Some(_) => return Err(CdpError::Closed.into()),
             None => {}
         }
         let launched = Chromium::launch(&self.launch, self.settings.clone(), self.launch_time).await;
         let launched = launched.map(Arc::new).map_err(|error| Error::Unavailable(error.to_string()))?;
         *chromium = Some(launched.clone());
+        let mut scope = self.scope();
+        scope.jobs = u32::from(scope.in_job);
+        drop(scope);
         Ok(launched)
     }
 
@@ -180,9 +186,16 @@ impl Browser {
         Ok(self.chromium().await?.info.clone())
     }
 
-    /// Makes a context.
+    /// Makes a context. One that is made in a job goes with it.
     async fn new_context(&self, options: wit::ContextOptions) -> Result<Arc<Context>, Error> {
-        self.chromium().await?.new_context(options).await
+        let made = self.chromium().await?.new_context(options).await?;
+        let mut scope = self.scope();
+        if scope.in_job {
+            scope.made_in_job.retain(|context| context.strong_count() > 0);
+            scope.made_in_job.push(Arc::downgrade(&made));
+        }
+        drop(scope);
+        Ok(made)
     }
 
     /// The context of the current job, or the agent's own while no job runs.
@@ -215,42 +228,45 @@ impl Browser {
         scope.jobs += 1;
     }
 
-    /// Whether the browser has died since it was last asked: what scripts had there is lost.
+    /// Whether the browser has died: what scripts had there is lost. It is forgotten at the end of the job.
     pub(crate) async fn has_died(&self) -> bool {
-        let dead = self.chromium.lock().await.as_ref().is_some_and(|chromium| !chromium.is_alive());
-        dead || self.died.load(Ordering::Relaxed)
+        self.chromium.lock().await.as_ref().is_some_and(|chromium| !chromium.is_alive())
     }
 
-    /// A job is over: its context goes. After a fault everything goes that a script had, and a browser that has died is
-    /// forgotten.
-    pub(crate) async fn end_job(&self, after_fault: bool) {
-        let of_job = {
+    /// A job is over: the contexts that were opened in it go. After a fault everything goes that a script had. A browser
+    /// that has died, or does not do as it is told, goes, too: says whether it is still there, or was not needed.
+    pub(crate) async fn end_job(&self, after_fault: bool) -> bool {
+        let (of_job, made_in_job) = {
             let mut scope = self.scope();
             scope.in_job = false;
             if after_fault {
                 scope.of_agent = None;
             }
-            scope.of_job.take()
+            (scope.of_job.take(), std::mem::take(&mut scope.made_in_job))
         };
         let mut chromium = self.chromium.lock().await;
-        let Some(known) = chromium.as_ref() else { return };
-        if after_fault {
-            known.close_contexts().await;
-        } else if let Some(context) = of_job {
-            // A browser that is gone has closed it already.
-            let _ = context.close().await;
+        let Some(known) = chromium.as_ref() else { return true };
+        let contexts = match after_fault {
+            true => known.contexts(),
+            false => of_job.into_iter().chain(made_in_job.iter().filter_map(Weak::upgrade)).collect(),
+        };
+        let closing = futures::future::try_join_all(contexts.iter().map(|context| context.close()));
+        let closed = matches!(tokio::time::timeout(CLOSING, closing).await, Ok(Ok(_)));
+        if closed && known.is_alive() {
+            return true;
         }
-        if !known.is_alive() {
-            known.close().await;
-            *chromium = None;
-            self.died.store(false, Ordering::Relaxed);
+        if known.is_alive() {
+            (self.settings.notice)("the browser did not close the job's pages in time: it was ended".to_owned());
         }
+        known.close().await;
+        *chromium = None;
+        false
     }
 
     /// Whether the browser has had its number of jobs. Then the agent context is closed, the browser with it, and both
     /// are opened again.
-    pub(crate) fn is_due(&self) -> bool {
-        self.scope().jobs >= self.jobs_per_browser
+    pub(crate) async fn is_due(&self) -> bool {
+        self.chromium.lock().await.is_some() && self.scope().jobs >= self.jobs_per_browser
     }
 
     /// Ends the browser. It is launched again when it is next asked for.
@@ -260,6 +276,5 @@ impl Browser {
             chromium.close().await;
         }
         *self.scope() = Scope::default();
-        self.died.store(false, Ordering::Relaxed);
     }
 }

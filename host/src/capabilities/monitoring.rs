@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use armada_project::{Capability, Grant};
+use armada_project::{Capability, Grant, Limits};
 use armada_protocol::report::{Artifact, Event, EventLevel, LogLevel, LogLine, Progress};
 use armada_protocol::{Attempt, JobStore, ProtocolError, Report};
 use jiff::{Timestamp, Unit};
@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::Accessor;
 
+use super::cut;
 use super::output::Stream;
 use crate::call::{Call, Host, call, call_now};
 use crate::contract::{Error, monitoring as wit};
@@ -30,6 +31,8 @@ const SHORT_BYTES: usize = 255;
 const LAST_LINES: usize = 20;
 /// How many notices of the host one job gets, beside its own events.
 const NOTICES: u64 = 100;
+/// What a line of the log counts beside its text, in bytes.
+const RECORD_BYTES: u64 = 100;
 /// How long reports wait for company before they go out.
 const BATCH: Duration = Duration::from_millis(20);
 
@@ -60,16 +63,13 @@ struct JobReports {
     log_is_full: bool,
     /// The sizes of its artifacts, by name.
     artifacts: HashMap<String, u64>,
+    /// The sum of these.
+    artifact_bytes: u64,
 }
 
 fn now() -> Timestamp {
     let now = Timestamp::now();
     now.round(Unit::Millisecond).unwrap_or(now)
-}
-
-/// The first bytes of a text, at a boundary of its characters.
-fn cut(text: &str, bytes: usize) -> &str {
-    text.get(..text.floor_char_boundary(bytes)).unwrap_or_default()
 }
 
 impl Monitoring {
@@ -94,6 +94,7 @@ impl Monitoring {
             log_bytes: 0,
             log_is_full: false,
             artifacts: HashMap::new(),
+            artifact_bytes: 0,
         });
     }
 
@@ -172,7 +173,7 @@ impl Monitoring {
         if job.log_is_full {
             return;
         }
-        job.log_bytes = job.log_bytes.saturating_add(text.len() as u64 + 1);
+        job.log_bytes = job.log_bytes.saturating_add(text.len() as u64 + RECORD_BYTES);
         let (level, text) = if job.log_bytes > most {
             job.log_is_full = true;
             let text = format!("the log is full at {most} bytes (run_message.sandbox.limits.log_bytes_per_job)");
@@ -228,7 +229,7 @@ impl Monitoring {
         }
         let name = attachment.as_ref().map(|attachment| attachment.name.clone());
         if let Some(attachment) = attachment {
-            job.keep(attachment, limits.artifact_bytes_per_job)?;
+            job.keep(attachment, limits)?;
         }
         job.events += 1;
         job.waiting.push(Report::Event(Event { time: now(), level, content, attachment: name }));
@@ -250,8 +251,7 @@ impl Monitoring {
     }
 
     fn save_artifact(&self, artifact: Artifact) -> Result<(), Error> {
-        let most = self.grant.limits().artifact_bytes_per_job;
-        self.state().job.as_mut().ok_or_else(no_job)?.keep(artifact, most)?;
+        self.state().job.as_mut().ok_or_else(no_job)?.keep(artifact, self.grant.limits())?;
         self.arrived.notify_one();
         Ok(())
     }
@@ -263,10 +263,11 @@ fn no_job() -> Error {
 
 impl JobReports {
     /// Takes an artifact, which replaces an earlier one of its name.
-    fn keep(&mut self, artifact: Artifact, most: u64) -> Result<(), Error> {
+    fn keep(&mut self, artifact: Artifact, limits: &Limits) -> Result<(), Error> {
         if !Artifact::is_allowed_name(&artifact.name) {
             return Err(Error::Invalid(format!(
-                "{:?} is no name for an artifact: it must be a file name of 1 to 200 bytes, without a path",
+                "{:?} is no name for an artifact: it must be a file name of 1 to 200 bytes, without a path, that neither \
+                 starts with a dot, hyphen or blank nor has invisible characters",
                 cut(&artifact.name, SHORT_BYTES)
             )));
         }
@@ -274,14 +275,22 @@ impl JobReports {
             return Err(Error::Invalid("this is no media type".to_owned()));
         }
         let size = artifact.bytes.len() as u64;
-        let others: u64 = self.artifacts.iter().filter(|(name, _)| **name != artifact.name).map(|(_, size)| size).sum();
-        if others.saturating_add(size) > most {
+        let replaced = self.artifacts.get(&artifact.name).copied();
+        if replaced.is_none() && self.artifacts.len() as u64 >= limits.artifacts_per_job {
             return Err(Error::Limit(format!(
-                "the job's artifacts would have {} bytes, more than {most}: \
-                 raise run_message.sandbox.limits.artifact_bytes_per_job",
-                others.saturating_add(size)
+                "the job has kept {} artifacts already: see run_message.sandbox.limits.artifacts_per_job",
+                self.artifacts.len()
             )));
         }
+        let bytes = self.artifact_bytes.saturating_sub(replaced.unwrap_or_default()).saturating_add(size);
+        if bytes > limits.artifact_bytes_per_job {
+            return Err(Error::Limit(format!(
+                "the job's artifacts would have {bytes} bytes, more than {}: \
+                 raise run_message.sandbox.limits.artifact_bytes_per_job",
+                limits.artifact_bytes_per_job
+            )));
+        }
+        self.artifact_bytes = bytes;
         self.artifacts.insert(artifact.name.clone(), size);
         self.waiting.retain(|report| !matches!(report, Report::Artifact(other) if other.name == artifact.name));
         self.waiting.push(Report::Artifact(artifact));

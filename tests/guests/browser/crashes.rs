@@ -8,7 +8,9 @@ use guests::{Case, fails, same};
 guests::cases![
     a_page_that_crashes_is_closed,
     an_endless_script_ends_and_leaves_the_page,
-    a_page_that_hangs_can_be_left
+    a_page_that_hangs_can_be_left,
+    a_browser_that_hangs_ends_with_its_job,
+    the_next_job_has_another_browser,
 ];
 
 async fn a_page_that_crashes_is_closed(case: Case<'_>) -> Result<()> {
@@ -38,6 +40,19 @@ async fn a_page_that_hangs_can_be_left(case: Case<'_>) -> Result<()> {
     page.evaluate::<()>("setTimeout(() => { for (;;); }, 0); null").await?;
     fails!(page.click("a").timeout(Duration::from_millis(500)).await, Timeout, "does not respond");
     page.close().await?;
+    same!(case.open("plain.html").await?.title().await?, "Plain");
+    Ok(())
+}
+
+async fn a_browser_that_hangs_ends_with_its_job(case: Case<'_>) -> Result<()> {
+    let page = case.open("plain.html").await?;
+    // The server stops the browser's processes when it gets this.
+    page.evaluate::<()>("fetch('/stop'); null").await?;
+    fails!(page.wait_for_function::<()>("false").await, Timeout, "");
+    Ok(())
+}
+
+async fn the_next_job_has_another_browser(case: Case<'_>) -> Result<()> {
     same!(case.open("plain.html").await?.title().await?, "Plain");
     Ok(())
 }

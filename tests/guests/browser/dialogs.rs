@@ -12,6 +12,7 @@ guests::cases![
     a_dialog_that_a_click_brings_up_does_not_hold_it,
     who_leaves_is_not_held_back,
     the_last_hundred_are_remembered,
+    long_texts_are_cut,
 ];
 
 fn dialog(kind: &str, message: &str, default_value: &str, accepted: bool) -> Dialog {
@@ -79,5 +80,13 @@ async fn the_last_hundred_are_remembered(case: Case<'_>) -> Result<()> {
     page.evaluate::<()>("() => { for (let at = 0; at < 103; at++) alert(at) }").await?;
     let dialogs = page.dialogs();
     same!((dialogs.len(), dialogs[0].message.as_str()), (100, "3"));
+    Ok(())
+}
+
+async fn long_texts_are_cut(case: Case<'_>) -> Result<()> {
+    let page = case.open("plain.html").await?;
+    page.evaluate::<()>("() => { prompt('é'.repeat(100_000), 'x'.repeat(100_000)) }").await?;
+    let dialogs = page.dialogs();
+    same!((dialogs[0].message.len(), dialogs[0].default_value.len()), (4096, 4096));
     Ok(())
 }

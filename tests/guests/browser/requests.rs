@@ -181,5 +181,16 @@ async fn mistakes_are_invalid(case: Case<'_>) -> Result<()> {
     fails!(page.route("re=(").abort().await, Invalid, "(");
     let answer = Fulfillment { status: 99, headers: Vec::new(), body: Vec::new() };
     fails!(page.route("**").fulfill(answer).await, Invalid, "is no HTTP status");
+    for (name, value) in [("x", "a\r\nInjected: 1"), ("x y", "a"), ("", "a")] {
+        let headers = || vec![Header { name: name.into(), value: value.into() }];
+        let overrides = RequestOverrides { headers: Some(headers()), ..RequestOverrides::default() };
+        fails!(page.route("**").modify(overrides).await, Invalid, "is no header of HTTP");
+        let answer = Fulfillment { status: 200, headers: headers(), body: Vec::new() };
+        fails!(page.route("**").fulfill(answer).await, Invalid, "is no header of HTTP");
+        fails!(page.set_extra_headers(headers()).await, Invalid, "is no header of HTTP");
+        fails!(case.agent.browser.new_context().extra_headers(headers()).await, Invalid, "is no header of HTTP");
+    }
+    let overrides = RequestOverrides { method: Some("GET /".into()), ..RequestOverrides::default() };
+    fails!(page.route("**").modify(overrides).await, Invalid, "is no method of HTTP");
     Ok(())
 }

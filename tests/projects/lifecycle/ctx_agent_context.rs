@@ -13,6 +13,7 @@ impl armada::AgentContext for AgentContext {
         match agent_message["open"].as_str() {
             Some("fail") => bail!("there is nothing to open"),
             Some("panic") => panic!("opening is too hard"),
+            Some("wait") => armada::sleep(std::time::Duration::from_secs(600)).await?,
             Some("loop") => loop {
                 std::hint::black_box(0);
             },

@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chromiumoxide_types::Command;
@@ -19,22 +19,32 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::contract::Error;
+
 /// How many commands may wait to be written. More than any script can have in flight; if it is ever full, the browser
 /// has stopped reading, and the connection is given up.
 const OUTGOING_COMMANDS: usize = 16_384;
+
+/// How many bytes of large commands may wait to be written, as a multiple of what one message may have.
+const OUTGOING_MESSAGES: usize = 2;
+/// From how many bytes on a command is large.
+const LARGE: usize = 64 * 1024;
+
+/// What is said of a browser that has ended.
+pub(super) const BROWSER_GONE: &str = "the browser is gone";
 
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CdpError {
     /// The browser is gone.
-    #[error("the browser is gone")]
+    #[error("{BROWSER_GONE}")]
     Closed,
+    /// The browser has not read yet what it was told before.
+    #[error("the browser has too much to read already: wait for other calls to end")]
+    Busy,
     /// The answer is larger than is allowed.
-    #[error("the browser's answer is larger than {limit} bytes")]
-    TooLarge {
-        /// What is allowed.
-        limit: usize,
-    },
+    #[error("the browser's answer is larger than run_message.sandbox.limits.bytes_per_call allows")]
+    TooLarge,
     /// The browser refused the command.
     #[error("{0}")]
     Refused(String),
@@ -60,6 +70,17 @@ impl CdpError {
     }
 }
 
+/// As a script is told it.
+impl From<CdpError> for Error {
+    fn from(error: CdpError) -> Self {
+        match error {
+            CdpError::Closed => Self::Closed(error.to_string()),
+            CdpError::Busy | CdpError::TooLarge => Self::Limit(error.to_string()),
+            CdpError::Refused(_) | CdpError::Unreadable(_) => Self::Other(error.to_string()),
+        }
+    }
+}
+
 /// Who is told of events.
 pub(crate) trait Events: Send + Sync + 'static {
     /// Something happened in a session, or in the browser itself. Called in order; must not block.
@@ -80,6 +101,8 @@ pub(crate) struct Connection {
 
 struct Shared {
     outgoing: mpsc::Sender<Vec<u8>>,
+    /// How many bytes of large commands wait to be written.
+    outgoing_bytes: AtomicUsize,
     pending: Mutex<HashMap<u64, Waiting>>,
     next_id: AtomicU64,
     max_message: usize,
@@ -145,6 +168,7 @@ impl Connection {
         let (outgoing, commands) = mpsc::channel(OUTGOING_COMMANDS);
         let shared = Arc::new(Shared {
             outgoing,
+            outgoing_bytes: AtomicUsize::new(0),
             pending: Mutex::default(),
             next_id: AtomicU64::new(1),
             max_message,
@@ -155,7 +179,7 @@ impl Connection {
             Box::pin(async move {
                 tokio::select! {
                     () = read_messages(&shared, read, &*events) => {}
-                    () = write_commands(write, commands) => {}
+                    () = write_commands(&shared, write, commands) => {}
                     () = shared.closed.cancelled() => {}
                 }
                 shared.close();
@@ -223,6 +247,16 @@ impl Session {
         if shared.closed.is_cancelled() {
             return Err(CdpError::Closed);
         }
+        if bytes.len() > LARGE {
+            let most = shared.max_message.saturating_mul(OUTGOING_MESSAGES);
+            let room = shared.outgoing_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
+                // One that is larger than all that may wait goes alone.
+                (waiting == 0 || waiting + bytes.len() <= most).then_some(waiting + bytes.len())
+            });
+            if room.is_err() {
+                return Err(CdpError::Busy);
+            }
+        }
         shared.pending().insert(id, sender);
         if shared.outgoing.try_send(bytes).is_err() {
             shared.close();
@@ -262,10 +296,13 @@ impl Drop for Pending {
     }
 }
 
-async fn write_commands(mut to: impl AsyncWrite + Unpin, mut commands: mpsc::Receiver<Vec<u8>>) {
+async fn write_commands(shared: &Shared, mut to: impl AsyncWrite + Unpin, mut commands: mpsc::Receiver<Vec<u8>>) {
     while let Some(command) = commands.recv().await {
         if to.write_all(&command).await.is_err() || to.flush().await.is_err() {
             return;
+        }
+        if command.len() > LARGE {
+            shared.outgoing_bytes.fetch_sub(command.len(), Ordering::Relaxed);
         }
     }
 }
@@ -316,7 +353,7 @@ fn give_up(shared: &Shared, beginning: &[u8]) {
         .take_while(|byte| byte.is_ascii_digit())
         .fold(0_u64, |id, digit| id.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')));
     tracing::debug!(id, "dropped a message of the browser that is too large");
-    shared.answer(id, Err(CdpError::TooLarge { limit: shared.max_message }));
+    shared.answer(id, Err(CdpError::TooLarge));
 }
 
 fn dispatch(shared: &Shared, message: &[u8], events: &dyn Events) {
@@ -427,7 +464,7 @@ mod tests {
         let huge = format!(r#"{{"id":1,"result":{{"x":"{}"}}}}"#, "x".repeat(200_000));
         let browser = browser_that_answers(vec![huge, version(2)]);
         let first = browser.call(GetVersionParams::default()).await;
-        assert!(matches!(first, Err(CdpError::TooLarge { limit: 1_000 })), "{first:?}");
+        assert!(matches!(first, Err(CdpError::TooLarge)), "{first:?}");
         assert_eq!(browser.call(GetVersionParams::default()).await.unwrap().product, "P");
     }
 

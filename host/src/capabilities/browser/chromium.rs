@@ -18,10 +18,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::cdp::{CdpError, Connection, Events, Session, decode};
+use super::cdp::{BROWSER_GONE, CdpError, Connection, Events, Session, decode};
 use super::context::{Context, Registry, Settings};
 use super::downloads::{Download, DownloadProgress, WillBegin};
-use super::emulation::check_viewport;
+use super::emulation::check_options;
 use super::gateway::Gateway;
 use super::launch::{Launch, LaunchError, Process, drain};
 use super::page::Page;
@@ -56,7 +56,7 @@ impl Chromium {
     ) -> Result<Self, LaunchError> {
         let gateway = Gateway::open(settings.clone()).await.map_err(LaunchError::Gateway)?;
         let (process, pipes) = launch.start(gateway.address())?;
-        let folder = process.folder().to_owned();
+        let (path, folder) = (process.path().display().to_string(), process.folder().to_owned());
         let registry = Arc::new(Registry::default());
         let (connection, drive) = Connection::open(pipes.read, pipes.write, message_bytes(settings.bytes_per_call));
         let tasks = TaskTracker::new();
@@ -98,7 +98,7 @@ impl Chromium {
                 let printed = printed.lock().unwrap_or_else(PoisonError::into_inner);
                 let printed = String::from_utf8_lossy(&printed).trim().to_owned();
                 let printed = if printed.is_empty() { String::new() } else { format!("; it printed:\n{printed}") };
-                Err(LaunchError::NotReady { printed })
+                Err(LaunchError::NotReady { path, printed })
             }
         }
     }
@@ -109,33 +109,28 @@ impl Chromium {
     }
 
     /// Makes a context.
-    pub(crate) async fn new_context(&self, options: wit::ContextOptions) -> Result<Arc<Context>, Error> {
-        if let Some(viewport) = &options.viewport {
-            check_viewport(viewport)?;
-        }
-        let state = options.storage_state.clone();
+    pub(crate) async fn new_context(&self, mut options: wit::ContextOptions) -> Result<Arc<Context>, Error> {
+        check_options(&options)?;
+        let extra_headers = self.settings.keep.keep(options.extra_headers.take().unwrap_or_default())?;
+        let state = options.storage_state.take();
         let browser = self.connection.browser();
-        let error = |error: CdpError| match error {
-            CdpError::Closed => Error::Closed("the browser is gone; the job will be attempted again".to_owned()),
-            other => Error::Other(other.to_string()),
-        };
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Created {
             browser_context_id: String,
         }
         let create = CreateBrowserContextParams { dispose_on_detach: Some(true), ..Default::default() };
-        let created: Created = browser.call_as(&create).await.map_err(error)?;
+        let created: Created = browser.call_as(&create).await?;
         let id = created.browser_context_id;
-        let context = Context::new(id.clone(), browser.clone(), self.settings.clone(), self.registry.clone(), options);
-        let context = Arc::new(context);
+        let (settings, registry) = (self.settings.clone(), self.registry.clone());
+        let context = Arc::new(Context::new(id.clone(), browser.clone(), settings, registry, options, extra_headers));
         self.registry.entries().contexts.insert(id.clone(), context.clone());
         let mut downloads = SetDownloadBehaviorParams::new(SetDownloadBehaviorBehavior::AllowAndName);
         downloads.browser_context_id = Some(id.into());
         downloads.download_path = Some(self.folder.display().to_string());
         downloads.events_enabled = Some(true);
         let ready = async {
-            browser.call(downloads).await.map_err(error)?;
+            browser.call(downloads).await?;
             match state {
                 Some(state) => context.set_storage_state(&state).await,
                 None => Ok(()),
@@ -150,13 +145,9 @@ impl Chromium {
         }
     }
 
-    /// Closes every context, and waits until their pages are closed.
-    pub(crate) async fn close_contexts(&self) {
-        let contexts: Vec<_> = self.registry.entries().contexts.values().cloned().collect();
-        for context in contexts {
-            context.begin_close();
-        }
-        self.registry.until(|entries| entries.pages.is_empty()).await;
+    /// Every context that there is.
+    pub(crate) fn contexts(&self) -> Vec<Arc<Context>> {
+        self.registry.entries().contexts.values().cloned().collect()
     }
 
     /// Ends the browser, and waits until nothing of it is left.
@@ -285,7 +276,7 @@ impl Events for Router {
             entries.pages.drain().map(|(_, page)| page).collect()
         };
         for page in pages {
-            page.closed("the browser is gone; the job will be attempted again");
+            page.closed(BROWSER_GONE);
         }
         self.registry.changed.notify_waiters();
     }
@@ -307,8 +298,7 @@ impl Router {
             "Browser.downloadWillBegin" => {
                 let event: WillBegin = decode(params)?;
                 let page = self.registry.page_of_frame(&event.frame_id);
-                let download =
-                    Download::new(event, &self.folder, self.settings.bytes_per_call, self.connection.browser());
+                let download = Download::new(event, &self.folder, &self.settings, self.connection.browser());
                 let download = Arc::new(download);
                 let known = Arc::downgrade(&download);
                 self.registry.entries().downloads.insert(download.guid().to_owned(), known);
@@ -382,10 +372,7 @@ impl Router {
             page
         };
         if let Some(page) = page {
-            for popup in page.closed("the page is closed") {
-                // Nobody can take it any more.
-                popup.begin_close();
-            }
+            page.close_popups(page.closed("the page is closed"));
         }
         self.registry.changed.notify_waiters();
     }

@@ -14,11 +14,12 @@ use url::Url;
 use super::cdp::{CdpError, Session};
 use super::downloads::Download;
 use super::page::Page;
-use super::requests::extra_headers;
+use super::requests::{check_headers, extra_headers};
 use crate::contract::Error;
 use crate::contract::browser as wit;
 use crate::deadline::Deadline;
 use crate::egress::Egress;
+use crate::keep::{Keep, Kept};
 
 /// How many origins a context remembers having visited.
 const ORIGINS: usize = 1_000;
@@ -33,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) egress: Egress,
     /// Who is told of what was done to a page and not by its script, such as a request that was blocked.
     pub(crate) notice: Box<dyn Fn(String) + Send + Sync>,
+    /// What is kept for scripts.
+    pub(crate) keep: Arc<Keep>,
     /// How many pages may be open at once.
     pub(crate) pages: usize,
     /// How much one call may give.
@@ -119,8 +122,8 @@ pub(crate) struct Context {
 /// What can be changed for all pages of a context.
 struct Shared {
     times: Times,
-    init_scripts: Vec<String>,
-    extra_headers: Vec<wit::Header>,
+    init_scripts: Vec<Kept<String>>,
+    extra_headers: Kept<Vec<wit::Header>>,
     /// The origins that its pages have visited.
     origins: BTreeSet<String>,
 }
@@ -131,14 +134,11 @@ impl Context {
         browser: Session,
         settings: Arc<Settings>,
         registry: Arc<Registry>,
-        mut options: wit::ContextOptions,
+        options: wit::ContextOptions,
+        extra_headers: Kept<Vec<wit::Header>>,
     ) -> Self {
-        let shared = Shared {
-            times: settings.times,
-            init_scripts: Vec::new(),
-            extra_headers: options.extra_headers.take().unwrap_or_default(),
-            origins: BTreeSet::new(),
-        };
+        let shared =
+            Shared { times: settings.times, init_scripts: Vec::new(), extra_headers, origins: BTreeSet::new() };
         Self { id, browser, settings, registry, options, shared: Mutex::new(shared) }
     }
 
@@ -174,15 +174,10 @@ impl Context {
     /// An error of the browser, as a script is told it.
     pub(super) fn error(&self, error: CdpError) -> Error {
         match error {
-            CdpError::Closed => Error::Closed("the browser is gone; the job will be attempted again".to_owned()),
             CdpError::Refused(message) if message.contains("context") && message.contains("find") => {
                 Error::Closed("the browser context is closed".to_owned())
             }
-            CdpError::TooLarge { .. } => Error::Limit(format!(
-                "what the browser gave is larger than {} bytes: raise run_message.sandbox.limits.bytes_per_call",
-                self.settings.bytes_per_call
-            )),
-            other => Error::Other(other.to_string()),
+            other => other.into(),
         }
     }
 
@@ -242,6 +237,8 @@ impl Context {
 
     /// Sets the headers added to every request of its pages.
     pub(crate) async fn set_extra_headers(&self, headers: Vec<wit::Header>) -> Result<(), Error> {
+        check_headers(&headers)?;
+        let headers = self.settings.keep.keep(headers)?;
         self.shared().extra_headers = headers;
         for page in self.pages() {
             page.send_extra_headers().await?;
@@ -260,13 +257,13 @@ impl Context {
         if shared.init_scripts.len() >= INIT_SCRIPTS {
             return Err(Error::Limit(format!("a context has at most {INIT_SCRIPTS} init scripts")));
         }
-        shared.init_scripts.push(script);
+        shared.init_scripts.push(self.settings.keep.keep(script)?);
         Ok(())
     }
 
     /// The commands that give a new page the context's scripts.
     pub(super) fn init_scripts(&self) -> Vec<AddScriptToEvaluateOnNewDocumentParams> {
-        self.shared().init_scripts.iter().map(AddScriptToEvaluateOnNewDocumentParams::new).collect()
+        self.shared().init_scripts.iter().map(|script| AddScriptToEvaluateOnNewDocumentParams::new(&**script)).collect()
     }
 
     /// A page has gone to this URL.

@@ -1,17 +1,19 @@
 //! Downloads: files that pages start, kept in the browser's own folder until a script reads them.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chromiumoxide_cdp::cdp::browser_protocol::browser::CancelDownloadParams;
 use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::cdp::Session;
+use super::context::Settings;
 use super::page::{Page, WAITING};
 use crate::contract::Error;
 use crate::contract::browser as wit;
 use crate::deadline::Deadline;
+use crate::keep::Kept;
 
 /// A download that a page has started. Dropping it gives it up and deletes what has come.
 pub(crate) struct Download {
@@ -20,6 +22,8 @@ pub(crate) struct Download {
     name: String,
     path: PathBuf,
     most_bytes: u64,
+    /// What has come counts as kept.
+    received: Mutex<Kept<()>>,
     browser: Session,
     progress: watch::Sender<Progress>,
 }
@@ -29,6 +33,7 @@ enum Progress {
     Running,
     Complete,
     TooLarge,
+    NoRoom,
     Broken,
 }
 
@@ -52,13 +57,15 @@ pub(super) struct DownloadProgress {
 }
 
 impl Download {
-    pub(super) fn new(begin: WillBegin, folder: &std::path::Path, most_bytes: u64, browser: Session) -> Self {
+    pub(super) fn new(begin: WillBegin, folder: &Path, settings: &Settings, browser: Session) -> Self {
         Self {
+            // Nothing has come yet, and there is room for nothing.
+            received: Mutex::new(settings.keep.keep(()).unwrap_or_default()),
             path: folder.join(&begin.guid),
             guid: begin.guid,
             url: begin.url,
             name: begin.suggested_filename,
-            most_bytes,
+            most_bytes: settings.bytes_per_call,
             browser,
             progress: watch::Sender::new(Progress::Running),
         }
@@ -85,6 +92,7 @@ impl Download {
         let too_large = news.received_bytes > self.most_bytes as f64;
         let progress = match news.state.as_str() {
             _ if too_large => Progress::TooLarge,
+            _ if !self.has_room_for(news.received_bytes) => Progress::NoRoom,
             "completed" => Progress::Complete,
             "canceled" => Progress::Broken,
             _ => return,
@@ -96,9 +104,16 @@ impl Download {
             }
             first
         });
-        if first && progress == Progress::TooLarge {
+        if first && matches!(progress, Progress::TooLarge | Progress::NoRoom) {
             self.cancel();
         }
+    }
+
+    /// Counts what has come as kept, as far as there is room.
+    fn has_room_for(&self, bytes: f64) -> bool {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes, and not above a limit")]
+        let bytes = bytes as u64;
+        self.received.lock().unwrap_or_else(PoisonError::into_inner).grow_to(bytes).is_ok()
     }
 
     fn cancel(&self) {
@@ -118,6 +133,10 @@ impl Download {
                     "the download is larger than {} bytes: raise run_message.sandbox.limits.bytes_per_call",
                     self.most_bytes
                 ))),
+                Progress::NoRoom => Err(Error::Limit(
+                    "there is no room to keep the download: drop others, or raise run_message.sandbox.limits.bytes_kept"
+                        .to_owned(),
+                )),
                 Progress::Running | Progress::Broken => {
                     Err(Error::Unavailable(format!("the download of {} was broken off", self.url)))
                 }

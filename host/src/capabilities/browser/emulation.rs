@@ -8,6 +8,7 @@ use chromiumoxide_cdp::cdp::browser_protocol::security::SetIgnoreCertificateErro
 
 use super::cdp::{CdpError, Pending};
 use super::page::Page;
+use super::requests::check_headers;
 use crate::contract::Error;
 use crate::contract::browser as wit;
 
@@ -27,8 +28,24 @@ fn touch(viewport: &wit::Viewport) -> SetTouchEmulationEnabledParams {
     SetTouchEmulationEnabledParams::new(viewport.touch.unwrap_or(false))
 }
 
+/// How long a user agent, language or time zone may be, in bytes.
+const NAME_BYTES: usize = 1_000;
+
+/// Whether a context can be made so.
+pub(super) fn check_options(options: &wit::ContextOptions) -> Result<(), Error> {
+    options.viewport.as_ref().map_or(Ok(()), check_viewport)?;
+    check_headers(options.extra_headers.as_deref().unwrap_or_default())?;
+    let mut names = [&options.user_agent, &options.locale, &options.timezone].into_iter().flatten();
+    match names.find(|name| name.len() > NAME_BYTES || name.contains(char::is_control)) {
+        Some(_) => Err(Error::Invalid(format!(
+            "user agent, locale and time zone have at most {NAME_BYTES} bytes and no control characters"
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// Whether a viewport can be shown.
-pub(super) fn check_viewport(viewport: &wit::Viewport) -> Result<(), Error> {
+fn check_viewport(viewport: &wit::Viewport) -> Result<(), Error> {
     let sides = 1..=MAX_SIDE;
     if !sides.contains(&viewport.width) || !sides.contains(&viewport.height) {
         return Err(Error::Invalid(format!("a viewport's width and height go from 1 to {MAX_SIDE}")));

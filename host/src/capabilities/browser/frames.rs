@@ -8,7 +8,13 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde::Deserialize;
 
+use crate::capabilities::cut;
 use crate::contract::browser::LoadState;
+
+/// How many bytes of a frame's name are remembered.
+const NAME_BYTES: usize = 1024;
+/// How many bytes of the URL of a frame within another are remembered. A page may have a thousand such frames.
+const URL_BYTES: usize = 8 * 1024;
 
 /// Names a frame.
 pub(crate) type FrameId = String;
@@ -200,7 +206,7 @@ impl Frames {
     /// A frame has gone to another place in its document.
     pub(crate) fn navigated_within_document(&mut self, id: &str, url: String) {
         if let Some(frame) = self.frames.get_mut(id) {
-            frame.url = url;
+            frame.set_url(url);
             frame.navigations += 1;
             if frame.navigating == Navigating::Requested {
                 frame.navigating = Navigating::No;
@@ -301,13 +307,18 @@ impl Frames {
 
 impl Frame {
     fn describe(&mut self, description: &FrameDescription) {
-        self.name.clone_from(&description.name);
-        self.url = match &description.unreachable_url {
+        self.name = cut(&description.name, NAME_BYTES).to_owned();
+        self.set_url(match &description.unreachable_url {
             Some(url) => url.clone(),
             None => format!("{}{}", description.url, description.url_fragment),
-        };
+        });
         self.failed = description.unreachable_url.is_some();
         self.loader.clone_from(&description.loader_id);
+    }
+
+    /// Sets the URL; of a frame within another, as much as is remembered.
+    fn set_url(&mut self, url: String) {
+        self.url = if self.parent.is_none() { url } else { cut(&url, URL_BYTES).to_owned() };
     }
 
     /// Whether the document has loaded so far.

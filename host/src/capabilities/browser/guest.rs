@@ -15,6 +15,7 @@ use crate::call::{Call, Host, Weigh, call, call_now};
 use crate::contract::Error;
 use crate::contract::browser as wit;
 use crate::instance::{InstanceState, hand_out};
+use crate::keep::Kept;
 
 /// A script's handle on a browser context. Dropping one that the script has made closes it.
 #[allow(unreachable_pub, reason = "the generated contract re-exports it")]
@@ -60,7 +61,7 @@ pub struct DownloadHandle {
 /// A script's handle on a request that is held for it.
 #[allow(unreachable_pub, reason = "the generated contract re-exports it")]
 pub struct HeldRequestHandle {
-    request: HeldRequest,
+    request: Kept<HeldRequest>,
     context: Arc<Context>,
 }
 
@@ -388,37 +389,5 @@ impl wit::HostHeldRequestWithStore<InstanceState> for Host {
 
     async fn abort(store: &Store, handle: Resource<HeldRequestHandle>) -> Given<()> {
         call(store, named("held-request.abort"), |state| state.handle_mut(&handle)?.request.abort()).await
-    }
-}
-
-impl Weigh for wit::BrowserInfo {}
-impl Weigh for wit::Rect {}
-impl Weigh for Vec<wit::Dialog> {}
-impl Weigh for Vec<wit::Frame> {}
-impl Weigh for HeldRequest {}
-impl<T: Weigh, U> Weigh for (T, Arc<U>) {
-    fn weight(&self) -> usize {
-        self.0.weight()
-    }
-}
-
-impl Weigh for (Arc<Page>, Vec<u64>) {}
-
-impl Weigh for Vec<wit::Cookie> {
-    fn weight(&self) -> usize {
-        self.iter().map(|cookie| cookie.name.len() + cookie.value.len() + cookie.domain.len() + cookie.path.len()).sum()
-    }
-}
-
-impl Weigh for wit::Response {
-    fn weight(&self) -> usize {
-        let headers: usize = self.headers.iter().map(|header| header.name.len() + header.value.len()).sum();
-        self.url.len() + self.status_text.len() + headers
-    }
-}
-
-impl Weigh for wit::Request {
-    fn weight(&self) -> usize {
-        self.url.len() + self.body.as_ref().map_or(0, Vec::len)
     }
 }

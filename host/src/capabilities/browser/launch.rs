@@ -5,8 +5,10 @@
 //! closes and Chromium ends by itself.
 
 use std::ffi::OsString;
+use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -94,14 +96,42 @@ pub(crate) struct Launch {
     pub(crate) scale: Option<f64>,
 }
 
+/// There is no Chromium to launch.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChromiumNotFound {
+    /// None is installed.
+    #[error(
+        "no Chromium was found: install it (on Debian: apt-get install chromium), or set ARMADA_CHROMIUM to its path"
+    )]
+    Nowhere,
+    /// What was named is none.
+    #[error("{0} is no program: give --chromium or ARMADA_CHROMIUM the path of Chromium's executable file")]
+    NoProgram(String),
+}
+
+/// Finds the Chromium that agents would launch: the one that is named, or the first on the path.
+pub fn find_chromium(named: Option<&Path>) -> Result<PathBuf, ChromiumNotFound> {
+    let is_program = |path: &Path| path.metadata().is_ok_and(|file| file.is_file() && file.mode() & 0o111 != 0);
+    if let Some(path) = named {
+        return if is_program(path) {
+            Ok(path.to_owned())
+        } else {
+            Err(ChromiumNotFound::NoProgram(path.display().to_string()))
+        };
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let on_path = NAMES.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    let mut places = on_path.chain(PLACES.iter().map(PathBuf::from));
+    places.find(|path| is_program(path)).ok_or(ChromiumNotFound::Nowhere)
+}
+
 /// Why Chromium was not launched.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LaunchError {
     /// There is none.
-    #[error(
-        "no Chromium was found: install it (on Debian: apt-get install chromium), or set ARMADA_CHROMIUM to its path"
-    )]
-    NotFound,
+    #[error(transparent)]
+    NotFound(#[from] ChromiumNotFound),
     /// The way out of it could not be opened.
     #[error("the browser's gateway could not be opened: {0}")]
     Gateway(io::Error),
@@ -114,8 +144,10 @@ pub(crate) enum LaunchError {
         source: io::Error,
     },
     /// It ended, or said nothing, instead of being ready.
-    #[error("Chromium did not get ready{printed}")]
+    #[error("{path} did not become ready as a Chromium does{printed}")]
     NotReady {
+        /// What was started.
+        path: String,
         /// What it printed.
         printed: String,
     },
@@ -123,7 +155,10 @@ pub(crate) enum LaunchError {
 
 /// A Chromium that runs.
 pub(crate) struct Process {
+    path: PathBuf,
     child: Child,
+    /// The group of all its processes; some may outlive the first.
+    group: Option<Pid>,
     /// Gone with this.
     profile: TempDir,
 }
@@ -137,17 +172,6 @@ pub(crate) struct Pipes {
 }
 
 impl Launch {
-    /// Finds Chromium.
-    pub(crate) fn find(&self) -> Result<PathBuf, LaunchError> {
-        if let Some(path) = &self.executable {
-            return Ok(path.clone());
-        }
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-        let on_path = NAMES.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
-        on_path.chain(PLACES.iter().map(PathBuf::from)).find(|path| path.is_file()).ok_or(LaunchError::NotFound)
-    }
-
     fn arguments(&self, profile: &Path, gateway: SocketAddr) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = SWITCHES.iter().map(Into::into).collect();
         let mut add = |argument: String| arguments.push(argument.into());
@@ -184,16 +208,20 @@ impl Launch {
 
     /// Starts Chromium, which reaches hosts through this gateway.
     pub(crate) fn start(&self, gateway: SocketAddr) -> Result<(Process, Pipes), LaunchError> {
-        let path = self.find()?;
+        let path = find_chromium(self.executable.as_deref())?;
         let failed = |source: io::Error| LaunchError::Start { path: path.display().to_string(), source };
-        let profile = tempfile::Builder::new().prefix("armada-browser-").tempdir_in(&self.temp).map_err(failed)?;
+        let profile = tempfile::Builder::new()
+            .prefix("armada-browser-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(&self.temp)
+            .map_err(failed)?;
         let (theirs_read, ours_write) = io::pipe().map_err(failed)?;
         let (ours_read, theirs_write) = io::pipe().map_err(failed)?;
         let mut command = std::process::Command::new(&path);
         command.args(self.arguments(profile.path(), gateway));
         command.env_clear();
         command.envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
-        command.env("HOME", profile.path());
+        command.env("HOME", profile.path()).env("TMPDIR", profile.path());
         if let Some(timezone) = &self.timezone {
             command.env("TZ", timezone);
         }
@@ -214,11 +242,17 @@ impl Launch {
         let read = pipe::Receiver::from_owned_fd(ours_read.into()).map_err(failed)?;
         let write = pipe::Sender::from_owned_fd(ours_write.into()).map_err(failed)?;
         let printed = child.stderr.take().ok_or_else(|| failed(io::Error::other("its output cannot be read")))?;
-        Ok((Process { child, profile }, Pipes { read, write, printed }))
+        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        Ok((Process { path, child, group, profile }, Pipes { read, write, printed }))
     }
 }
 
 impl Process {
+    /// The program that was started.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The folder that is gone with this.
     pub(crate) fn folder(&self) -> &Path {
         self.profile.path()
@@ -232,9 +266,8 @@ impl Process {
 
     /// Ends the process, which has been asked to: waits, kills, and removes its folder.
     pub(crate) async fn end(mut self) {
-        let group = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let ended = tokio::time::timeout(ENDING, self.child.wait()).await;
-        if let Some(group) = group {
+        if let Some(group) = self.group {
             // Also after a polite end: what it has started may linger.
             let _ = kill_process_group(group, Signal::KILL);
         }

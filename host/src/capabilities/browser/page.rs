@@ -26,12 +26,16 @@ use super::context::Context;
 use super::downloads::Download;
 use super::frames::{FrameDescription, FrameTreeDescription, Frames, World, WorldId};
 use super::requests::{HeldRequest, Route};
+use crate::capabilities::cut;
 use crate::contract::Error;
 use crate::contract::browser as wit;
 use crate::deadline::Deadline;
+use crate::keep::Kept;
 
 /// How many answered dialogs are remembered.
 const DIALOGS: usize = 100;
+/// How many bytes of a dialog's texts are remembered, and given as its answer.
+const DIALOG_BYTES: usize = 4 * 1024;
 /// How many popups, downloads and held requests wait to be taken; what comes after is closed, cancelled or sent on.
 pub(super) const WAITING: usize = 32;
 /// How many answers of documents are remembered.
@@ -73,7 +77,7 @@ pub(super) struct PageState {
     pub(super) popups: VecDeque<Arc<Page>>,
     pub(super) downloads: VecDeque<Arc<Download>>,
     pub(super) routes: Vec<Route>,
-    pub(super) held: VecDeque<HeldRequest>,
+    pub(super) held: VecDeque<Kept<HeldRequest>>,
     /// The answers of the last documents of the main frame, by load.
     pub(super) responses: VecDeque<(String, wit::Response)>,
     /// Where the mouse is.
@@ -84,7 +88,7 @@ pub(super) struct PageState {
     pub(super) drag: Option<DragData>,
     pub(super) media: Media,
     /// The headers added to every request of this page, over those of its context.
-    pub(super) extra_headers: Vec<wit::Header>,
+    pub(super) extra_headers: Kept<Vec<wit::Header>>,
 }
 
 /// How the page sees the device.
@@ -215,13 +219,8 @@ impl Page {
             return Error::Closed(reason.to_owned());
         }
         match error {
-            CdpError::Closed => Error::Closed("the browser is gone; the job will be attempted again".to_owned()),
-            CdpError::TooLarge { .. } => Error::Limit(format!(
-                "what the page gave is larger than {} bytes: raise run_message.sandbox.limits.bytes_per_call",
-                self.context.settings.bytes_per_call
-            )),
             gone if gone.is_gone() => Error::Closed("the page went to another document meanwhile".to_owned()),
-            other => Error::Other(other.to_string()),
+            other => other.into(),
         }
     }
 
@@ -264,7 +263,9 @@ impl Page {
         self.state().dialog_policy = match policy {
             wit::DialogPolicy::Dismiss => DialogPolicy::default(),
             wit::DialogPolicy::Accept => DialogPolicy { accept: true, text: None },
-            wit::DialogPolicy::AcceptWith(text) => DialogPolicy { accept: true, text: Some(text) },
+            wit::DialogPolicy::AcceptWith(text) => {
+                DialogPolicy { accept: true, text: Some(cut(&text, DIALOG_BYTES).to_owned()) }
+            }
         };
     }
 
@@ -300,6 +301,13 @@ impl Page {
         });
         self.session.end();
         popups
+    }
+
+    /// Has popups closed that nobody can take any more.
+    pub(super) fn close_popups(&self, popups: Vec<Arc<Self>>) {
+        for popup in popups {
+            popup.begin_close();
+        }
     }
 
     /// Waits for a page that this page opens.
@@ -405,7 +413,7 @@ impl Page {
                 self.answer_dialog(event);
             }
             "Inspector.targetCrashed" => {
-                self.closed("the page crashed");
+                self.close_popups(self.closed("the page crashed"));
             }
             _ => {}
         }
@@ -448,8 +456,8 @@ impl Page {
         self.session.tell(&answer);
         let dialog = wit::Dialog {
             kind: event.r#type.as_ref().to_owned(),
-            message: event.message,
-            default_value: event.default_prompt.unwrap_or_default(),
+            message: cut(&event.message, DIALOG_BYTES).to_owned(),
+            default_value: cut(&event.default_prompt.unwrap_or_default(), DIALOG_BYTES).to_owned(),
             accepted,
         };
         self.change(|state| {

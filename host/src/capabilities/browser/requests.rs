@@ -25,6 +25,7 @@ use super::pattern::UrlPattern;
 use crate::contract::Error;
 use crate::contract::browser as wit;
 use crate::egress::Egress;
+use crate::keep::Kept;
 
 /// How many routes a page may have.
 const ROUTES: usize = 1_000;
@@ -33,7 +34,7 @@ const ROUTES: usize = 1_000;
 pub(super) struct Route {
     number: u32,
     pattern: UrlPattern,
-    action: wit::RouteAction,
+    action: Arc<Kept<wit::RouteAction>>,
 }
 
 /// A request that the browser holds until it is told what to do.
@@ -86,54 +87,43 @@ impl Paused {
     }
 }
 
-/// What is to become of a paused request.
-pub(super) enum Decision {
-    Continue(wit::RequestOverrides),
-    Fulfill(wit::Fulfillment),
-    Abort,
-}
-
 /// Sends a request on as it is.
-pub(super) fn unchanged() -> wit::RequestOverrides {
+fn unchanged() -> wit::RequestOverrides {
     wit::RequestOverrides { url: None, method: None, headers: None, body: None }
 }
 
-fn entries(headers: Vec<wit::Header>) -> Vec<HeaderEntry> {
-    headers.into_iter().map(|header| HeaderEntry::new(header.name, header.value)).collect()
+fn entries(headers: &[wit::Header]) -> Vec<HeaderEntry> {
+    headers.iter().map(|header| HeaderEntry::new(&header.name, &header.value)).collect()
 }
 
-fn base64(bytes: Vec<u8>) -> Binary {
+fn base64(bytes: &[u8]) -> Binary {
     BASE64.encode(bytes).into()
 }
 
-impl Decision {
-    fn continued(id: &str, overrides: wit::RequestOverrides) -> ContinueRequestParams {
-        let mut command = ContinueRequestParams::new(id.to_owned());
-        command.url = overrides.url;
-        command.method = overrides.method;
-        command.headers = overrides.headers.map(entries);
-        command.post_data = overrides.body.map(base64);
-        command
-    }
+fn continued(id: &str, overrides: &wit::RequestOverrides) -> ContinueRequestParams {
+    let mut command = ContinueRequestParams::new(id.to_owned());
+    command.url.clone_from(&overrides.url);
+    command.method.clone_from(&overrides.method);
+    command.headers = overrides.headers.as_deref().map(entries);
+    command.post_data = overrides.body.as_deref().map(base64);
+    command
+}
 
-    fn fulfilled(id: &str, answer: wit::Fulfillment) -> FulfillRequestParams {
-        let mut command = FulfillRequestParams::new(id.to_owned(), i64::from(answer.status));
-        command.response_headers = Some(entries(answer.headers));
-        command.body = Some(base64(answer.body));
-        command
-    }
+fn fulfilled(id: &str, answer: &wit::Fulfillment) -> FulfillRequestParams {
+    let mut command = FulfillRequestParams::new(id.to_owned(), i64::from(answer.status));
+    command.response_headers = Some(entries(&answer.headers));
+    command.body = Some(base64(&answer.body));
+    command
+}
 
-    fn failed(id: &str) -> FailRequestParams {
-        FailRequestParams::new(id.to_owned(), ErrorReason::BlockedByClient)
-    }
+fn failed(id: &str) -> FailRequestParams {
+    FailRequestParams::new(id.to_owned(), ErrorReason::BlockedByClient)
+}
 
-    /// Tells the browser, without waiting for it.
-    pub(super) fn tell(self, browser: &Session, id: &str) {
-        match self {
-            Self::Continue(overrides) => browser.tell(&Self::continued(id, overrides)),
-            Self::Fulfill(answer) => browser.tell(&Self::fulfilled(id, answer)),
-            Self::Abort => browser.tell(&Self::failed(id)),
-        }
+/// Tells the browser what a route decides. What cannot be told fails the request, which would wait for ever.
+fn tell_or_fail<C: Command>(browser: &Session, id: &str, command: C) {
+    if browser.begin(&command).is_err() {
+        browser.tell(&failed(id));
     }
 }
 
@@ -142,27 +132,29 @@ pub(super) fn decide(browser: &Session, paused: Paused, settings: &Settings, pag
     let id = paused.request_id.clone();
     if let Some(refusal) = settings.egress.refusal(&paused.request.url) {
         (settings.notice)(refusal);
-        return Decision::Abort.tell(browser, &id);
+        return browser.tell(&failed(&id));
     }
-    let decision = match page {
-        None => Some(Decision::Continue(unchanged())),
+    match page {
+        None => browser.tell(&continued(&id, &unchanged())),
         Some(page) => page.change(|state| {
             let route = state.routes.iter().rev().find(|route| route.pattern.matches(&paused.request.url));
-            match route.map(|route| route.action.clone()) {
-                None => Some(Decision::Continue(unchanged())),
-                Some(wit::RouteAction::Abort) => Some(Decision::Abort),
-                Some(wit::RouteAction::Fulfill(answer)) => Some(Decision::Fulfill(answer)),
-                Some(wit::RouteAction::Modify(overrides)) => Some(Decision::Continue(overrides)),
-                Some(wit::RouteAction::Ask) if state.held.len() < WAITING => {
-                    state.held.push_back(HeldRequest { browser: browser.clone(), id: Some(id.clone()), paused });
-                    None
+            let action = route.map(|route| route.action.clone());
+            match action.as_ref().map(|action| &***action) {
+                Some(wit::RouteAction::Ask) => {
+                    let held = HeldRequest { browser: browser.clone(), id: Some(id.clone()), paused };
+                    // One too many is dropped, which sends it on.
+                    if state.held.len() < WAITING
+                        && let Ok(held) = settings.keep.keep(held)
+                    {
+                        state.held.push_back(held);
+                    }
                 }
-                Some(wit::RouteAction::Ask) => Some(Decision::Continue(unchanged())),
+                Some(wit::RouteAction::Abort) => browser.tell(&failed(&id)),
+                Some(wit::RouteAction::Fulfill(answer)) => tell_or_fail(browser, &id, fulfilled(&id, answer)),
+                Some(wit::RouteAction::Modify(overrides)) => tell_or_fail(browser, &id, continued(&id, overrides)),
+                None => browser.tell(&continued(&id, &unchanged())),
             }
         }),
-    };
-    if let Some(decision) = decision {
-        decision.tell(browser, &id);
     }
 }
 
@@ -175,6 +167,14 @@ pub(crate) struct HeldRequest {
 }
 
 impl HeldRequest {
+    /// How many bytes of it are kept.
+    pub(super) fn bytes(&self) -> usize {
+        let request = &self.paused.request;
+        let headers: usize = request.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let body = request.post_data_entries.iter().filter_map(|entry| entry.bytes.as_ref()).map(String::len);
+        request.url.len() + headers + body.sum::<usize>()
+    }
+
     /// What the page wants to request.
     pub(crate) fn request(&self) -> wit::Request {
         self.paused.describe()
@@ -194,7 +194,7 @@ impl HeldRequest {
     ) -> Result<impl Future<Output = Result<(), Error>> + Send + use<>, Error> {
         check_overrides(&overrides, egress)?;
         let (browser, id) = self.take()?;
-        Ok(carry_out(browser, Decision::continued(&id, overrides)))
+        Ok(carry_out(browser, continued(&id, &overrides)))
     }
 
     /// Decides to answer it.
@@ -204,20 +204,20 @@ impl HeldRequest {
     ) -> Result<impl Future<Output = Result<(), Error>> + Send + use<>, Error> {
         check_fulfillment(&answer)?;
         let (browser, id) = self.take()?;
-        Ok(carry_out(browser, Decision::fulfilled(&id, answer)))
+        Ok(carry_out(browser, fulfilled(&id, &answer)))
     }
 
     /// Decides to fail it.
     pub(crate) fn abort(&mut self) -> Result<impl Future<Output = Result<(), Error>> + Send + use<>, Error> {
         let (browser, id) = self.take()?;
-        Ok(carry_out(browser, Decision::failed(&id)))
+        Ok(carry_out(browser, failed(&id)))
     }
 }
 
 impl Drop for HeldRequest {
     fn drop(&mut self) {
         if let Some(id) = self.id.take() {
-            Decision::Continue(unchanged()).tell(&self.browser, &id);
+            self.browser.tell(&continued(&id, &unchanged()));
         }
     }
 }
@@ -234,8 +234,7 @@ where
             Err(Error::Closed("the page no longer wants this request".to_owned()))
         }
         Err(CdpError::Refused(message)) => Err(Error::Invalid(message)),
-        Err(CdpError::Closed) => Err(Error::Closed("the browser is gone".to_owned())),
-        Err(error) => Err(Error::Other(error.to_string())),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -244,14 +243,31 @@ fn check_overrides(overrides: &wit::RequestOverrides, egress: &Egress) -> Result
         let url = Url::parse(url).map_err(|error| Error::Invalid(format!("{url:?} is no URL: {error}")))?;
         egress.allow(&url)?;
     }
-    Ok(())
+    if let Some(method) = overrides.method.as_deref().filter(|method| !is_token(method)) {
+        return Err(Error::Invalid(format!("{method:?} is no method of HTTP")));
+    }
+    check_headers(overrides.headers.as_deref().unwrap_or_default())
 }
 
 fn check_fulfillment(answer: &wit::Fulfillment) -> Result<(), Error> {
     match answer.status {
-        100..=599 => Ok(()),
+        100..=599 => check_headers(&answer.headers),
         status => Err(Error::Invalid(format!("{status} is no HTTP status"))),
     }
+}
+
+/// Refuses headers that the browser would refuse later, when nobody can be told.
+pub(super) fn check_headers(headers: &[wit::Header]) -> Result<(), Error> {
+    match headers.iter().find(|header| !is_token(&header.name) || header.value.contains(['\r', '\n', '\0'])) {
+        None => Ok(()),
+        Some(header) => Err(Error::Invalid(format!("{:?}: {:?} is no header of HTTP", header.name, header.value))),
+    }
+}
+
+/// Whether a text is a token (RFC 9110, 5.6.2), as methods and names of headers are.
+fn is_token(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(allowed)
 }
 
 impl Page {
@@ -263,6 +279,7 @@ impl Page {
             wit::RouteAction::Fulfill(answer) => check_fulfillment(answer)?,
             wit::RouteAction::Abort | wit::RouteAction::Ask => {}
         }
+        let action = Arc::new(self.context.settings.keep.keep(action)?);
         self.change(|state| {
             if state.routes.len() >= ROUTES {
                 return Err(Error::Limit(format!("a page has at most {ROUTES} routes: remove some with `unroute`")));
@@ -287,13 +304,15 @@ impl Page {
     }
 
     /// Waits for the next request held by a route.
-    pub(crate) async fn next_request(&self, options: wit::WaitOptions) -> Result<HeldRequest, Error> {
+    pub(crate) async fn next_request(&self, options: wit::WaitOptions) -> Result<Kept<HeldRequest>, Error> {
         let next = self.until(|state| state.held.pop_front());
         self.action_deadline(options.timeout_ms).bound(|| "a request that a route holds".to_owned(), next).await
     }
 
     /// Sets the headers added to every request of this page.
     pub(crate) async fn set_extra_headers(&self, headers: Vec<wit::Header>) -> Result<(), Error> {
+        check_headers(&headers)?;
+        let headers = self.context.settings.keep.keep(headers)?;
         self.change(|state| state.extra_headers = headers);
         self.send_extra_headers().await
     }

@@ -221,11 +221,17 @@ impl Context {
         let visit = async {
             page.route("**", wit::RouteAction::Fulfill(blank))?;
             let mut results = Vec::with_capacity(origins.len());
+            let mut bytes = 0;
             for (origin, arg) in origins {
                 let options = wit::NavigationOptions { timeout_ms: None, wait_until: None, referer: None };
                 page.goto(&origin, options).await?;
                 let arg = arg.map(|arg| arg.to_string());
-                results.push((origin, page.evaluate(script, arg.as_deref()).await?));
+                let result = page.evaluate(script, arg.as_deref()).await?;
+                bytes += result.len() as u64;
+                if bytes > self.settings.bytes_per_call {
+                    return Err(super::cdp::CdpError::TooLarge.into());
+                }
+                results.push((origin, result));
             }
             Ok(results)
         };
