@@ -128,7 +128,7 @@ fn the_script_ends_the_job_even_when_its_context_does_not_close() {
 #[test]
 fn an_agent_context_has_its_own_time_to_open() {
     let run = run(&["quick"]).agent_message(json!({"open": "wait"})).limits(json!({"seconds_per_context": 0.5}));
-    let error = run.open_only().unwrap_err();
+    let error = run.finish().agents.remove(0).unwrap_err().to_string();
     assert!(error.contains("longer than 0.5 s (run_message.sandbox.limits.seconds_per_context)"), "{error}");
 }
 
