@@ -236,6 +236,12 @@ impl Session {
         let _ = self.begin(command);
     }
 
+    /// Whether the browser has much to read already: not the time for a large command that nobody waits for.
+    pub(crate) fn is_busy(&self) -> bool {
+        let shared = &self.connection.shared;
+        shared.outgoing_bytes.load(Ordering::Relaxed) > shared.max_message
+    }
+
     /// Puts a command on its way at once, in order with others.
     pub(crate) fn begin<C: Command>(&self, command: &C) -> Result<Pending, CdpError> {
         let shared = &self.connection.shared;
@@ -424,6 +430,7 @@ pub(crate) fn replace_lone_surrogates(json: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use chromiumoxide_cdp::cdp::browser_protocol::browser::GetVersionParams;
+    use chromiumoxide_cdp::cdp::js_protocol::runtime::EvaluateParams;
     use proptest::prelude::*;
     use tokio::io::duplex;
 
@@ -474,6 +481,18 @@ mod tests {
         let call = tokio::time::timeout(std::time::Duration::from_secs(5), browser.call(GetVersionParams::default()));
         assert!(matches!(call.await.unwrap(), Err(CdpError::Closed)));
         assert!(matches!(browser.call(GetVersionParams::default()).await, Err(CdpError::Closed)));
+    }
+
+    #[tokio::test]
+    async fn a_browser_that_does_not_read_is_told_only_so_much() {
+        // Nobody drives the connection, so nothing is written.
+        let (connection, _drive) = Connection::open(tokio::io::empty(), tokio::io::sink(), LARGE);
+        let browser = connection.browser();
+        let large = EvaluateParams::new("x".repeat(LARGE));
+        let _first = browser.begin(&large).unwrap();
+        assert!(browser.is_busy());
+        assert!(matches!(browser.begin(&large), Err(CdpError::Busy)));
+        browser.begin(&GetVersionParams::default()).unwrap();
     }
 
     #[tokio::test]

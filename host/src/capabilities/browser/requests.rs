@@ -121,8 +121,8 @@ fn failed(id: &str) -> FailRequestParams {
 }
 
 /// Tells the browser what a route decides. What cannot be told fails the request, which would wait for ever.
-fn tell_or_fail<C: Command>(browser: &Session, id: &str, command: C) {
-    if browser.begin(&command).is_err() {
+fn tell_or_fail<C: Command>(browser: &Session, id: &str, command: impl FnOnce() -> C) {
+    if browser.is_busy() || browser.begin(&command()).is_err() {
         browser.tell(&failed(id));
     }
 }
@@ -150,8 +150,8 @@ pub(super) fn decide(browser: &Session, paused: Paused, settings: &Settings, pag
                     }
                 }
                 Some(wit::RouteAction::Abort) => browser.tell(&failed(&id)),
-                Some(wit::RouteAction::Fulfill(answer)) => tell_or_fail(browser, &id, fulfilled(&id, answer)),
-                Some(wit::RouteAction::Modify(overrides)) => tell_or_fail(browser, &id, continued(&id, overrides)),
+                Some(wit::RouteAction::Fulfill(answer)) => tell_or_fail(browser, &id, || fulfilled(&id, answer)),
+                Some(wit::RouteAction::Modify(overrides)) => tell_or_fail(browser, &id, || continued(&id, overrides)),
                 None => browser.tell(&continued(&id, &unchanged())),
             }
         }),
