@@ -347,12 +347,12 @@ impl Agent {
                 self.instance = Some(instance);
                 Ok(())
             }
-            Ok((_, Err(failure))) => Err(AgentError::Context(told(&failure.message, &failure.traceback))),
+            Ok((_, Err(failure))) => Err(AgentError::Context(with_places(&failure.message, &failure.traceback))),
             Err(Fault(error)) => {
                 self.capabilities.monitoring.flush_streams();
                 let message = panic_message(&self.capabilities.monitoring.last_lines());
                 let message = message.unwrap_or_else(|| format!("{}: {}", error.cause.describe(), error.message));
-                Err(AgentError::Context(told(&message, &error.traceback.join("\n"))))
+                Err(AgentError::Context(with_places(&message, &error.traceback.join("\n"))))
             }
         }
     }
@@ -389,8 +389,8 @@ fn on_one_line(json: String) -> String {
 }
 
 /// A message with the places that it comes from.
-fn told(message: &str, traceback: &str) -> String {
-    traceback.lines().fold(message.to_owned(), |told, place| format!("{told}\n  at {place}"))
+fn with_places(message: &str, traceback: &str) -> String {
+    traceback.lines().fold(message.to_owned(), |text, place| format!("{text}\n  at {place}"))
 }
 
 /// What a panic said, from the last lines of the log: `thread '…' panicked at ctx_script.rs:3:5:` and what follows.

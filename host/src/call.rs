@@ -201,8 +201,8 @@ pub(crate) fn call_now<T: Weigh>(
     call: Call,
     answer: impl FnOnce(&mut InstanceState) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let _span = tracing::debug_span!("host_call", name = call.name).entered();
     state.calls.admit(call)?;
+    let _span = tracing::debug_span!("host_call", name = call.name).entered();
     let most_bytes = state.calls.grant.limits().bytes_per_call;
     answer(state).and_then(|given| bounded(given, most_bytes))
 }

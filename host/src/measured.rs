@@ -47,15 +47,16 @@ pub struct Running(Instance);
 impl Running {
     /// Opens the agent context.
     pub async fn open_agent(&mut self, message: &str) -> Result<(), String> {
-        told(self.0.open_agent(message.to_owned(), BUDGET).await)
+        flat(self.0.open_agent(message.to_owned(), BUDGET).await)
     }
 
     /// Runs a job; gives its result.
     pub async fn run_job(&mut self, message: &str) -> Result<String, String> {
-        told(self.0.run_job(message.to_owned(), BUDGET, CancellationToken::new()).await)
+        flat(self.0.run_job(message.to_owned(), BUDGET, CancellationToken::new()).await)
     }
 }
 
-fn told<T>(answer: Answer<T>) -> Result<T, String> {
+/// One reason for whatever went wrong.
+fn flat<T>(answer: Answer<T>) -> Result<T, String> {
     answer.map_err(|fault| fault.0.message)?.map_err(|failure| failure.message)
 }

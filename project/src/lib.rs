@@ -70,4 +70,4 @@ pub use sandbox::{Ceiling, Sandbox};
 pub use scaffold::{ScaffoldError, scaffold};
 pub use schema::template_schema;
 pub use setting::{Form, Kind, Preset, Problem, Setting, markdown_table};
-pub use suggest::counted;
+pub use suggest::{counted, nearest};

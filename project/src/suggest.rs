@@ -11,7 +11,7 @@ const MAX_SHOWN: usize = 40;
 ///
 /// At most a third of the letters may differ (a swap of neighbours is one difference); case does not count. Of very
 /// many candidates, only the first are compared.
-pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Distances take time in the product of the lengths; no name of ours is that long.
     if name.len() > 100 {
         return None;

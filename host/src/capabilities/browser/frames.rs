@@ -28,7 +28,7 @@ pub(crate) type WorldId = i64;
 pub(crate) enum World {
     /// The page's own.
     Main,
-    /// Ours: see the scripts in `page/`.
+    /// Ours, with the page engine.
     Isolated,
 }
 

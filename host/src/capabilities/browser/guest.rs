@@ -65,7 +65,7 @@ pub struct HeldRequestHandle {
     context: Arc<Context>,
 }
 
-type Store = Accessor<InstanceState, Host>;
+type Guest = Accessor<InstanceState, Host>;
 type Given<T> = Result<T, Error>;
 
 const fn named(name: &'static str) -> Call {
@@ -75,8 +75,8 @@ const fn named(name: &'static str) -> Call {
 /// Functions of a page that wait: `contract-name: rust_name(arguments) -> what = the call on the page`.
 macro_rules! page_functions {
     ($($name:literal: $function:ident($($arg:ident: $type:ty),*) -> $given:ty = |$page:ident| $work:expr;)*) => {
-        $(async fn $function(store: &Store, handle: Resource<PageHandle>, $($arg: $type),*) -> Given<$given> {
-            call(store, named($name), |state| {
+        $(async fn $function(guest: &Guest, handle: Resource<PageHandle>, $($arg: $type),*) -> Given<$given> {
+            call(guest, named($name), |state| {
                 let $page = state.handle(&handle)?.get()?;
                 Ok(async move { $work })
             })
@@ -88,36 +88,36 @@ macro_rules! page_functions {
 impl wit::Host for InstanceState {}
 
 impl wit::HostWithStore<InstanceState> for Host {
-    async fn launch(store: &Store) -> Given<wit::BrowserInfo> {
-        call(store, named("launch"), |state| {
+    async fn launch(guest: &Guest) -> Given<wit::BrowserInfo> {
+        call(guest, named("launch"), |state| {
             let browser = state.capabilities.browser.clone();
             Ok(async move { browser.info().await })
         })
         .await
     }
 
-    async fn current_context(store: &Store) -> Given<Resource<ContextHandle>> {
-        let context = call(store, named("current-context"), |state| {
+    async fn current_context(guest: &Guest) -> Given<Resource<ContextHandle>> {
+        let context = call(guest, named("current-context"), |state| {
             let browser = state.capabilities.browser.clone();
             Ok(async move { browser.current_context().await })
         });
-        hand_out(store, ContextHandle { context: context.await?, made_by_script: false })
+        hand_out(guest, ContextHandle { context: context.await?, made_by_script: false })
     }
 
-    async fn new_context(store: &Store, options: wit::ContextOptions) -> Given<Resource<ContextHandle>> {
-        let context = call(store, named("new-context"), |state| {
+    async fn new_context(guest: &Guest, options: wit::ContextOptions) -> Given<Resource<ContextHandle>> {
+        let context = call(guest, named("new-context"), |state| {
             let browser = state.capabilities.browser.clone();
             Ok(async move { browser.new_context(options).await })
         });
-        hand_out(store, ContextHandle { context: context.await?, made_by_script: true })
+        hand_out(guest, ContextHandle { context: context.await?, made_by_script: true })
     }
 }
 
 /// Functions of a context that wait.
 macro_rules! context_functions {
     ($($name:literal: $function:ident($($arg:ident: $type:ty),*) -> $given:ty = |$context:ident| $work:expr;)*) => {
-        $(async fn $function(store: &Store, handle: Resource<ContextHandle>, $($arg: $type),*) -> Given<$given> {
-            call(store, named($name), |state| {
+        $(async fn $function(guest: &Guest, handle: Resource<ContextHandle>, $($arg: $type),*) -> Given<$given> {
+            call(guest, named($name), |state| {
                 let $context = state.handle(&handle)?.context.clone();
                 Ok(async move { $work })
             })
@@ -146,12 +146,12 @@ impl wit::HostBrowserContext for InstanceState {
 }
 
 impl wit::HostBrowserContextWithStore<InstanceState> for Host {
-    async fn new_page(store: &Store, handle: Resource<ContextHandle>) -> Given<Resource<PageHandle>> {
-        let page = call(store, named("browser-context.new-page"), |state| {
+    async fn new_page(guest: &Guest, handle: Resource<ContextHandle>) -> Given<Resource<PageHandle>> {
+        let page = call(guest, named("browser-context.new-page"), |state| {
             let context = state.handle(&handle)?.context.clone();
             Ok(async move { context.new_page().await })
         });
-        hand_out(store, OwnedPage::new(&page.await?))
+        hand_out(guest, OwnedPage::new(&page.await?))
     }
 
     context_functions! {
@@ -257,11 +257,11 @@ impl wit::HostPageWithStore<InstanceState> for Host {
     }
 
     async fn query_all(
-        store: &Store,
+        guest: &Guest,
         handle: Resource<PageHandle>,
         selector: String,
     ) -> Given<Vec<Resource<ElementHandle>>> {
-        let (page, ids) = call(store, named("page.query-all"), |state| {
+        let (page, ids) = call(guest, named("page.query-all"), |state| {
             let page = state.handle(&handle)?.get()?;
             let most = state.capabilities.grant.limits().handles;
             Ok(async move {
@@ -273,45 +273,45 @@ impl wit::HostPageWithStore<InstanceState> for Host {
         let page = Arc::downgrade(&page);
         // Those that cannot be handed out any more are let go with the rest.
         let elements: Vec<_> = ids.into_iter().map(|id| ElementHandle { page: page.clone(), id }).collect();
-        elements.into_iter().map(|element| hand_out(store, element)).collect()
+        elements.into_iter().map(|element| hand_out(guest, element)).collect()
     }
 
     async fn wait_for_popup(
-        store: &Store,
+        guest: &Guest,
         handle: Resource<PageHandle>,
         options: wit::WaitOptions,
     ) -> Given<Resource<PageHandle>> {
-        let popup = call(store, named("page.wait-for-popup"), |state| {
+        let popup = call(guest, named("page.wait-for-popup"), |state| {
             let page = state.handle(&handle)?.get()?;
             Ok(async move { page.wait_for_popup(options).await })
         });
-        hand_out(store, OwnedPage::new(&popup.await?))
+        hand_out(guest, OwnedPage::new(&popup.await?))
     }
 
     async fn wait_for_download(
-        store: &Store,
+        guest: &Guest,
         handle: Resource<PageHandle>,
         options: wit::WaitOptions,
     ) -> Given<Resource<DownloadHandle>> {
-        let (download, context) = call(store, named("page.wait-for-download"), |state| {
+        let (download, context) = call(guest, named("page.wait-for-download"), |state| {
             let page = state.handle(&handle)?.get()?;
             Ok(async move { Ok((page.wait_for_download(options).await?, page.context.clone())) })
         })
         .await?;
-        hand_out(store, DownloadHandle { download, context })
+        hand_out(guest, DownloadHandle { download, context })
     }
 
     async fn next_request(
-        store: &Store,
+        guest: &Guest,
         handle: Resource<PageHandle>,
         options: wit::WaitOptions,
     ) -> Given<Resource<HeldRequestHandle>> {
-        let (request, context) = call(store, named("page.next-request"), |state| {
+        let (request, context) = call(guest, named("page.next-request"), |state| {
             let page = state.handle(&handle)?.get()?;
             Ok(async move { Ok((page.next_request(options).await?, page.context.clone())) })
         })
         .await?;
-        hand_out(store, HeldRequestHandle { request, context })
+        hand_out(guest, HeldRequestHandle { request, context })
     }
 }
 
@@ -346,8 +346,8 @@ impl wit::HostDownload for InstanceState {
 }
 
 impl wit::HostDownloadWithStore<InstanceState> for Host {
-    async fn bytes(store: &Store, handle: Resource<DownloadHandle>, options: wit::WaitOptions) -> Given<Vec<u8>> {
-        call(store, named("download.bytes"), |state| {
+    async fn bytes(guest: &Guest, handle: Resource<DownloadHandle>, options: wit::WaitOptions) -> Given<Vec<u8>> {
+        call(guest, named("download.bytes"), |state| {
             let handle = state.handle(&handle)?;
             let (download, deadline) = (handle.download.clone(), handle.context.action_deadline(options.timeout_ms));
             Ok(async move { download.bytes(deadline).await })
@@ -375,19 +375,19 @@ impl wit::HostHeldRequest for InstanceState {
 }
 
 impl wit::HostHeldRequestWithStore<InstanceState> for Host {
-    async fn resume(store: &Store, handle: Resource<HeldRequestHandle>, overrides: wit::RequestOverrides) -> Given<()> {
-        call(store, named("held-request.resume"), |state| {
+    async fn resume(guest: &Guest, handle: Resource<HeldRequestHandle>, overrides: wit::RequestOverrides) -> Given<()> {
+        call(guest, named("held-request.resume"), |state| {
             let handle = state.handle_mut(&handle)?;
             handle.request.resume(overrides, &handle.context.settings.egress)
         })
         .await
     }
 
-    async fn fulfill(store: &Store, handle: Resource<HeldRequestHandle>, answer: wit::Fulfillment) -> Given<()> {
-        call(store, named("held-request.fulfill"), |state| state.handle_mut(&handle)?.request.fulfill(answer)).await
+    async fn fulfill(guest: &Guest, handle: Resource<HeldRequestHandle>, answer: wit::Fulfillment) -> Given<()> {
+        call(guest, named("held-request.fulfill"), |state| state.handle_mut(&handle)?.request.fulfill(answer)).await
     }
 
-    async fn abort(store: &Store, handle: Resource<HeldRequestHandle>) -> Given<()> {
-        call(store, named("held-request.abort"), |state| state.handle_mut(&handle)?.request.abort()).await
+    async fn abort(guest: &Guest, handle: Resource<HeldRequestHandle>) -> Given<()> {
+        call(guest, named("held-request.abort"), |state| state.handle_mut(&handle)?.request.abort()).await
     }
 }

@@ -1,13 +1,13 @@
 //! From a selector to the element: through frames, with patience.
 //!
-//! The looking and waiting is done by the scripts in `page/` in slices of half a second, so that most waits cost one round trip; this
+//! The looking and waiting is done by the page engine in slices of half a second, so that most waits cost one round trip; this
 //! side follows the selector through frames, starts again after navigations, and turns what was seen into an error that
 //! says it.
 
 use std::time::Duration;
 
 use chromiumoxide_cdp::cdp::browser_protocol::dom::DescribeNodeParams;
-use chromiumoxide_cdp::cdp::js_protocol::runtime::{CallFunctionOnParams, ReleaseObjectParams};
+use chromiumoxide_cdp::cdp::js_protocol::runtime::{CallFunctionOnParams, ExecutionContextId, ReleaseObjectParams};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::cdp::{CdpError, decode};
 use super::frames::FrameId;
 use super::page::Page;
-use super::script::Evaluated;
+use super::script::{ENGINE_NAME, Evaluated};
 use super::selector::{Part, Selector};
 use crate::contract::Error;
 use crate::contract::browser as wit;
@@ -37,7 +37,7 @@ pub(super) struct Place {
 }
 
 /// What is wanted of a selector.
-enum Quest {
+enum Wanted {
     /// Do this with the one element.
     Do(Value),
     /// Take the one element.
@@ -46,7 +46,7 @@ enum Quest {
     Wait(wit::SelectorState),
 }
 
-impl Quest {
+impl Wanted {
     /// Whether it is enough that there is no element.
     fn is_absence(&self) -> bool {
         matches!(self, Self::Wait(wit::SelectorState::Detached | wit::SelectorState::Hidden))
@@ -79,7 +79,7 @@ enum Look<T> {
     NotYet(Option<String>),
 }
 
-/// What the scripts in `page/` answer.
+/// What the page engine answers.
 #[derive(Deserialize)]
 struct Answer {
     #[serde(default, deserialize_with = "present")]
@@ -133,7 +133,7 @@ impl Page {
         request: Value,
         deadline: Deadline,
     ) -> Result<(T, Place), Error> {
-        match self.patiently(&parse(selector)?, &Quest::Do(request), deadline).await? {
+        match self.retry(&parse(selector)?, &Wanted::Do(request), deadline).await? {
             (Some(given), Some(place)) => Ok((decode(&given).map_err(|error| self.error(error))?, place)),
             _ => Err(Error::Other("the page gave nothing".to_owned())),
         }
@@ -141,7 +141,7 @@ impl Page {
 
     /// The one element that a selector finds, kept in our world of its frame, to be released by the caller.
     pub(super) async fn one_element(&self, selector: &str, deadline: Deadline) -> Result<(FrameId, String), Error> {
-        match self.patiently(&parse(selector)?, &Quest::Take, deadline).await? {
+        match self.retry(&parse(selector)?, &Wanted::Take, deadline).await? {
             (Some(object), Some(place)) => Ok((place.frame, decode(&object).map_err(|error| self.error(error))?)),
             _ => Err(Error::Other("the page gave nothing".to_owned())),
         }
@@ -155,16 +155,16 @@ impl Page {
         options: wit::WaitOptions,
     ) -> Result<(), Error> {
         let deadline = self.action_deadline(options.timeout_ms);
-        self.patiently(&parse(selector)?, &Quest::Wait(state), deadline).await.map(drop)
+        self.retry(&parse(selector)?, &Wanted::Wait(state), deadline).await.map(drop)
     }
 
     /// Looks until what is wanted is there or the deadline passes.
-    async fn patiently(&self, selector: &Selector, quest: &Quest, deadline: Deadline) -> Result<Found, Error> {
+    async fn retry(&self, selector: &Selector, wanted: &Wanted, deadline: Deadline) -> Result<Found, Error> {
         let mut seen = None;
         let mut attempt = 0;
         let looking = async {
             loop {
-                match self.look(selector, quest, deadline.remaining().min(SLICE), &mut attempt).await? {
+                match self.look(selector, wanted, deadline.remaining().min(SLICE), &mut attempt).await? {
                     Look::Found(found) => return Ok(Some(found)),
                     Look::NotYet(reason) => seen = reason,
                 }
@@ -190,30 +190,32 @@ impl Page {
     async fn look(
         &self,
         selector: &Selector,
-        quest: &Quest,
+        wanted: &Wanted,
         slice: Duration,
         attempt: &mut u32,
     ) -> Result<Look<Found>, Error> {
         let place = match self.place(selector).await {
             Ok(Look::Found(place)) => place,
             // Without its frame or its document there is no element.
-            Ok(Look::NotYet(_)) if quest.is_absence() => return Ok(Look::Found((None, None))),
-            Err(Error::Closed(_)) if quest.is_absence() && !self.is_closed() => return Ok(Look::Found((None, None))),
+            Ok(Look::NotYet(_)) if wanted.is_absence() => return Ok(Look::Found((None, None))),
+            Err(Error::Closed(_)) if wanted.is_absence() && !self.is_closed() => return Ok(Look::Found((None, None))),
             Ok(Look::NotYet(reason)) => return Ok(Look::NotYet(reason)),
             Err(error) => return Err(error),
         };
         let slice = Value::from(u64::try_from(slice.as_millis()).unwrap_or(u64::MAX));
         let path = parts(selector.last())?;
-        let answer = match quest {
-            Quest::Do(request) => {
+        let answer = match wanted {
+            Wanted::Do(request) => {
                 let mut request = request.clone();
                 if let Some(request) = request.as_object_mut() {
                     request.insert("attempt".to_owned(), (*attempt).into());
                 }
                 self.ask(&place.frame, "run", vec![path, request, slice]).await
             }
-            Quest::Wait(state) => self.ask(&place.frame, "waitFor", vec![path, state_name(*state).into(), slice]).await,
-            Quest::Take => match self.take(&place.frame, vec![path, json!({"op": "element"}), slice]).await {
+            Wanted::Wait(state) => {
+                self.ask(&place.frame, "waitFor", vec![path, state_name(*state).into(), slice]).await
+            }
+            Wanted::Take => match self.take(&place.frame, vec![path, json!({"op": "element"}), slice]).await {
                 Ok(Taken::Element(object)) => return Ok(Look::Found((Some(object), Some(place)))),
                 Ok(Taken::Answer(answer)) => Ok(answer),
                 Err(error) => Err(error),
@@ -244,7 +246,7 @@ impl Page {
         Ok(Taken::Answer(decode(evaluated?.result.value.as_deref().unwrap_or(RawValue::NULL))?))
     }
 
-    /// What an answer of the scripts in `page/` means.
+    /// What an answer of the page engine means.
     fn judge(&self, selector: &Selector, answer: Answer) -> Result<Look<Box<RawValue>>, Error> {
         if let Some(value) = answer.ok {
             return Ok(Look::Found(value));
@@ -347,7 +349,7 @@ impl Page {
         Ok(Look::Found(Place { frame, x: place.x + x, y: place.y + y }))
     }
 
-    /// Where a frame's viewport begins in the page's, asked from the frame outwards.
+    /// Where a frame's viewport begins in the page's, as the frame's owner says.
     async fn offset_of(&self, frame: &str) -> Result<(f64, f64), Error> {
         use chromiumoxide_cdp::cdp::browser_protocol::dom::{GetBoxModelParams, GetFrameOwnerParams};
         #[derive(Deserialize)]
@@ -417,7 +419,7 @@ impl Page {
         Ok(self.ask_now(selector, "count", Vec::new()).await?.0)
     }
 
-    /// What an operation of the scripts in `page/` gives for every element that matches now.
+    /// What an operation of the page engine gives for every element that matches now.
     pub(super) async fn read_all(&self, selector: &str, operation: &str) -> Result<Vec<String>, Error> {
         Ok(self.ask_now(selector, "all", vec![operation.into()]).await?.0)
     }
@@ -464,8 +466,8 @@ impl Page {
     fn begin_release(&self, frame: &str, id: u64) {
         let world = self.state().frames.get(frame).and_then(|frame| frame.world(super::frames::World::Isolated));
         let Some(world) = world else { return };
-        let mut call = CallFunctionOnParams::new(format!("function () {{ globalThis.armada?.release({id}); }}"));
-        call.execution_context_id = Some(chromiumoxide_cdp::cdp::js_protocol::runtime::ExecutionContextId::new(world));
+        let mut call = CallFunctionOnParams::new(format!("function () {{ {ENGINE_NAME}?.release({id}); }}"));
+        call.execution_context_id = Some(ExecutionContextId::new(world));
         self.session.tell(&call);
     }
 }

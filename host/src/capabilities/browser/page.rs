@@ -41,7 +41,7 @@ pub(super) const WAITING: usize = 32;
 /// How many answers of documents are remembered.
 const RESPONSES: usize = 8;
 /// The name of our JavaScript world.
-const WORLD: &str = "armada";
+pub(super) const WORLD: &str = "armada";
 
 /// A page.
 pub(crate) struct Page {
@@ -68,7 +68,7 @@ pub(super) struct PageState {
     unprepared: Option<String>,
     /// Why the page is closed, if it is.
     closed: Option<&'static str>,
-    /// The JavaScript worlds that our scripts have been put into.
+    /// The JavaScript worlds that have a page engine.
     pub(super) engines: HashSet<WorldId>,
     /// The frames of the elements that are held by handle.
     pub(super) elements: BTreeMap<u64, String>,

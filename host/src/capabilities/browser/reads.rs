@@ -8,7 +8,7 @@ use crate::contract::Error;
 use crate::contract::browser as wit;
 
 impl Page {
-    /// What an operation of the scripts in `page/` gives for the one element.
+    /// What an operation of the page engine gives for the one element.
     async fn read<T: serde::de::DeserializeOwned>(
         &self,
         selector: &str,

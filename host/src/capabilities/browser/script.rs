@@ -1,13 +1,14 @@
-//! JavaScript in a page: the author's, in the page's own world, and ours (the scripts in `page/`), in an isolated one.
+//! JavaScript in a page: the author's, in the page's own world, and ours (the page engine, in `page/`), in an isolated one.
 
 use std::time::Duration;
 
-use chromiumoxide_cdp::cdp::browser_protocol::dom::{DescribeNodeParams, ResolveNodeParams};
+use chromiumoxide_cdp::cdp::browser_protocol::dom::{BackendNodeId, DescribeNodeParams, ResolveNodeParams};
 use chromiumoxide_cdp::cdp::browser_protocol::page::{
     AddScriptToEvaluateOnNewDocumentParams, CreateIsolatedWorldParams,
 };
 use chromiumoxide_cdp::cdp::js_protocol::runtime::{
-    CallArgument, CallFunctionOnParams, EvaluateParams, ReleaseObjectParams, TerminateExecutionParams,
+    CallArgument, CallFunctionOnParams, EvaluateParams, ExecutionContextId, ReleaseObjectParams,
+    TerminateExecutionParams,
 };
 use chromiumoxide_types::Command;
 use serde::Deserialize;
@@ -17,11 +18,12 @@ use serde_json::value::RawValue;
 
 use super::cdp::{CdpError, Session, decode, replace_lone_surrogates};
 use super::frames::{World, WorldId};
-use super::page::Page;
+use super::page::{Page, WORLD};
 use crate::contract::Error;
 use crate::contract::browser as wit;
 
-/// What is put into the isolated world of each frame that is looked into: an expression that gives our functions.
+/// The page engine: put into the isolated world of each frame that is looked into, as an expression that gives our
+/// functions.
 ///
 /// It finds elements, waits until they are ready, and reads them. In its world it shares the document with the page's own
 /// scripts, but no JavaScript object, so a page can neither see it nor break it. The host parses selectors and passes
@@ -37,7 +39,7 @@ const ENGINE: &str = concat!(
     "})()"
 );
 /// The name that our functions have in that world.
-const ENGINE_NAME: &str = "globalThis.armada";
+pub(super) const ENGINE_NAME: &str = "globalThis.armada";
 
 /// How often to look at a condition where the script does not say: the contract's default.
 const POLLING_MS: u32 = 100;
@@ -132,7 +134,7 @@ impl Page {
         let function = format!(
             "async function () {{ const value = typeof this === 'function' ? await this({arg}) : this; {TO_JSON} }}"
         );
-        let given = self.call_on(&object, function, None).await;
+        let given = self.call_on(&object, function).await;
         self.session.tell(&ReleaseObjectParams::new(object));
         given
     }
@@ -162,12 +164,8 @@ impl Page {
             }
             let described: Described = self.session.call_as(&describe).await.map_err(|error| self.error(error))?;
             let resolve = ResolveNodeParams {
-                backend_node_id: Some(chromiumoxide_cdp::cdp::browser_protocol::dom::BackendNodeId::new(
-                    described.node.backend_node_id,
-                )),
-                execution_context_id: Some(chromiumoxide_cdp::cdp::js_protocol::runtime::ExecutionContextId::new(
-                    self.world(&frame, World::Main).await?,
-                )),
+                backend_node_id: Some(BackendNodeId::new(described.node.backend_node_id)),
+                execution_context_id: Some(ExecutionContextId::new(self.world(&frame, World::Main).await?)),
                 ..Default::default()
             };
             #[derive(Deserialize)]
@@ -180,7 +178,7 @@ impl Page {
                 "async function () {{ const given = ({function}\n);\n\
                  const value = typeof given === 'function' ? await given(this, {arg}) : await given; {TO_JSON} }}"
             );
-            let given = self.call_on(&object, function, None).await;
+            let given = self.call_on(&object, function).await;
             self.session.tell(&ReleaseObjectParams::new(object));
             given
         };
@@ -248,8 +246,7 @@ impl Page {
                 let main = self.state().frames.main_id().clone();
                 let world = self.world(&main, World::Isolated).await?;
                 let mut evaluate = EvaluateParams::new(expression);
-                evaluate.context_id =
-                    Some(chromiumoxide_cdp::cdp::js_protocol::runtime::ExecutionContextId::new(world));
+                evaluate.context_id = Some(ExecutionContextId::new(world));
                 evaluate.return_by_value = Some(true);
                 match self.session.call_as::<_, Evaluated>(&evaluate).await {
                     Ok(evaluated) => return self.string(&evaluated.result),
@@ -279,7 +276,7 @@ impl Page {
         };
         for frame in frames {
             let mut create = CreateIsolatedWorldParams::new(frame.clone());
-            create.world_name = Some("armada".to_owned());
+            create.world_name = Some(WORLD.to_owned());
             match self.session.call(create).await {
                 // Told by an event, too.
                 Ok(_) => {}
@@ -312,7 +309,8 @@ impl Page {
         decode(value)
     }
 
-    /// Calls one of our functions in a frame and keeps what it gives in the page; `expression` may work on it as `it`.
+    /// The same, giving what the function gives by value, or as a reference to it in the page. A name such as `run.ok` is
+    /// of a property of what the function gives, if that has it.
     pub(super) async fn ask_for(
         &self,
         frame: &str,
@@ -326,7 +324,7 @@ impl Page {
             .map_err(|error| CdpError::Refused(format!("Target closed: {error}")))?;
         let install = if self.state().engines.insert(world) {
             let mut install = EvaluateParams::new(format!("{ENGINE_NAME} = {ENGINE}; undefined"));
-            install.context_id = Some(chromiumoxide_cdp::cdp::js_protocol::runtime::ExecutionContextId::new(world));
+            install.context_id = Some(ExecutionContextId::new(world));
             Some(self.session.begin(&install)?)
         } else {
             None
@@ -339,7 +337,7 @@ impl Page {
             None => format!("function (...args) {{ return {ENGINE_NAME}.{function}(...args); }}"),
         };
         let mut call = CallFunctionOnParams::new(declaration);
-        call.execution_context_id = Some(chromiumoxide_cdp::cdp::js_protocol::runtime::ExecutionContextId::new(world));
+        call.execution_context_id = Some(ExecutionContextId::new(world));
         call.arguments = Some(args.into_iter().map(argument).collect());
         call.await_promise = Some(true);
         call.return_by_value = Some(by_value);
@@ -355,17 +353,16 @@ impl Page {
     }
 
     /// Calls a function of the author's on an object of the page; gives JSON.
-    async fn call_on(&self, object: &str, function: String, arg: Option<Value>) -> Result<String, Error> {
+    async fn call_on(&self, object: &str, function: String) -> Result<String, Error> {
         let mut call = CallFunctionOnParams::new(function);
         call.object_id = Some(object.to_owned().into());
-        call.arguments = arg.map(|arg| vec![argument(arg)]);
         self.json_text(self.call(call).await?)
     }
 
     /// Calls a function of the author's in a world.
     async fn call_in(&self, world: WorldId, function: String, args: Vec<Value>) -> Result<RemoteObject, Error> {
         let mut call = CallFunctionOnParams::new(function);
-        call.execution_context_id = Some(chromiumoxide_cdp::cdp::js_protocol::runtime::ExecutionContextId::new(world));
+        call.execution_context_id = Some(ExecutionContextId::new(world));
         call.arguments = Some(args.into_iter().map(argument).collect());
         self.call(call).await
     }

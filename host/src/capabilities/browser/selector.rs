@@ -1,10 +1,11 @@
-//! Selectors: text that says which elements are meant, parsed here and looked up in pages by the scripts in `page/`.
+//! Selectors: text that says which elements are meant, parsed here and looked up in pages by the page engine.
 //!
 //! Parsing happens in the host so that a mistake is told before anything is waited for, and so that what reaches a page
 //! is data, never code. CSS and XPath are passed on as they are; the page's own parsers judge them.
 
 use std::fmt;
 
+use armada_project::nearest;
 use serde::Serialize;
 
 /// How long a selector may be, in bytes.
@@ -252,9 +253,8 @@ fn parse_part(text: &str, place: usize, depth: usize) -> Result<(Part, bool), St
         }
         "element" => return Err("`element=` can only be the first part".to_owned()),
         unknown => {
-            let near = ENGINES.iter().filter(|name| name.starts_with(unknown.get(..1).unwrap_or_default()));
-            let near = near.map(|name| format!("`{name}=`")).collect::<Vec<_>>().join(", ");
-            let hint = if near.is_empty() { String::new() } else { format!("; did you mean {near}?") };
+            let near = nearest(unknown, ENGINES.iter().copied());
+            let hint = near.map(|near| format!("; did you mean `{near}=`?")).unwrap_or_default();
             return Err(format!("there is no `{unknown}=`{hint}"));
         }
     };
