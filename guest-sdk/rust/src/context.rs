@@ -24,11 +24,12 @@ use crate::monitoring::MonitoringClient;
 /// ```
 #[allow(async_fn_in_trait, reason = "a component has one thread; its futures need not be Send")]
 pub trait AgentContext: Sized + 'static {
-    /// Called once, before the first job, with this agent's merged configuration.
+    /// Called before the first job, with this agent's merged configuration; and again after a fault (a panic, or an
+    /// exhausted limit), or when the browser has been lost or has had its number of jobs (`jobs_per_browser`).
     async fn open(agent_message: Message) -> Result<Self>;
 
-    /// Called once, after the last job. Not called after a fault (a panic, or an exhausted limit): a new context is
-    /// opened then.
+    /// Called after the last job, and before the browser is started anew. Not called after a fault, nor when the browser
+    /// has been lost.
     async fn close(self) -> Result<()> {
         Ok(())
     }

@@ -39,7 +39,8 @@ impl Browser {
         Operation::new((), |()| async { wit::current_context().await.map(BrowserContext::from) })
     }
 
-    /// Makes a context of its own, which shares nothing with others.
+    /// Makes a context of its own, which shares nothing with others. One that is made while a job runs is closed with the
+    /// job.
     #[track_caller]
     pub fn new_context(&self) -> Operation<ContextOptions, BrowserContext> {
         Operation::new(ContextOptions::default(), |options| async {
