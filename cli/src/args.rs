@@ -187,14 +187,19 @@ pub(crate) struct LayerArguments {
     /// How many jobs, whatever the configuration says: fewer than there are rows takes the first ones.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub(crate) jobs: Option<u64>,
-    /// A value for a placeholder, over the file's: JSON, or a text. May be given several times.
+    /// A value for the placeholder $env_NAME, over the file's: JSON, or a text. May be given several times. Other users of
+    /// this machine can see it: for a secret, use --set-env.
     #[arg(long, value_name = "NAME=VALUE", value_parser = Overrides::parse_set)]
     pub(crate) set: Vec<(String, serde_json::Value)>,
+    /// The value of an environment variable for the placeholder $env_NAME, as a text; without VARIABLE, it is called NAME
+    /// too. May be given several times.
+    #[arg(long, value_name = "NAME[=VARIABLE]", value_parser = Overrides::parse_set_env)]
+    pub(crate) set_env: Vec<(String, String)>,
 }
 
 impl LayerArguments {
     pub(crate) fn overrides(&self) -> Overrides {
-        Overrides { agents: self.agents, jobs: self.jobs, set: self.set.clone() }
+        Overrides { agents: self.agents, jobs: self.jobs, set: self.set.clone(), set_env: self.set_env.clone() }
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) enum Source {
     Tune,
     /// `--set` on the command line.
     CommandLine,
+    /// `--set-env` on the command line.
+    Environment,
 }
 
 /// Where a value, or the key of one, stands.

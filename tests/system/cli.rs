@@ -1,5 +1,7 @@
 //! The `armada` command, end to end: what it prints, what it leaves, and the code that it ends with.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -175,6 +177,23 @@ fn what_the_compiler_says_names_the_authors_file_and_line() {
 }
 
 #[test]
+fn a_project_does_not_choose_its_compiler_and_its_build_script_is_announced() {
+    let scaffold = Scaffold::take();
+    let (settings, script) = (scaffold.root.join(".cargo"), scaffold.root.join("build.rs"));
+    std::fs::create_dir(&settings).unwrap();
+    std::fs::write(settings.join("config.toml"), "[build]\nrustc = \"/no/compiler/of/theirs\"\n").unwrap();
+    std::fs::write(&script, "fn main() {}").unwrap();
+    let (code, _, told) = scaffold.run(&["check"]);
+    std::fs::remove_dir_all(settings).unwrap();
+    std::fs::remove_file(script).unwrap();
+    assert_eq!(code, 0, "{told}");
+    assert!(
+        told.starts_with("note: build.rs: Cargo runs this build script on this machine, outside the sandbox\n"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_window_without_a_display_is_refused_before_anything_is_done() {
     let scaffold = Scaffold::take();
     let (code, _, told) = scaffold.run(&["run", "--headed", "--output", "headed.jsonl"]);
@@ -252,6 +271,33 @@ fn the_final_messages_can_be_looked_at_and_explained() {
     let (code, out, told) = in_folder(folder.path(), &["config", "--job", "3"]);
     assert_eq!((code, out.as_str()), (2, ""));
     assert!(told.contains("there is no job 3: the run has 3 jobs"), "{told}");
+}
+
+#[test]
+fn an_environment_variable_fills_in_a_placeholder_as_a_text() {
+    let template = r#"{"default_agent_message": {"password": "$env_PASSWORD"}}"#;
+    let folder = folder(&[("config/config_template.json", template)]);
+    let config = |arguments: &[&str], value: &[u8]| {
+        let mut command = armada();
+        command.env("PASSWORD", "of its own name").env("SHOP_PASSWORD", OsStr::from_bytes(value));
+        finish(command.arg("config").args(arguments).current_dir(folder.path()))
+    };
+    let arguments = ["--set-env", "PASSWORD=SHOP_PASSWORD", "--set", "PASSWORD=1"];
+    let (code, out, told) = config(&[&arguments[..], &["--agent", "0"]].concat(), b"0123");
+    assert_eq!(code, 0, "{told}");
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap(), json!({"password": "0123"}));
+    let (_, out, _) = config(&["--set-env", "PASSWORD", "--agent", "0", "--explain"], b"");
+    let place = "config/config_template.json:1:40";
+    assert_eq!(out, format!("password = \"of its own name\"  ← --set-env PASSWORD, for the placeholder at {place}\n"));
+    for (arguments, value, message) in [
+        (&["--set-env", "PASSWORD=NOWHERE_TO_BE_FOUND"][..], &b""[..], "`NOWHERE_TO_BE_FOUND` is not set"),
+        (&["--set-env", "PASSWORD=SHOP_PASSWORD"], b"\xff", "`SHOP_PASSWORD` is not UTF-8"),
+        (&[], b"", "`--set PASSWORD=VALUE` or `--set-env PASSWORD`"),
+    ] {
+        let (code, out, told) = config(arguments, value);
+        assert_eq!((code, out.as_str()), (2, ""), "{message}");
+        assert!(told.contains(message), "{told}");
+    }
 }
 
 #[test]

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use armada_project::{BuildError, Bundle, Component, Project};
+use armada_project::{BuildError, Bundle, Component, Progress, Project};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::Ending;
 use crate::args::Build;
 use crate::console::{self, Style, has_colours, paint, progress};
-use crate::mistakes::in_form;
+use crate::mistakes::{in_form, tell_notes};
 
 pub(crate) fn build(arguments: &Build) -> anyhow::Result<Ending> {
     let project = in_form(Project::open(&arguments.project.project), arguments.json)?;
@@ -55,7 +55,11 @@ pub(crate) fn compile(project: &Project) -> anyhow::Result<Component> {
     bar.set_message(project.name().to_owned());
     let mut printed = String::new();
     let mut compiled = false;
-    let built = armada_project::build(project, has_colours(), |line| {
+    let built = armada_project::build(project, has_colours(), |told| {
+        let line = match told {
+            Progress::Line(line) => line,
+            Progress::Note(note) => return tell_notes(&[note]),
+        };
         printed.push_str(line);
         printed.push('\n');
         compiled |= line.contains("Compiling");
