@@ -141,14 +141,15 @@ pub(crate) struct Config {
     /// Print every message as one JSON line: agents, then jobs.
     #[arg(long)]
     pub(crate) all: bool,
-    /// Say of each value which layer it comes from, and which line.
+    /// Say of each value which layer it comes from, and which line. Without --agent, --job or --all: of the run, of the
+    /// first agent and of the first job.
     #[arg(long, conflicts_with = "injected")]
     pub(crate) explain: bool,
     /// Show also what a launch adds: a run_id, and the component's digest and size. Builds the project.
     #[arg(long)]
     pub(crate) injected: bool,
-    /// With --explain: print JSON.
-    #[arg(long, requires = "explain")]
+    /// Print JSON with --explain too, a line for each value; without it, JSON is printed anyway.
+    #[arg(long)]
     pub(crate) json: bool,
 }
 

@@ -154,6 +154,7 @@ pub(crate) struct Rows {
     header_start: Start,
     record: StringRecord,
     last: Start,
+    last_end: u64,
     last_row: Option<u64>,
     last_cells: usize,
     next: u64,
@@ -181,6 +182,7 @@ impl Rows {
             header_start: Start::default(),
             record: StringRecord::new(),
             last: Start::default(),
+            last_end: 0,
             last_row: None,
             last_cells: 0,
             next: 0,
@@ -258,6 +260,7 @@ impl Rows {
             Ok(true) => {
                 self.reader.get_mut().left = MAX_ROW_BYTES;
                 (self.last, self.last_row, self.last_cells) = (start, row, self.record.len());
+                self.last_end = self.reader.position().byte();
                 Ok(true)
             }
             Ok(false) => {
@@ -406,7 +409,9 @@ impl Rows {
 
     /// Where the cells of the row that was read last stand, by the names of their columns.
     pub(crate) fn places(&self) -> HashMap<&str, Place> {
-        let positions = cell_positions(&self.path, self.last, self.header.len(), MAX_ROW_BYTES);
+        // No further than the row: all rows are read again once at most.
+        let length = self.last_end.saturating_sub(self.last.byte);
+        let positions = cell_positions(&self.path, self.last, self.header.len(), length);
         let named = self.header.iter().zip(positions);
         named
             .map(|(name, Position { line, column })| {

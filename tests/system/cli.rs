@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use armada_tests::command::{Running, armada, armada_for, finish, read_results};
@@ -268,9 +268,38 @@ fn the_final_messages_can_be_looked_at_and_explained() {
                 config/config_template.json:1:34";
     assert!(explained.contains(site), "{explained}");
     assert!(explained.contains("page = \"8\"  ← config/data_job.csv:3:1, row 1, column `page`"), "{explained}");
+    let first = config(&["--explain"]);
+    let sections: Vec<&str> = first.split("\n\n").map(|section| section.split(['\n', ' ']).next().unwrap()).collect();
+    assert_eq!(sections, ["run_message.number_of_agents", "agent", "job"], "{first}");
+    let all: Vec<Value> = config(&["--explain", "--all", "--json"]).lines().map(parse).collect();
+    assert_eq!(all[0]["path"], "run_message.number_of_agents");
+    let of_job = |job: u64| all.iter().filter(|line| line["job"] == job).map(|line| &line["value"]).collect::<Vec<_>>();
+    assert_eq!(of_job(2), [&json!("http://127.0.0.1"), &json!("9"), &json!(2)]);
+    assert_eq!(config(&["--json"]), config(&[]));
     let (code, out, told) = in_folder(folder.path(), &["config", "--job", "3"]);
     assert_eq!((code, out.as_str()), (2, ""));
     assert!(told.contains("there is no job 3: the run has 3 jobs"), "{told}");
+}
+
+#[test]
+fn messages_that_nobody_reads_to_the_end_are_no_mistake_and_a_full_disk_is_one() {
+    let folder = folder(&[("config/config_template.json", r#"{"run_message": {"number_of_jobs": 100000}}"#)]);
+    for arguments in [&["config"][..], &["config", "--all"], &["config", "--all", "--explain"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = armada();
+        let closed = command.args(arguments).arg(folder.path()).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+        drop(command);
+        let closed = closed.wait_with_output().unwrap();
+        assert_eq!((closed.status.code(), String::from_utf8(closed.stderr).unwrap().as_str()), (Some(0), ""));
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = armada();
+        let full = command.args(arguments).arg(folder.path()).stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+        let full = full.wait_with_output().unwrap();
+        let told = String::from_utf8(full.stderr).unwrap();
+        assert_eq!(full.status.code(), Some(2), "{told}");
+        assert!(told.starts_with("error: standard output: No space left"), "{told}");
+    }
 }
 
 #[test]
@@ -292,7 +321,7 @@ fn an_environment_variable_fills_in_a_placeholder_as_a_text() {
     for (arguments, value, message) in [
         (&["--set-env", "PASSWORD=NOWHERE_TO_BE_FOUND"][..], &b""[..], "`NOWHERE_TO_BE_FOUND` is not set"),
         (&["--set-env", "PASSWORD=SHOP_PASSWORD"], b"\xff", "`SHOP_PASSWORD` is not UTF-8"),
-        (&[], b"", "`--set PASSWORD=VALUE` or `--set-env PASSWORD`"),
+        (&[], b"", "`--set-env PASSWORD`"),
     ] {
         let (code, out, told) = config(arguments, value);
         assert_eq!((code, out.as_str()), (2, ""), "{message}");
