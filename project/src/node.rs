@@ -147,6 +147,10 @@ impl Tree for Node {
         Node::in_file(span, Shape::Leaf(value))
     }
 
+    fn lost(span: Span) -> Self {
+        Node::in_file(span, Shape::Unknown)
+    }
+
     fn list(items: Vec<Self>, span: Span) -> Self {
         Node::in_file(span, Shape::List(items))
     }

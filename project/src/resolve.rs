@@ -179,56 +179,53 @@ impl Check<'_> {
 
     /// Checks every row; says where the first one starts that is beyond `limit`.
     fn rows(&mut self, target: Target, rows: &mut Rows, limit: u64) -> Option<Start> {
-        let in_order = rows.check_header(&mut self.mistakes);
+        rows.check_header(&mut self.mistakes);
         let header = rows.header().clone();
-        let report = |mistakes: &mut Mistakes, flaw: &Flaw, rows: &Rows| {
-            mistakes.report(target.file(), || rows.mistake(flaw));
+        let report = |mistakes: &mut Mistakes, flaw: Flaw, rows: &Rows| {
+            for flaw in flaw.each() {
+                mistakes.report(target.file(), || rows.mistake(&flaw));
+            }
         };
-        let browser = if in_order { self.browser_plan(target, &header) } else { None };
+        let browser = self.browser_plan(target, &header);
         let mut surplus = None;
         while let Some(read) = rows.read() {
             if rows.count() > limit && surplus.is_none() {
                 surplus = Some(rows.row().start);
             }
             if let Err(flaw) = read {
-                report(&mut self.mistakes, &flaw, rows);
+                report(&mut self.mistakes, flaw, rows);
                 continue;
             }
-            let (row, mut sound) = (rows.row(), true);
+            let row = rows.row();
             for (column, name) in header.iter().enumerate() {
                 if let Err(flaw) = check_cell(row, column, name, target) {
-                    report(&mut self.mistakes, &flaw, rows);
-                    sound = false;
+                    report(&mut self.mistakes, flaw, rows);
                 }
             }
             // A row that no agent has is a mistake already.
-            if let Some(plan) = browser.as_ref().filter(|_| sound && row.index < MAX_AGENTS) {
+            if let Some(plan) = browser.as_ref().filter(|_| row.index < MAX_AGENTS) {
                 for flaw in self.browser(plan, row) {
-                    report(&mut self.mistakes, &flaw, rows);
+                    report(&mut self.mistakes, flaw, rows);
                 }
             }
         }
         surplus
     }
 
-    /// The plan for that part of agents' messages that has the browser's settings, if rows say anything about it.
+    /// The plan for that part of agents' messages that has the browser's settings, if one column says something about it.
     fn browser_plan(&self, target: Target, header: &StringRecord) -> Option<Plan> {
         let section = self.template.section(target)?;
-        if target != Target::Agent || !header.iter().any(|name| name == OUTER) {
+        if target != Target::Agent || header.iter().filter(|name| *name == OUTER).count() != 1 {
             return None;
         }
-        let mut message = section.message();
-        message.retain(|key, _| key == OUTER);
-        Some(Plan::new(message, Some(header), target))
+        Some(Plan::new(section.message(), Some(header), target).only(OUTER))
     }
 
     /// Checks what a row makes of an agent's browser settings. What it leaves as it was has been checked already.
     fn browser(&mut self, plan: &Plan, row: Row<'_>) -> Vec<Flaw> {
         let mut seen = Recorder::default();
-        let message = match plan.message(row, &mut seen) {
-            Ok(message) => message,
-            Err(flaw) => return vec![flaw],
-        };
+        // A cell that is no JSON has been reported.
+        let Ok(message) = plan.message(row, &mut seen) else { return Vec::new() };
         match BrowserSettings::from_agent_message(&message) {
             Ok((_, notes)) => {
                 self.note(notes);

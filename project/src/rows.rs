@@ -134,6 +134,18 @@ impl Flaw {
         Flaw { row: Some(row.index), start: row.start, kind: FlawKind::Json { column, faults } }
     }
 
+    /// A flaw for each fault, where a cell has several.
+    pub(crate) fn each(self) -> Vec<Flaw> {
+        let Flaw { row, start, kind } = self;
+        match kind {
+            FlawKind::Json { column, faults } => {
+                let of = |fault| Flaw { row, start, kind: FlawKind::Json { column, faults: vec![fault] } };
+                faults.into_iter().map(of).collect()
+            }
+            kind => vec![Flaw { row, start, kind }],
+        }
+    }
+
     pub(crate) fn index(row: Row<'_>, column: usize, found: &str) -> Flaw {
         let found = quoted(found);
         Flaw { row: Some(row.index), start: row.start, kind: FlawKind::Index { column, found } }
@@ -310,10 +322,9 @@ impl Rows {
         }
     }
 
-    /// Checks the names of the columns, and says whether they are in order.
-    pub(crate) fn check_header(&self, mistakes: &mut Mistakes) -> bool {
+    /// Checks the names of the columns.
+    pub(crate) fn check_header(&self, mistakes: &mut Mistakes) {
         let mut names = HashSet::new();
-        let mut in_order = true;
         for (column, name) in self.header.iter().enumerate() {
             let (message, help) = if name.is_empty() {
                 let message = format!("the name of column {} is empty", thousands(column as u64 + 1));
@@ -326,11 +337,9 @@ impl Rows {
             } else {
                 continue;
             };
-            in_order = false;
             mistakes
                 .report(self.target.file(), || self.show(self.header_start, Some(column), None, message).help(help));
         }
-        in_order
     }
 
     /// The mistake that a flaw is, which shows its place.

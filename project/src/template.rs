@@ -208,15 +208,14 @@ fn read(root: &Path, name: &'static str, source: Source, mistakes: &mut Mistakes
             return (None, File::Unusable);
         }
     };
-    let content = match json::read(file.text(), source) {
-        Ok(Node { shape: Shape::Object(members), .. }) => File::Object(members),
-        Ok(other) => {
+    let (root, faults) = json::read(file.text(), source);
+    faults.into_iter().for_each(|fault| mistakes.push(fault.in_file(&file)));
+    let content = match root {
+        Some(Node { shape: Shape::Object(members), .. }) => File::Object(members),
+        None | Some(Node { shape: Shape::Unknown, .. }) => File::Unusable,
+        Some(other) => {
             mistakes
                 .push(file.mistake(other.at.span, format!("expected an object, found {}", found(&other.to_value()))));
-            File::Unusable
-        }
-        Err(faults) => {
-            faults.into_iter().for_each(|fault| mistakes.push(fault.in_file(&file)));
             File::Unusable
         }
     };
