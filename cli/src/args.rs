@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use armada_project::{Language, Mode, Overrides};
+use armada_project::{Ceiling, Language, Mode, Overrides};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::mistakes::in_form;
 
 /// Runs browser-automation projects in a sandbox, in parallel, each agent with a real Chromium.
 ///
@@ -213,6 +215,13 @@ pub(crate) struct CeilingArguments {
     /// A JSON file with the most that projects are allowed, of the form of run_message.sandbox; no ceiling without it.
     #[arg(long, value_name = "FILE", env = "ARMADA_CEILING")]
     pub(crate) ceiling: Option<PathBuf>,
+}
+
+impl CeilingArguments {
+    /// The operator's ceiling, if there is one; mistakes in it are to be told in this form.
+    pub(crate) fn open(&self, json: bool) -> anyhow::Result<Ceiling> {
+        self.ceiling.as_ref().map_or(Ok(Ceiling::none()), |path| in_form(Ceiling::open(path), json))
+    }
 }
 
 #[derive(Debug, Args)]

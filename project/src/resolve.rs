@@ -19,7 +19,7 @@ use crate::plan::{Plan, check_cell};
 use crate::project::{Mode, Overrides};
 use crate::rows::{Flaw, Row, Rows, Start, Target};
 use crate::sandbox::Sandbox;
-use crate::setting::{Block, Checked, Kind, Problem, Unknown, read_block, settings};
+use crate::setting::{Block, Checked, Kind, Problem, Unknown, note_misspelt, read_block, settings};
 use crate::suggest::{counted, thousands};
 use crate::template::{self, TEMPLATE, Template};
 
@@ -100,6 +100,8 @@ impl Check<'_> {
             Sandbox::read(sandbox, &path, &mut problems)
         });
         let mut counts = Counts { number_of_agents: None, number_of_jobs: None };
+        let names = Counts::TABLE.iter().map(|setting| setting.name).chain([SANDBOX]);
+        note_misspelt(&message, &ValuePath::of_keys(["run_message"]), names, &mut self.notes);
         let given: Vec<String> = message.keys().cloned().collect();
         read_block(&mut counts, &Value::Object(message), &ValuePath::default(), Unknown::Pass, &mut problems);
         for problem in problems {
