@@ -35,7 +35,7 @@ pub(crate) enum Command {
 /// Make a new project: a folder that builds and runs.
 #[derive(Debug, Args)]
 pub(crate) struct New {
-    /// The folder to make; its last part is the project's name.
+    /// The folder to make, or an empty one, such as `.`; its last part is the project's name.
     #[arg(value_name = "NAME")]
     pub(crate) path: PathBuf,
     /// The language of its script.

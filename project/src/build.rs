@@ -28,7 +28,7 @@ const TARGET: &str = "wasm32-wasip2";
 #[non_exhaustive]
 pub enum BuildError {
     /// It is written in a language that cannot be built yet.
-    #[error("{0} projects cannot be built by this version of Armada")]
+    #[error("this version of Armada builds Rust projects only: {0} comes with a later one")]
     Language(Language),
     /// A program that is needed is not there.
     #[error("{program} could not be started ({source}): {advice}")]

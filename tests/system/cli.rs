@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -96,7 +97,44 @@ fn a_new_project_is_right_and_says_what_it_may_do() {
     assert_eq!(report["capabilities"]["monitoring"]["verdict"], "granted");
     assert_eq!(report["unknown_imports"], json!([]));
     let (code, _, told) = finish(armada().args(["new", "prices"]).current_dir(scaffold.root.parent().unwrap()));
-    assert_eq!((code, told.as_str()), (2, "error: prices is there already\n"));
+    assert_eq!((code, told.as_str()), (2, "error: prices is there already, and is not an empty folder\n"));
+}
+
+#[test]
+fn a_script_that_is_refused_what_it_uses_fails_its_check_and_runs_with_a_note() {
+    let scaffold = Scaffold::take();
+    let granted = r#""capabilities": ["browser", "monitoring"]"#;
+    let template = scaffold.read("config/config_template.json");
+    assert!(template.contains(granted));
+    let refused = template.replace(granted, r#""capabilities": ["monitoring"]"#);
+    let refusal = "the capability `browser` is not allowed: add \"browser\" to run_message.sandbox.capabilities";
+    scaffold.with("config/config_template.json", &refused, || {
+        let (code, out, _) = scaffold.run(&["check"]);
+        assert_eq!(code, 2, "{out}");
+        assert!(out.contains(&format!("browser        refused   {refusal}")), "{out}");
+        let (code, out, _) = scaffold.run(&["check", "--json"]);
+        let report: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((code, &report["capabilities"]["browser"]["verdict"]), (2, &json!("refused")));
+        let (code, _, told) = scaffold.run(&["run"]);
+        assert_eq!(code, 1, "{told}");
+        let (before, _) = told.split_once("prices: 1 job").unwrap();
+        assert!(before.contains(&format!("note: the script uses `browser`: {refusal}")), "{told}");
+    });
+    let ceiling = scaffold.root.with_file_name("ceiling.json");
+    std::fs::write(&ceiling, r#"{"capabilities": ["monitoring"]}"#).unwrap();
+    let (code, out, _) = scaffold.run(&["check", "--ceiling", ceiling.to_str().unwrap()]);
+    assert_eq!(code, 2, "{out}");
+    assert!(out.contains("the operator's ceiling does not allow it"), "{out}");
+}
+
+#[test]
+fn the_folder_that_one_is_in_becomes_a_project_if_it_is_empty() {
+    let folder = tempfile::Builder::new().prefix("new-").tempdir().unwrap();
+    let (code, _, told) = in_folder(folder.path(), &["new", "."]);
+    assert_eq!(code, 0, "{told}");
+    assert!(told.contains("created ./ctx_script.rs") && !told.contains("cd "), "{told}");
+    let (code, _, told) = in_folder(folder.path(), &["config", "--json"]);
+    assert_eq!(code, 0, "{told}");
 }
 
 #[test]
@@ -160,6 +198,13 @@ fn the_same_project_in_another_folder_builds_to_the_same_bytes() {
     assert_eq!(code, 0, "{told}");
     let built: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(built["bundle"], "b.armada");
+    // What everybody may read of a file that the user makes, they may read of this one.
+    let mode = |path: PathBuf| std::fs::metadata(path).unwrap().permissions().mode();
+    std::fs::write(root.join("made"), "").unwrap();
+    assert_eq!(mode(root.join("b.armada")), mode(root.join("made")));
+    let (code, _, told) = finish(armada_for(&root).args(["build", "-o", "/proc/x"]).current_dir(&root));
+    assert_eq!(code, 2);
+    assert!(told.ends_with("error: /proc/x: No such file or directory (os error 2)\n"), "{told}");
     assert!(std::fs::read(root.join("b.armada")).unwrap() == first, "{built}");
 }
 

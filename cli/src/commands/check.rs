@@ -99,7 +99,7 @@ fn print(
     for setting in Limits::TABLE {
         let value = limits.get(setting.name).map(ToString::to_string).unwrap_or_default();
         let (value, unit) = readable(value.trim_end_matches(".0"), setting.unit);
-        writeln!(out, "  {:<24} {value:>12} {unit}", setting.name)?;
+        writeln!(out, "{}", format!("  {:<24} {value:>12} {unit}", setting.name).trim_end())?;
     }
     Ok(())
 }
