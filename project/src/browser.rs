@@ -39,7 +39,7 @@ settings! {
     #[derive(Clone, Debug, PartialEq)]
     pub struct BrowserOptions {
         jobs_per_browser: u32 = Kind::Whole { min: 1, max: 1_000_000 }, Some(Preset::Whole(100)), "jobs",
-            "Jobs after which the browser is started anew.";
+            "Jobs after which the agent context is closed, and opened again with a new browser.";
         action_timeout_ms: u32 = Kind::Whole { min: 1, max: 86_400_000 }, Some(Preset::Whole(30_000)), "ms",
             "Time that an act on a page waits for its element.";
         navigation_timeout_ms: u32 = Kind::Whole { min: 1, max: 86_400_000 }, Some(Preset::Whole(30_000)), "ms",
