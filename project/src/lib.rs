@@ -40,6 +40,7 @@ mod plan;
 mod project;
 #[cfg(test)]
 mod properties;
+mod reach;
 mod resolve;
 mod rows;
 mod sandbox;

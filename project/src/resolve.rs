@@ -17,10 +17,11 @@ use crate::mistake::{Mistake, Mistakes, Note};
 use crate::path::ValuePath;
 use crate::plan::{Plan, check_cell};
 use crate::project::{Mode, Overrides};
+use crate::reach::{MAX_ROWS, Reach};
 use crate::rows::{Flaw, Row, Rows, Start, Target};
 use crate::sandbox::Sandbox;
 use crate::setting::{Block, Checked, Kind, Problem, Unknown, note_misspelt, read_block, settings};
-use crate::suggest::{counted, thousands};
+use crate::suggest::{counted, shown, thousands};
 use crate::template::{self, TEMPLATE, Template};
 
 /// The most agents that a run may have.
@@ -49,9 +50,10 @@ pub(crate) fn resolve(root: &Path, mode: Mode, overrides: &Overrides) -> Result<
     let mut template = template::load(root, mode, overrides, &mut mistakes);
     let mut check = Check { root, notes: std::mem::take(&mut template.notes), template: &template, mistakes };
     let (sandbox, counts) = check.run_message();
+    let mut reach = Reach::new(&sandbox);
     check.agent_message();
-    let agents = check.side(Target::Agent, &counts, overrides.agents.map(u64::from));
-    let jobs = check.side(Target::Job, &counts, overrides.jobs);
+    let agents = check.side(Target::Agent, &counts, overrides.agents.map(u64::from), &mut reach);
+    let jobs = check.side(Target::Job, &counts, overrides.jobs, &mut reach);
     let Check { notes, mistakes, .. } = check;
     mistakes.unless_any(|| Resolved {
         root: root.to_owned(),
@@ -136,7 +138,11 @@ impl Check<'_> {
     }
 
     /// Goes through the rows of one file.
-    fn side(&mut self, target: Target, numbers: &Numbers, given: Option<u64>) -> Side {
+    fn side(&mut self, target: Target, numbers: &Numbers, given: Option<u64>, reach: &mut Reach<'_>) -> Side {
+        if let Some(section) = self.template.section(target) {
+            let path = ValuePath::of_keys([format!("default_{}_message", target.noun()).as_str()]);
+            reach.check(&section.message().into(), &path, &mut self.notes);
+        }
         let declared = match target {
             Target::Agent => numbers.agents,
             Target::Job => numbers.jobs,
@@ -156,7 +162,7 @@ impl Check<'_> {
                 return side;
             }
         };
-        let surplus = self.rows(target, &mut rows, side.count);
+        let surplus = self.rows(target, &mut rows, side.count, reach);
         let count = rows.count();
         match (given, declared) {
             (Some(_), _) | (None, Declared::Unknown) => {}
@@ -180,7 +186,7 @@ impl Check<'_> {
     }
 
     /// Checks every row; says where the first one starts that is beyond `limit`.
-    fn rows(&mut self, target: Target, rows: &mut Rows, limit: u64) -> Option<Start> {
+    fn rows(&mut self, target: Target, rows: &mut Rows, limit: u64, reach: &mut Reach<'_>) -> Option<Start> {
         rows.check_header(&mut self.mistakes);
         let header = rows.header().clone();
         let report = |mistakes: &mut Mistakes, flaw: Flaw, rows: &Rows| {
@@ -202,6 +208,10 @@ impl Check<'_> {
             for (column, name) in header.iter().enumerate() {
                 if let Err(flaw) = check_cell(row, column, name, target) {
                     report(&mut self.mistakes, flaw, rows);
+                }
+                if row.index < MAX_ROWS {
+                    let about = || format!("row {} of {}, column `{}`", row.index, target.file(), shown(name));
+                    self.notes.extend(reach.check_text(row.cells.get(column).unwrap_or_default(), about));
                 }
             }
             // A row that no agent has is a mistake already.

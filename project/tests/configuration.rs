@@ -174,6 +174,32 @@ fn keys_that_look_like_misspelt_settings_are_noted_and_reach_the_script() {
 }
 
 #[test]
+fn urls_that_pages_may_not_request_are_noted_once_for_each_host() {
+    let template = |capabilities: &str| {
+        format!(
+            r#"{{"run_message": {{"sandbox": {{"capabilities": [{capabilities}], "allowed_hosts": ["127.0.0.1", "*.example"]}}}},
+            "default_job_message": {{"urls": ["http://127.0.0.1/", "http://127.0.0.1:8080/a", "http://127.0.0.1:8080/b"]}}}}"#
+        )
+    };
+    let rows = "url\nhttps://a.example/\nhttps://a.example:444/\nmailto:a@b.example\n";
+    let notes = |capabilities: &str| {
+        let folder = folder(&[("config_template.json", &template(capabilities)), ("data_job.csv", rows)]);
+        let configuration = resolve(folder.path()).unwrap();
+        configuration.notes().iter().map(Note::to_string).collect::<Vec<_>>()
+    };
+    let advice =
+        |host| format!("pages cannot request this: add \"{host}\" to run_message.sandbox.allowed_hosts if they should");
+    assert_eq!(
+        notes("\"browser\""),
+        [
+            format!("default_job_message.urls[1]: {}", advice("127.0.0.1:8080")),
+            format!("row 1 of config/data_job.csv, column `url`: {}", advice("a.example:444")),
+        ]
+    );
+    assert_eq!(notes(""), [""; 0], "without a browser there are no pages");
+}
+
+#[test]
 fn a_row_has_a_largest_size() {
     let folder = folder(&[]);
     let mut file = std::fs::File::create(folder.path().join("config/data_job.csv")).unwrap();
