@@ -28,7 +28,7 @@ pub struct Component {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ComponentFlaw {
     /// They are no WebAssembly, or cut short.
-    #[error("this is no Wasm component: {0}")]
+    #[error("this is not a Wasm component: {0}")]
     NoComponent(String),
     /// They are a core module.
     #[error("this is a core Wasm module, not a component: build it with `armada build`")]

@@ -22,7 +22,10 @@ use crate::text::SourceFile;
 /// The keys of a sandbox, with their meanings.
 pub(crate) const KEYS: [(&str, &str); 3] = [
     ("capabilities", "Groups of host functions that the project may use; none where absent."),
-    ("allowed_hosts", "Hosts that the project and its browser may reach; none where absent."),
+    (
+        "allowed_hosts",
+        "Hosts that the project and its browser may reach, at ports 80 and 443 unless one is given; none where absent.",
+    ),
     ("limits", "What the run may use, per instance, job or call."),
 ];
 

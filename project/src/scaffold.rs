@@ -22,7 +22,7 @@ static RUST: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/scaffold/rust");
 #[non_exhaustive]
 pub enum ScaffoldError {
     /// The name is none.
-    #[error("`{0}` is no name for a project: use letters, digits, `-` and `_`, beginning with a letter")]
+    #[error("a project cannot be called `{0}`: use letters, digits, `-` and `_`, and begin with a letter")]
     Name(String),
     /// The name means something else to Rust, or to the project.
     #[error("a project cannot be called `{0}`, which is the name of a crate or a word of Rust: try `my-{0}`")]

@@ -220,7 +220,7 @@ impl Setting {
         let unit = if self.unit.is_empty() { String::new() } else { format!(" {}", self.unit) };
         let range = match self.kind {
             Kind::Whole { min, max } => format!("{} – {}{unit}", thousands(min), thousands(max)),
-            Kind::Number { min, max } => format!("{} – {}{unit}, fractions too", plain(min), plain(max)),
+            Kind::Number { min, max } => format!("{} – {}{unit}, fractions allowed", plain(min), plain(max)),
             _ => self.expected(),
         };
         format!("| `{}` | {default} | {range} | {} |", self.name, self.meaning)

@@ -28,8 +28,8 @@ pub(crate) const PREFIX: &str = "$env_";
 /// The template's keys, with their meanings.
 pub(crate) const SECTIONS: [(&str, &str); 3] = [
     ("run_message", "The run as a whole: how many agents and jobs, and what they may do."),
-    ("default_agent_message", "What every agent is told; a row of data_agent.csv is merged over it."),
-    ("default_job_message", "What every job is told; a row of data_job.csv is merged over it."),
+    ("default_agent_message", "What every agent is given; a row of data_agent.csv is merged over it."),
+    ("default_job_message", "What every job is given; a row of data_job.csv is merged over it."),
 ];
 
 /// The most that filled-in placeholders may add: many of them could stand for one large value.

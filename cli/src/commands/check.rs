@@ -34,7 +34,7 @@ fn verdict(capability: Capability, component: &Component, grant: &Grant) -> (&'s
     match (used, grant.check_capability(capability.name())) {
         (true, Ok(())) => ("granted", capability.meaning().to_owned()),
         (true, Err(denied)) => ("refused", denied.to_string()),
-        (false, Ok(())) => ("unused", "granted, and the component does not use it".to_owned()),
+        (false, Ok(())) => ("unused", "granted, but the script does not use it".to_owned()),
         (false, Err(_)) => ("absent", "neither used nor granted".to_owned()),
     }
 }
@@ -87,9 +87,12 @@ fn print(
     }
     for import in component.unknown_imports() {
         let unknown = paint("unknown  ", Style::Bad);
-        writeln!(out, "  {import}  {unknown} this version of Armada has no such interface: it will not run")?;
+        writeln!(
+            out,
+            "  {import}  {unknown} this version of Armada has no such interface, so the component will not run"
+        )?;
     }
-    writeln!(out, "\n{}", strong("Hosts that pages may request"))?;
+    writeln!(out, "\n{}", strong("Hosts that pages may request, at ports 80 and 443 unless one is given"))?;
     match grant.allowed_hosts() {
         [] => writeln!(out, "  none: add them to run_message.sandbox.allowed_hosts")?,
         hosts => hosts.iter().try_for_each(|host| writeln!(out, "  {host}"))?,
