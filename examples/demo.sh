@@ -23,6 +23,9 @@ done
 url=$(cat "$out/url")
 echo "The site is $url; its members log in as ada@example.com with \"correct horse\"." >&2
 
+# The toolchain that this repository chooses: Armada does not ask the folder of a project for one.
+if toolchain=$(rustup show active-toolchain 2>/dev/null); then export RUSTUP_TOOLCHAIN="${toolchain%% *}"; fi
+
 code=0
 "$bin/armada" run examples/quotes --set SITE_URL="$url" --output "$out/results.jsonl" || code=$?
 

@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
-use armada_project::{Language, Mode, Overrides};
+use armada_project::{Ceiling, Language, Mode, Overrides};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::mistakes::in_form;
 
 /// Runs browser-automation projects in a sandbox, in parallel, each agent with a real Chromium.
 ///
-/// A project is a folder: a script (`ctx_script`), configuration (`config/`), and what else it needs. `armada new` makes
-/// one, `armada run` builds it to one WebAssembly component and runs its jobs.
+/// A project is a folder with a script (`ctx_script.rs`), a configuration (`config/`) and whatever else it needs. `armada new`
+/// makes one; `armada run` compiles it to one WebAssembly component and runs its jobs.
 #[derive(Debug, Parser)]
 #[command(name = "armada", version, max_term_width = 100, propagate_version = true, subcommand_required = true)]
 #[command(
@@ -33,10 +35,10 @@ pub(crate) enum Command {
 /// Make a new project: a folder that builds and runs.
 #[derive(Debug, Args)]
 pub(crate) struct New {
-    /// The folder to make; its last part is the project's name.
+    /// The folder to make, or an empty one, such as `.`; its last part is the project's name.
     #[arg(value_name = "NAME")]
     pub(crate) path: PathBuf,
-    /// The language of its script.
+    /// The language that it is written in.
     #[arg(long, value_enum, default_value_t = NewLanguage::Rust)]
     pub(crate) lang: NewLanguage,
 }
@@ -55,9 +57,11 @@ impl From<NewLanguage> for Language {
     }
 }
 
-/// Check a project without running it: its configuration, and what its component uses against what it is granted.
+/// Compile a project and check it without running it: its configuration, and what its script uses but is not granted.
 ///
-/// Every mistake is told at once, with its file, line and column.
+/// Every mistake is reported at once, with its file, line and column. Compiling runs Cargo, and with it the build scripts and
+/// procedural macros of the project and its dependencies, on this machine and outside the sandbox. Exits with 2 if the script
+/// uses something that it would be refused.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     #[command(flatten)]
@@ -71,10 +75,11 @@ pub(crate) struct Check {
     pub(crate) json: bool,
 }
 
-/// Build a project to one component, and put it and its configuration into one file.
+/// Compile a project to one component, and put it into one file together with its configuration.
 ///
-/// The file holds all of `config/`, so also what secrets the tune files have. Building runs Cargo, and with it the build
-/// scripts and procedural macros of the project and its dependencies, on this machine and outside of the sandbox.
+/// The file holds all of `config/`, including any secrets in config_local.json and config_distant.json. Compiling runs
+/// Cargo, and with it the build scripts and procedural macros of the project and its dependencies, on this machine and
+/// outside the sandbox.
 #[derive(Debug, Args)]
 pub(crate) struct Build {
     #[command(flatten)]
@@ -90,8 +95,9 @@ pub(crate) struct Build {
 /// Run a project on this machine: build it, run its jobs in parallel agents, and write their results.
 ///
 /// Nothing else is needed but Chromium. The script runs in a sandbox: it can use the capabilities, hosts and limits that
-/// `run_message.sandbox` in config/config_template.json asks for, and nothing else. Ctrl-C ends the jobs in progress in
-/// order; a second one ends everything at once.
+/// `run_message.sandbox` in config/config_template.json asks for, and nothing else. Compiling it is another matter: Cargo runs
+/// the build scripts and procedural macros of the project and its dependencies on this machine, outside the sandbox. Ctrl-C
+/// ends the run in good order; a second one ends everything at once.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     #[command(flatten)]
@@ -103,7 +109,7 @@ pub(crate) struct Run {
     /// Where results go: one JSON object per job and line.
     #[arg(short, long, value_name = "FILE", default_value = "results.jsonl")]
     pub(crate) output: PathBuf,
-    /// Where files go that jobs keep, in a folder per run and job [default: `artifacts` next to the results].
+    /// Where the files that jobs keep go, in a folder per run and job [default: `artifacts` next to the results].
     #[arg(long, value_name = "DIR")]
     pub(crate) artifacts: Option<PathBuf>,
     /// Show the browsers' windows.
@@ -112,7 +118,7 @@ pub(crate) struct Run {
     /// Which Chromium to use [default: the one on the PATH].
     #[arg(long, value_name = "FILE", env = "ARMADA_CHROMIUM")]
     pub(crate) chromium: Option<PathBuf>,
-    /// Show events and log lines of jobs as they come.
+    /// Show the events and log lines of jobs as they come in.
     #[arg(short, long)]
     pub(crate) verbose: bool,
     /// Print what happens as JSON lines, and the summary as the last one.
@@ -141,14 +147,15 @@ pub(crate) struct Config {
     /// Print every message as one JSON line: agents, then jobs.
     #[arg(long)]
     pub(crate) all: bool,
-    /// Say of each value which layer it comes from, and which line.
+    /// Show which layer and which line each value comes from. Without --agent, --job or --all, this covers the run, the first
+    /// agent and the first job.
     #[arg(long, conflicts_with = "injected")]
     pub(crate) explain: bool,
-    /// Show also what a launch adds: a run_id, and the component's digest and size. Builds the project.
+    /// Include what a run adds: a run_id, and the component's digest and size. Compiles the project.
     #[arg(long)]
     pub(crate) injected: bool,
-    /// With --explain: print JSON.
-    #[arg(long, requires = "explain")]
+    /// With --explain, print a JSON object per value; everything else is JSON anyway.
+    #[arg(long)]
     pub(crate) json: bool,
 }
 
@@ -178,23 +185,27 @@ pub(crate) struct ProjectArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct LayerArguments {
-    /// Which file fills in the placeholders: config_local.json or config_distant.json.
+    /// The file that fills in the placeholders: config_local.json or config_distant.json.
     #[arg(long, value_name = "local|distant", default_value = "local", value_parser = parse_mode)]
     pub(crate) mode: Mode,
-    /// How many agents, whatever the configuration says.
+    /// The number of agents, whatever the configuration says.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) agents: Option<u32>,
-    /// How many jobs, whatever the configuration says: fewer than there are rows takes the first ones.
+    /// The number of jobs, whatever the configuration says. If there are more rows, only the first ones run.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub(crate) jobs: Option<u64>,
-    /// A value for a placeholder, over the file's: JSON, or a text. May be given several times.
+    /// Set the placeholder $env_NAME, over the file's value: JSON if it is valid JSON, otherwise text. May be repeated. Other
+    /// users of this machine can see command lines: for a secret, use --set-env.
     #[arg(long, value_name = "NAME=VALUE", value_parser = Overrides::parse_set)]
     pub(crate) set: Vec<(String, serde_json::Value)>,
+    /// Set the placeholder $env_NAME to the text of an environment variable, by default the one called NAME. May be repeated.
+    #[arg(long, value_name = "NAME[=VARIABLE]", value_parser = Overrides::parse_set_env)]
+    pub(crate) set_env: Vec<(String, String)>,
 }
 
 impl LayerArguments {
     pub(crate) fn overrides(&self) -> Overrides {
-        Overrides { agents: self.agents, jobs: self.jobs, set: self.set.clone() }
+        Overrides { agents: self.agents, jobs: self.jobs, set: self.set.clone(), set_env: self.set_env.clone() }
     }
 }
 
@@ -204,9 +215,16 @@ fn parse_mode(text: &str) -> Result<Mode, String> {
 
 #[derive(Debug, Args)]
 pub(crate) struct CeilingArguments {
-    /// A JSON file with the most that projects are allowed, of the form of run_message.sandbox; no ceiling without it.
+    /// A JSON file with the most that any project is allowed, in the form of run_message.sandbox [default: no ceiling].
     #[arg(long, value_name = "FILE", env = "ARMADA_CEILING")]
     pub(crate) ceiling: Option<PathBuf>,
+}
+
+impl CeilingArguments {
+    /// The operator's ceiling, if there is one; mistakes in it are to be told in this form.
+    pub(crate) fn open(&self, json: bool) -> anyhow::Result<Ceiling> {
+        self.ceiling.as_ref().map_or(Ok(Ceiling::none()), |path| in_form(Ceiling::open(path), json))
+    }
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,6 @@ mod new;
 
 pub(crate) use agent::agent;
 pub(crate) use build::{build, compile, create};
-pub(crate) use check::{ceiling, check};
+pub(crate) use check::check;
 pub(crate) use config::config;
 pub(crate) use new::new;

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
-use armada_project::{Mistakes, Note};
+use armada_project::{Capability, Component, Denied, Grant, Mistakes, Note};
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 
 /// Mistakes that are to be told as JSON.
@@ -43,6 +43,15 @@ pub(crate) fn tell_notes(notes: &[Note]) {
     for note in notes {
         let _ = writeln!(out, "{} {note}", crate::console::paint("note:", crate::console::Style::Quiet));
     }
+}
+
+/// Tells what a component uses and is refused. A script may be made for that, so that it is no mistake to run it.
+pub(crate) fn tell_refusals(component: &Component, grant: &Grant) {
+    let note = |(capability, denied): (Capability, Denied)| Note {
+        about: format!("the script uses `{capability}`"),
+        message: denied.to_string(),
+    };
+    tell_notes(&component.refused(grant).into_iter().map(note).collect::<Vec<_>>());
 }
 
 fn render(mistakes: &dyn Diagnostic) -> String {

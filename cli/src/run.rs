@@ -27,8 +27,8 @@ use self::results::Results;
 use self::summary::Summary;
 use crate::Ending;
 use crate::args::Run;
-use crate::commands::{ceiling, compile};
-use crate::mistakes::{in_form, tell_notes};
+use crate::commands::compile;
+use crate::mistakes::{in_form, tell_notes, tell_refusals};
 use crate::places;
 use crate::signals::Interruption;
 
@@ -60,12 +60,15 @@ struct About {
 pub(crate) fn run(arguments: &Run) -> anyhow::Result<Ending> {
     let project = in_form(Project::open(&arguments.project.project), arguments.json)?;
     let configuration = in_form(project.resolve(arguments.layers.mode, &arguments.layers.overrides()), arguments.json)?;
-    let grant = Grant::new(configuration.sandbox(), &ceiling(&arguments.ceiling, arguments.json)?);
+    let grant = Grant::new(configuration.sandbox(), &arguments.ceiling.open(arguments.json)?);
     check_display(arguments)?;
     if !arguments.json {
         tell_notes(configuration.notes());
     }
     let component = compile(&project)?;
+    if !arguments.json {
+        tell_refusals(&component, &grant);
+    }
     let run = RunId::new();
     let results = Results::create(&arguments.output)?;
     let artifacts = match &arguments.artifacts {

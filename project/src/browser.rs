@@ -1,4 +1,4 @@
-//! The browser's settings in an agent's message, under the names of the reference.
+//! The browser's settings in an agent's message.
 //!
 //! `config_fantomas.config_screen` and `config_fantomas.config_browser` keep every key they have for the project's own
 //! use; the ones in the tables here also mean something to the host. Chromium flags come from untrusted projects, so
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::mistake::Note;
 use crate::path::ValuePath;
-use crate::setting::{Form, Kind, Preset, Problem, Unknown, read_block, settings};
+use crate::setting::{Form, Kind, Preset, Problem, Setting, Unknown, note_misspelt, read_block, settings};
 use crate::suggest::{found, quoted};
 
 /// The block of an agent's message that holds the two others, and those.
@@ -39,7 +39,7 @@ settings! {
     #[derive(Clone, Debug, PartialEq)]
     pub struct BrowserOptions {
         jobs_per_browser: u32 = Kind::Whole { min: 1, max: 1_000_000 }, Some(Preset::Whole(100)), "jobs",
-            "Jobs after which the browser is started anew.";
+            "Jobs after which the agent context is closed, and opened again with a new browser.";
         action_timeout_ms: u32 = Kind::Whole { min: 1, max: 86_400_000 }, Some(Preset::Whole(30_000)), "ms",
             "Time that an act on a page waits for its element.";
         navigation_timeout_ms: u32 = Kind::Whole { min: 1, max: 86_400_000 }, Some(Preset::Whole(30_000)), "ms",
@@ -108,6 +108,7 @@ impl BrowserSettings {
             device_scale_factor: None,
         };
         let (mut problems, mut notes) = (Vec::new(), Vec::new());
+        note_misspelt(message, &ValuePath::default(), [OUTER].into_iter(), &mut notes);
         let outer_path = ValuePath::of_keys([OUTER]);
         let outer = match message.get(OUTER) {
             None => return Ok((settings, notes)),
@@ -119,11 +120,20 @@ impl BrowserSettings {
                 )]);
             }
         };
+        note_misspelt(outer, &outer_path, [SCREEN, BROWSER].into_iter(), &mut notes);
+        let names = |table: &'static [Setting]| table.iter().map(|setting| setting.name);
         if let Some(screen) = outer.get(SCREEN) {
-            read_block(&mut settings.screen, screen, &outer_path.key(SCREEN), Unknown::Pass, &mut problems);
+            let path = outer_path.key(SCREEN);
+            if let Value::Object(members) = screen {
+                note_misspelt(members, &path, names(ScreenSettings::TABLE), &mut notes);
+            }
+            read_block(&mut settings.screen, screen, &path, Unknown::Pass, &mut problems);
         }
         if let Some(browser) = outer.get(BROWSER) {
             let path = outer_path.key(BROWSER);
+            if let Value::Object(members) = browser {
+                note_misspelt(members, &path, names(BrowserOptions::TABLE).chain([FLAGS]), &mut notes);
+            }
             if let Some(flags) = browser.get(FLAGS) {
                 settings.read_flags(flags, &path.key(FLAGS), &mut problems, &mut notes);
             }
@@ -211,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn the_references_names_are_read_and_others_pass() {
+    fn the_settings_are_read_and_other_keys_pass() {
         let (settings, notes) = read(json!({"config_fantomas": {
             "fantomas_emulate_movement": 1,
             "config_screen": {"screen_visible": 1, "screen_width": 1920, "screen_height": 1080, "own": "x"},

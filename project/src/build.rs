@@ -3,14 +3,20 @@
 //! Cargo decides what has to be compiled again and keeps what it has compiled; nothing is rebuilt that has not changed.
 //! Source files are named by their place in the project, so that a traceback says `ctx_script.rs:12` on any machine and
 //! the same sources give the same component.
+//!
+//! Build scripts and procedural macros run on this machine, as Cargo has it. But which compiler works is for whoever
+//! builds to say: a `.cargo/config.toml` or `rust-toolchain.toml` in the project's folder, which could name any program,
+//! is not read, because Cargo and rustup are started elsewhere and look for these where they start.
 
+use std::ffi::OsStr;
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use cargo_metadata::{Message, MetadataCommand, TargetKind};
+use cargo_metadata::{Message, MetadataCommand, Package, TargetKind};
 
 use crate::component::{Component, ComponentFlaw};
+use crate::mistake::Note;
 use crate::project::{Language, Project};
 use crate::sdk;
 
@@ -22,7 +28,7 @@ const TARGET: &str = "wasm32-wasip2";
 #[non_exhaustive]
 pub enum BuildError {
     /// It is written in a language that cannot be built yet.
-    #[error("{0} projects cannot be built by this version of Armada")]
+    #[error("this version of Armada builds Rust projects only: {0} comes with a later one")]
     Language(Language),
     /// A program that is needed is not there.
     #[error("{program} could not be started ({source}): {advice}")]
@@ -34,9 +40,12 @@ pub enum BuildError {
         /// What to do.
         advice: &'static str,
     },
+    /// There is no compiler in this installation of Rust.
+    #[error("no Rust toolchain can be used: {0}")]
+    NoToolchain(String),
     /// The compiler cannot compile for Wasm.
-    #[error("the Rust toolchain in use cannot compile for {TARGET}: run `rustup target add {TARGET}`")]
-    NoTarget,
+    #[error("the Rust toolchain `{0}` cannot compile for {TARGET}: run `rustup target add {TARGET} --toolchain {0}`")]
+    NoTarget(String),
     /// The crate does not compile. What the compiler said has been passed on.
     #[error("the project does not compile")]
     Compile,
@@ -61,19 +70,39 @@ pub enum BuildError {
     },
 }
 
-/// Compiles a project to a component. `progress` is given each line that the compiler prints, with colours if they are
-/// wanted.
-pub fn build(project: &Project, colours: bool, mut progress: impl FnMut(&str)) -> Result<Component, BuildError> {
+/// What is to be told while a project is built.
+#[derive(Clone, Debug)]
+pub enum Progress<'a> {
+    /// Something worth knowing before anything is compiled.
+    Note(Note),
+    /// A line that the compiler prints.
+    Line(&'a str),
+}
+
+/// Compiles a project to a component. `progress` is told of it; lines have colours if they are wanted.
+pub fn build(
+    project: &Project,
+    colours: bool,
+    mut progress: impl FnMut(Progress<'_>),
+) -> Result<Component, BuildError> {
     if project.language() != Language::Rust {
         return Err(BuildError::Language(project.language()));
     }
     let root = project.root();
     sdk::provide(root).map_err(|(path, source)| BuildError::File { path, source })?;
-    check_target(root)?;
-    let name = package_name(root)?;
-    let mut command = cargo(root);
+    check_target()?;
+    let package = package(root)?;
+    if let Some(script) = package.targets.iter().find(|target| target.is_custom_build()) {
+        progress(Progress::Note(Note {
+            about: script.src_path.strip_prefix(root).unwrap_or(&script.src_path).to_string(),
+            message: "Cargo runs this build script on this machine, outside the sandbox".to_owned(),
+        }));
+    }
+    let name = package.name.to_string();
+    let mut command = elsewhere(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
-        .args(["build", "--release", "--target", TARGET])
+        .args(["build", "--release", "--target", TARGET, "--manifest-path"])
+        .arg(&package.manifest_path)
         .arg("--message-format=json-render-diagnostics")
         .arg(format!("--color={}", if colours { "always" } else { "never" }))
         .args(["--config", &remapping(root)])
@@ -88,7 +117,7 @@ pub fn build(project: &Project, colours: bool, mut progress: impl FnMut(&str)) -
     let reading = std::thread::spawn(move || messages.map(|messages| component_path(messages, &name)));
     if let Some(printed) = printed {
         for line in BufReader::new(printed).lines().map_while(Result::ok) {
-            progress(&line);
+            progress(Progress::Line(&line));
         }
     }
     let path = reading.join().ok().flatten().flatten();
@@ -100,10 +129,14 @@ pub fn build(project: &Project, colours: bool, mut progress: impl FnMut(&str)) -
     Ok(Component::read(bytes)?)
 }
 
-fn cargo(root: &Path) -> Command {
-    // Within `cargo run` or `cargo test`, this is set to the very program that runs us.
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root);
+/// A program that reads no configuration and chooses no toolchain by the folder that it is started in, nor by one above.
+fn elsewhere(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir("/");
+    // Relative to where the user is, as for Cargo.
+    if let Some(folder) = std::env::var_os("CARGO_TARGET_DIR").and_then(|folder| std::path::absolute(folder).ok()) {
+        command.env("CARGO_TARGET_DIR", folder);
+    }
     command
 }
 
@@ -111,21 +144,29 @@ fn no_cargo(source: io::Error) -> BuildError {
     BuildError::Tool { program: "cargo", source, advice: "install Rust from https://rustup.rs" }
 }
 
-/// Whether the toolchain that the project uses has the target.
-fn check_target(root: &Path) -> Result<(), BuildError> {
-    let mut command = Command::new("rustc");
-    command.current_dir(root).args(["--print", "target-libdir", "--target", TARGET]).stderr(Stdio::null());
+/// Whether the toolchain in use has the target.
+fn check_target() -> Result<(), BuildError> {
+    let mut command = elsewhere("rustc");
+    command.args(["--print", "sysroot", "--print", "target-libdir", "--target", TARGET]);
     let output = command.output().map_err(|source| BuildError::Tool {
         program: "rustc",
         source,
         advice: "install Rust from https://rustup.rs",
     })?;
-    let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
-    if output.status.success() && folder.is_dir() { Ok(()) } else { Err(BuildError::NoTarget) }
+    if !output.status.success() {
+        return Err(BuildError::NoToolchain(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+    }
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let mut folders = printed.lines().map(Path::new);
+    let toolchain = folders.next().and_then(Path::file_name).unwrap_or_default();
+    match folders.next() {
+        Some(folder) if folder.is_dir() => Ok(()),
+        _ => Err(BuildError::NoTarget(toolchain.to_string_lossy().into_owned())),
+    }
 }
 
-/// The name of the project's own package.
-fn package_name(root: &Path) -> Result<String, BuildError> {
+/// The project's own package.
+fn package(root: &Path) -> Result<Package, BuildError> {
     let manifest = root.join("Cargo.toml");
     if !manifest.is_file() {
         return Err(BuildError::Manifest(
@@ -133,11 +174,10 @@ fn package_name(root: &Path) -> Result<String, BuildError> {
         ));
     }
     let mut command = MetadataCommand::new();
-    command.manifest_path(&manifest).no_deps();
+    command.manifest_path(&manifest).no_deps().current_dir("/");
     let metadata = command.exec().map_err(|error| BuildError::Manifest(error.to_string()))?;
-    let own = metadata.packages.iter().find(|package| package.manifest_path.as_std_path() == manifest);
-    own.map(|package| package.name.to_string())
-        .ok_or_else(|| BuildError::Manifest("Cargo.toml is of a workspace, not of a package".to_owned()))
+    let own = metadata.packages.into_iter().find(|package| package.manifest_path.as_std_path() == manifest);
+    own.ok_or_else(|| BuildError::Manifest("Cargo.toml is of a workspace, not of a package".to_owned()))
 }
 
 /// Names source files by their place: in the project, or under a name that is the same everywhere.

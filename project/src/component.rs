@@ -6,6 +6,7 @@ use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload};
 
 use crate::capability::Capability;
 use crate::digest::ComponentRef;
+use crate::grant::{Denied, Grant};
 
 /// The section in which SDKs leave their name and version.
 const SDK_SECTION: &str = "armada:sdk";
@@ -27,7 +28,7 @@ pub struct Component {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ComponentFlaw {
     /// They are no WebAssembly, or cut short.
-    #[error("this is no Wasm component: {0}")]
+    #[error("this is not a Wasm component: {0}")]
     NoComponent(String),
     /// They are a core module.
     #[error("this is a core Wasm module, not a component: build it with `armada build`")]
@@ -105,6 +106,12 @@ impl Component {
         let uses =
             |capability: &Capability| self.imports().any(|import| capability_of(import) == Some(capability.name()));
         Capability::ALL.iter().copied().filter(uses)
+    }
+
+    /// The capabilities that it uses and that this grant refuses it, and why.
+    pub fn refused(&self, grant: &Grant) -> Vec<(Capability, Denied)> {
+        let refusal = |capability: Capability| Some((capability, grant.check_capability(capability.name()).err()?));
+        self.capabilities().filter_map(refusal).collect()
     }
 
     /// The interfaces that it imports and that no host of this version has.

@@ -11,8 +11,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::digest::ComponentRef;
-use crate::explain::{explain_message, explain_run};
-use crate::merge::Unobserved;
+use crate::explain::explain_run;
 use crate::messages::Messages;
 use crate::mistake::{Mistake, Mistakes, Note};
 use crate::origin::Explained;
@@ -169,7 +168,7 @@ impl Configuration {
         self.message(Target::Job, index)
     }
 
-    /// Where each value of the run's message came from.
+    /// Where each value of the run's message came from. Paths begin with `run_message`.
     pub fn explain_run(&self) -> Vec<Explained> {
         explain_run(self, &self.0.run)
     }
@@ -185,12 +184,21 @@ impl Configuration {
     }
 
     fn message(&self, target: Target, index: u64) -> Result<Map<String, Value>, Mistake> {
-        let mut messages = Messages::new(self.clone(), target);
-        messages.at(index, &mut Unobserved, |_, _, message| message).unwrap_or_else(|| Err(self.no_such(target, index)))
+        self.from(target, index)?.next().unwrap_or_else(|| Err(self.no_such(target, index)))
     }
 
     fn explain(&self, target: Target, index: u64) -> Result<Vec<Explained>, Mistake> {
-        explain_message(self, target, index).unwrap_or_else(|| Err(self.no_such(target, index)))
+        self.from(target, index)?.explain().unwrap_or_else(|| Err(self.no_such(target, index)))
+    }
+
+    /// The messages from this index on.
+    fn from(&self, target: Target, index: u64) -> Result<Messages, Mistake> {
+        if index >= self.side(target).count {
+            return Err(self.no_such(target, index));
+        }
+        let mut messages = Messages::new(self.clone(), target);
+        messages.skip_to(index)?;
+        Ok(messages)
     }
 
     fn no_such(&self, target: Target, index: u64) -> Mistake {

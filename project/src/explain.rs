@@ -9,12 +9,10 @@ use serde_json::{Map, Value};
 
 use crate::configuration::Configuration;
 use crate::merge::Observer;
-use crate::messages::Messages;
-use crate::mistake::Mistake;
 use crate::node::{Node, Shape};
 use crate::origin::{Explained, Origin};
 use crate::path::{Step, ValuePath};
-use crate::rows::Target;
+use crate::rows::{Rows, Target};
 use crate::template::{Layers, Section};
 
 /// Remembers what a merge replaced.
@@ -49,29 +47,28 @@ impl Observer for Recorder {
     }
 }
 
-/// Explains the message of one agent or job; `None` if there is none of this index.
+/// Explains the message of an agent or job: that of the row which was read last from `rows`, or one without a row.
 pub(crate) fn explain_message(
     configuration: &Configuration,
     target: Target,
-    index: u64,
-) -> Option<Result<Vec<Explained>, Mistake>> {
-    let mut messages = Messages::new(configuration.clone(), target);
+    message: &Map<String, Value>,
+    rows: Option<&Rows>,
+    seen: &Recorder,
+) -> Vec<Explained> {
     let template = &configuration.resolved().template;
-    messages.at(index, &mut Recorder::default(), |row, seen, message| {
-        let places = row.map(|(rows, _)| rows.places()).unwrap_or_default();
-        explain(&message, template.section(target), &template.layers, seen, |key| match row {
-            _ if configuration.is_injected() && target.injected().contains(&key) => Some(Origin::Injected),
-            Some((_, row)) if key == target.index_key() => Some(Origin::Row { file: target.file().to_owned(), row }),
-            Some((_, row)) => {
-                let place = places.get(key)?.clone();
-                Some(Origin::Csv { place, row, column: key.to_owned() })
-            }
-            None => None,
-        })
+    let row = rows.map(|rows| (rows.row().index, rows.places()));
+    explain(message, template.section(target), &template.layers, seen, |key| match &row {
+        _ if configuration.is_injected() && target.injected().contains(&key) => Some(Origin::Injected),
+        Some((row, _)) if key == target.index_key() => Some(Origin::Row { file: target.file().to_owned(), row: *row }),
+        Some((row, places)) => {
+            let place = places.get(key)?.clone();
+            Some(Origin::Csv { place, row: *row, column: key.to_owned() })
+        }
+        None => None,
     })
 }
 
-/// Explains the run's message.
+/// Explains the run's message; paths begin with `run_message`.
 pub(crate) fn explain_run(configuration: &Configuration, run: &Map<String, Value>) -> Vec<Explained> {
     let resolved = configuration.resolved();
     let section = resolved.template.run.as_ref();
@@ -79,7 +76,7 @@ pub(crate) fn explain_run(configuration: &Configuration, run: &Map<String, Value
         (resolved.agents.target, resolved.overrides.agents.is_some()),
         (resolved.jobs.target, resolved.overrides.jobs.is_some()),
     ];
-    explain(run, section, &resolved.template.layers, &Recorder::default(), |key| {
+    let explained = explain(run, section, &resolved.template.layers, &Recorder::default(), |key| {
         if configuration.is_injected() && key == "run_id" {
             return Some(Origin::Injected);
         }
@@ -90,7 +87,9 @@ pub(crate) fn explain_run(configuration: &Configuration, run: &Map<String, Value
             (false, true) => None,
             (false, false) => Some(Origin::Counted { file: target.file().to_owned() }),
         }
-    })
+    });
+    let in_run = |explained: Explained| Explained { path: explained.path.within("run_message"), ..explained };
+    explained.into_iter().map(in_run).collect()
 }
 
 fn explain(

@@ -22,6 +22,9 @@ const MAX_FAULTS: usize = 100;
 
 const TOO_LONG: &str = "this whole number does not fit into 64 bits, and would lose digits";
 
+/// What to do about a number that no 64-bit number holds. A setting of Armada's own does not take a string instead.
+const IN_RANGE: &str = "write a number that fits; what only your script reads may also be a string";
+
 /// Something in a text that is not acceptable.
 #[derive(Clone, Debug)]
 pub(crate) struct Fault {
@@ -52,6 +55,8 @@ pub(crate) trait Tree: Sized {
     type Members: Default;
     /// A null, boolean, number or string.
     fn leaf(value: Value, span: Span) -> Self;
+    /// A value that is not acceptable, which a fault says.
+    fn lost(span: Span) -> Self;
     /// A list.
     fn list(items: Vec<Self>, span: Span) -> Self;
     /// An object.
@@ -65,6 +70,10 @@ impl Tree for Value {
 
     fn leaf(value: Value, _: Span) -> Self {
         value
+    }
+
+    fn lost(_: Span) -> Self {
+        Value::Null
     }
 
     fn list(items: Vec<Self>, _: Span) -> Self {
@@ -86,17 +95,15 @@ impl Tree for Value {
     }
 }
 
-/// Reads a JSON text into a tree with places, which all lie in `source`.
-pub(crate) fn read(text: &str, source: Source) -> Result<Node, Vec<Fault>> {
+/// Reads a JSON text into a tree with places, which all lie in `source`, and says what is wrong with it. There is a tree
+/// unless the text is no JSON: what is not acceptable is unknown in it, so that everything else can still be checked.
+pub(crate) fn read(text: &str, source: Source) -> (Option<Node>, Vec<Fault>) {
     let mut reader = Reader::new(text, false);
-    let root: Option<Node> = reader.document(0);
-    match root {
-        Some(mut root) if reader.faults.is_empty() => {
-            root.set_source(source);
-            Ok(root)
-        }
-        _ => Err(reader.faults),
+    let mut root: Option<Node> = reader.document(0);
+    if let Some(root) = &mut root {
+        root.set_source(source);
     }
+    (root, reader.faults)
 }
 
 /// Reads a JSON text as a plain value, as `--set NAME=VALUE` does.
@@ -175,14 +182,14 @@ impl<'a> Reader<'a> {
                 self.jiter.known_number_bytes(peek).map(drop).map_err(|error| self.syntax(error))?;
                 let span = Span::new(start, self.jiter.current_index());
                 let digits = self.text.get(span.start..span.end).unwrap_or_default();
-                let value = match number(digits) {
-                    Ok(number) => Value::Number(number),
-                    Err((message, help)) => {
-                        self.fault(span, message, Some(help))?;
-                        Value::Null
+                match number(digits) {
+                    Ok(number) => Ok(T::leaf(Value::Number(number), span)),
+                    Err(message) => {
+                        let text: String = digits.chars().take(30).collect();
+                        self.fault(span, message.to_owned(), Some(format!("{IN_RANGE}: \"{text}\"")))?;
+                        Ok(T::lost(span))
                     }
-                };
-                Ok(T::leaf(value, span))
+                }
             }
         }
     }
@@ -266,27 +273,24 @@ impl<'a> Reader<'a> {
 }
 
 /// The number that these digits mean, if a 64-bit integer or float holds it.
-fn number(digits: &str) -> Result<Number, (String, String)> {
-    let as_text = || format!("write it as a string: \"{}\"", digits.chars().take(30).collect::<String>());
+fn number(digits: &str) -> Result<Number, &'static str> {
+    let too_large = "this number is too large for a 64-bit float";
     // `-0` is a float for `serde_json` too: no integer has the sign.
     if digits == "-0" || digits.contains(['.', 'e', 'E']) {
         let float: f64 = digits.parse().unwrap_or(f64::INFINITY);
         if !float.is_finite() {
-            return Err(("this number is too large for a 64-bit float".to_owned(), as_text()));
+            return Err(too_large);
         }
         let mantissa = digits.split(['e', 'E']).next().unwrap_or_default();
         if float == 0.0 && mantissa.bytes().any(|byte| matches!(byte, b'1'..=b'9')) {
-            return Err(("this number is too small for a 64-bit float, and would be 0".to_owned(), as_text()));
+            return Err("this number is too small for a 64-bit float, and would be 0");
         }
-        return Number::from_f64(float).ok_or_else(|| ("not a number".to_owned(), as_text()));
+        return Number::from_f64(float).ok_or(too_large);
     }
     if let Ok(number) = digits.parse::<u64>() {
         return Ok(Number::from(number));
     }
-    match digits.parse::<i64>() {
-        Ok(number) => Ok(Number::from(number)),
-        Err(_) => Err((TOO_LONG.to_owned(), as_text())),
-    }
+    digits.parse::<i64>().map(Number::from).map_err(|_| TOO_LONG)
 }
 
 /// What is wrong at `index`, what was expected there, and what people usually did.
@@ -341,7 +345,7 @@ fn explain(error: &JiterErrorType, text: &str, index: usize) -> (String, Option<
             "expected the escape of a whole character".to_owned(),
             Some(r"characters beyond \uffff are two escapes, a high and a low surrogate".to_owned()),
         ),
-        E::NumberOutOfRange => (TOO_LONG.to_owned(), Some("write it as a string".to_owned())),
+        E::NumberOutOfRange => (TOO_LONG.to_owned(), Some(IN_RANGE.to_owned())),
         other => (other.to_string(), None),
     }
 }

@@ -1,4 +1,4 @@
-//! The deep merge of the reference: a row over a default message.
+//! The deep merge: a row over a default message.
 //!
 //! Object over object merges member by member; anything else replaces what was there; a missing key is added at the
 //! end. It exists once: who wants to know where a value came from watches it with an [`Observer`].

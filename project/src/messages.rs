@@ -1,13 +1,15 @@
 //! The messages of a run's agents or jobs, made while they are asked for.
 //!
 //! As an iterator it yields each message as a map; [`Messages::write_line`] adds it to a buffer as JSON instead, which
-//! is what dispatch sends and costs a fraction.
+//! is what dispatch sends and costs a fraction, and [`Messages::explain`] says where its values came from.
 
 use serde_json::{Map, Value};
 
 use crate::configuration::Configuration;
-use crate::merge::{Observer, Unobserved};
+use crate::explain::{Recorder, explain_message};
+use crate::merge::Unobserved;
 use crate::mistake::Mistake;
+use crate::origin::Explained;
 use crate::plan::Plan;
 use crate::rows::{Flaw, Row, Rows, Target};
 
@@ -29,7 +31,7 @@ impl Messages {
 
     /// Adds the next message to `out`, as JSON without line breaks, and a line break. `None` after the last.
     pub fn write_line(&mut self, out: &mut Vec<u8>) -> Option<Result<(), Mistake>> {
-        self.step(|plan, row, _| {
+        self.step(|plan, row| {
             match row {
                 Some(row) => plan.write(row, out)?,
                 None => plan.write_default(out),
@@ -42,7 +44,7 @@ impl Messages {
     /// Skips messages that are not asked for, at the price of reading their rows.
     pub fn skip_to(&mut self, index: u64) -> Result<(), Mistake> {
         while self.next < index.min(self.row_count())
-            && let Some(result) = self.step(|_, _, _| Ok(()))
+            && let Some(result) = self.step(|_, _| Ok(()))
         {
             result?;
         }
@@ -50,25 +52,15 @@ impl Messages {
         Ok(())
     }
 
-    /// The message of this index, watched, and what `then` makes of it, its row and the file.
-    pub(crate) fn at<S: Observer, T>(
-        &mut self,
-        index: u64,
-        seen: &mut S,
-        then: impl FnOnce(Option<(&Rows, u64)>, &mut S, Map<String, Value>) -> T,
-    ) -> Option<Result<T, Mistake>> {
-        if index >= self.configuration.side(self.target).count {
-            return None;
-        }
-        if let Err(mistake) = self.skip_to(index) {
-            return Some(Err(mistake));
-        }
-        let message = self.step(|plan, row, _| match row {
-            Some(row) => plan.message(row, seen),
+    /// Says of every value of the next message where it came from, instead of making the message. `None` after the last.
+    pub fn explain(&mut self) -> Option<Result<Vec<Explained>, Mistake>> {
+        let (index, mut seen) = (self.next, Recorder::default());
+        let message = self.step(|plan, row| match row {
+            Some(row) => plan.message(row, &mut seen),
             None => Ok(plan.default().clone()),
         })?;
-        let rows = self.rows.as_ref().filter(|_| index < self.row_count()).map(|rows| (rows, index));
-        Some(message.map(|message| then(rows, seen, message)))
+        let rows = self.rows.as_ref().filter(|_| index < self.row_count());
+        Some(message.map(|message| explain_message(&self.configuration, self.target, &message, rows, &seen)))
     }
 
     fn row_count(&self) -> u64 {
@@ -76,10 +68,7 @@ impl Messages {
     }
 
     /// Goes to the next message, which `make` makes of its row, if it has one.
-    fn step<T>(
-        &mut self,
-        make: impl FnOnce(&Plan, Option<Row<'_>>, u64) -> Result<T, Flaw>,
-    ) -> Option<Result<T, Mistake>> {
+    fn step<T>(&mut self, make: impl FnOnce(&Plan, Option<Row<'_>>) -> Result<T, Flaw>) -> Option<Result<T, Mistake>> {
         let side = self.configuration.side(self.target);
         if self.failed || self.next >= side.count {
             return None;
@@ -88,13 +77,13 @@ impl Messages {
         self.next += 1;
         let plan = self.configuration.plan(self.target);
         let made = if index >= rows {
-            make(plan, None, index).map_err(|_| changed(self.target))
+            make(plan, None).map_err(|_| changed(self.target))
         } else {
             match open(&mut self.rows, &self.configuration, self.target) {
                 Err(mistake) => Err(mistake),
                 Ok(file) => match file.read() {
                     None => Err(changed(self.target)),
-                    Some(read) => match read.and_then(|()| make(plan, Some(file.row()), index)) {
+                    Some(read) => match read.and_then(|()| make(plan, Some(file.row()))) {
                         Err(flaw) => Err(file.mistake(&flaw)),
                         Ok(_) if index + 1 == rows && !file.is_unchanged() => Err(changed(self.target)),
                         Ok(made) => Ok(made),
@@ -111,7 +100,7 @@ impl Iterator for Messages {
     type Item = Result<Map<String, Value>, Mistake>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.step(|plan, row, _| match row {
+        self.step(|plan, row| match row {
             Some(row) => plan.message(row, &mut Unobserved),
             None => Ok(plan.default().clone()),
         })

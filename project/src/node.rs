@@ -19,6 +19,8 @@ pub(crate) enum Source {
     Tune,
     /// `--set` on the command line.
     CommandLine,
+    /// `--set-env` on the command line.
+    Environment,
 }
 
 /// Where a value, or the key of one, stands.
@@ -143,6 +145,10 @@ impl Tree for Node {
 
     fn leaf(value: Value, span: Span) -> Self {
         Node::in_file(span, Shape::Leaf(value))
+    }
+
+    fn lost(span: Span) -> Self {
+        Node::in_file(span, Shape::Unknown)
     }
 
     fn list(items: Vec<Self>, span: Span) -> Self {

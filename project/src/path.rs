@@ -43,6 +43,12 @@ impl ValuePath {
         self.with(Step::Index(index))
     }
 
+    /// This path, inside the member of this name.
+    pub(crate) fn within(mut self, key: &str) -> ValuePath {
+        self.0.insert(0, Step::Key(key.to_owned()));
+        self
+    }
+
     pub(crate) fn push(&mut self, step: Step) {
         self.0.push(step);
     }

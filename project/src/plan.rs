@@ -78,6 +78,13 @@ impl Plan {
         Plan { default, default_line, parts, pieces }
     }
 
+    /// The plan for one member of the messages, whatever the others are.
+    pub(crate) fn only(mut self, key: &str) -> Plan {
+        self.parts.retain(|part| part.key == key);
+        self.pieces = pieces(&self.parts);
+        self
+    }
+
     /// The message of one without a row.
     pub(crate) fn default(&self) -> &Map<String, Value> {
         &self.default

@@ -2,6 +2,7 @@
 //!
 //! Opening a project looks at the folder only; [`Project::resolve`](crate::Project::resolve) reads its configuration.
 
+use std::env::VarError;
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,8 @@ use serde_json::Value;
 use crate::configuration::Configuration;
 use crate::json;
 use crate::mistake::{Mistake, Mistakes};
-use crate::suggest::quoted;
+use crate::node::Source;
+use crate::suggest::{quoted, shown};
 
 /// What to do where there is no project.
 const NO_PROJECT: &str = "give the folder of a project, or make one: `armada new NAME`";
@@ -99,6 +101,8 @@ pub struct Overrides {
     pub jobs: Option<u64>,
     /// `--set NAME=VALUE`: values for placeholders, over the tune file's. Of two for one name, the last holds.
     pub set: Vec<(String, Value)>,
+    /// `--set-env NAME=VARIABLE`: texts for placeholders, over both. Of two for one name, the last holds.
+    pub set_env: Vec<(String, String)>,
 }
 
 impl Overrides {
@@ -117,9 +121,31 @@ impl Overrides {
         };
         Ok((name.to_owned(), value))
     }
+
+    /// Takes apart the `NAME=VARIABLE` of `--set-env`, or `NAME` where both are called the same, and reads the variable.
+    /// Its value is a text, whatever it looks like, and is on no command line for others to see.
+    pub fn parse_set_env(argument: &str) -> Result<(String, String), InvalidSet> {
+        let (name, variable) = argument.split_once('=').unwrap_or((argument, argument));
+        if name.is_empty() {
+            return Err(InvalidSet::NoName);
+        }
+        let value = std::env::var(variable).map_err(|error| match error {
+            VarError::NotPresent => InvalidSet::NotSet { variable: shown(variable) },
+            VarError::NotUnicode(_) => InvalidSet::NotUtf8 { variable: shown(variable) },
+        })?;
+        Ok((name.to_owned(), value))
+    }
+
+    /// The value that the command line gives for a placeholder, and by which option.
+    pub(crate) fn value(&self, name: &str) -> Option<(Source, Value)> {
+        let of_env = self.set_env.iter().rfind(|(given, _)| given == name);
+        let of_set = self.set.iter().rfind(|(given, _)| given == name);
+        let of_env = of_env.map(|(_, text)| (Source::Environment, Value::from(text.as_str())));
+        of_env.or_else(|| of_set.map(|(_, value)| (Source::CommandLine, value.clone())))
+    }
 }
 
-/// Why an argument of `--set` is not acceptable.
+/// Why an argument of `--set` or `--set-env` is not acceptable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSet {
     /// There is no equals sign.
@@ -128,6 +154,18 @@ pub enum InvalidSet {
     /// There is nothing in front of the equals sign.
     #[error("expected a name in front of `=`")]
     NoName,
+    /// There is no such environment variable.
+    #[error("the environment variable `{variable}` is not set")]
+    NotSet {
+        /// Its name.
+        variable: String,
+    },
+    /// An environment variable is not UTF-8.
+    #[error("the value of the environment variable `{variable}` is not UTF-8")]
+    NotUtf8 {
+        /// Its name.
+        variable: String,
+    },
     /// The value is JSON that would lose something.
     #[error("{value}: {message}")]
     Lossy {
@@ -169,9 +207,7 @@ impl Project {
                     .into());
             }
             (false, false) => {
-                return Err(Mistake::new(&shown, "there is no ctx_script.rs and no ctx_script.py in this folder")
-                    .help(NO_PROJECT)
-                    .into());
+                return Err(Mistake::new(&shown, "there is no ctx_script.rs in this folder").help(NO_PROJECT).into());
             }
         };
         let other = if language == Language::Rust { Language::Python } else { Language::Rust };
@@ -238,8 +274,8 @@ mod tests {
     fn a_folder_that_is_no_project_says_why() {
         assert_eq!(
             mistakes(&["lib.rs"]),
-            ["FOLDER: there is no ctx_script.rs and no ctx_script.py in this folder (give the folder of a \
-              project, or make one: `armada new NAME`)"]
+            ["FOLDER: there is no ctx_script.rs in this folder (give the folder of a project, or make one: \
+              `armada new NAME`)"]
         );
         assert_eq!(mistakes(&["ctx_script.rs", "ctx_script.py"]).len(), 1);
         assert_eq!(mistakes(&["ctx_script.rs", "ctx_agent_context.py", "ctx_job_context.py"]).len(), 2);

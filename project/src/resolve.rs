@@ -17,10 +17,11 @@ use crate::mistake::{Mistake, Mistakes, Note};
 use crate::path::ValuePath;
 use crate::plan::{Plan, check_cell};
 use crate::project::{Mode, Overrides};
+use crate::reach::{MAX_ROWS, Reach};
 use crate::rows::{Flaw, Row, Rows, Start, Target};
 use crate::sandbox::Sandbox;
-use crate::setting::{Block, Checked, Kind, Problem, Unknown, read_block, settings};
-use crate::suggest::{counted, thousands};
+use crate::setting::{Block, Checked, Kind, Problem, Unknown, note_misspelt, read_block, settings};
+use crate::suggest::{counted, shown, thousands};
 use crate::template::{self, TEMPLATE, Template};
 
 /// The most agents that a run may have.
@@ -49,9 +50,10 @@ pub(crate) fn resolve(root: &Path, mode: Mode, overrides: &Overrides) -> Result<
     let mut template = template::load(root, mode, overrides, &mut mistakes);
     let mut check = Check { root, notes: std::mem::take(&mut template.notes), template: &template, mistakes };
     let (sandbox, counts) = check.run_message();
+    let mut reach = Reach::new(&sandbox);
     check.agent_message();
-    let agents = check.side(Target::Agent, &counts, overrides.agents.map(u64::from));
-    let jobs = check.side(Target::Job, &counts, overrides.jobs);
+    let agents = check.side(Target::Agent, &counts, overrides.agents.map(u64::from), &mut reach);
+    let jobs = check.side(Target::Job, &counts, overrides.jobs, &mut reach);
     let Check { notes, mistakes, .. } = check;
     mistakes.unless_any(|| Resolved {
         root: root.to_owned(),
@@ -100,6 +102,8 @@ impl Check<'_> {
             Sandbox::read(sandbox, &path, &mut problems)
         });
         let mut counts = Counts { number_of_agents: None, number_of_jobs: None };
+        let names = Counts::TABLE.iter().map(|setting| setting.name).chain([SANDBOX]);
+        note_misspelt(&message, &ValuePath::of_keys(["run_message"]), names, &mut self.notes);
         let given: Vec<String> = message.keys().cloned().collect();
         read_block(&mut counts, &Value::Object(message), &ValuePath::default(), Unknown::Pass, &mut problems);
         for problem in problems {
@@ -134,7 +138,11 @@ impl Check<'_> {
     }
 
     /// Goes through the rows of one file.
-    fn side(&mut self, target: Target, numbers: &Numbers, given: Option<u64>) -> Side {
+    fn side(&mut self, target: Target, numbers: &Numbers, given: Option<u64>, reach: &mut Reach<'_>) -> Side {
+        if let Some(section) = self.template.section(target) {
+            let path = ValuePath::of_keys([format!("default_{}_message", target.noun()).as_str()]);
+            reach.check(&section.message().into(), &path, &mut self.notes);
+        }
         let declared = match target {
             Target::Agent => numbers.agents,
             Target::Job => numbers.jobs,
@@ -154,7 +162,7 @@ impl Check<'_> {
                 return side;
             }
         };
-        let surplus = self.rows(target, &mut rows, side.count);
+        let surplus = self.rows(target, &mut rows, side.count, reach);
         let count = rows.count();
         match (given, declared) {
             (Some(_), _) | (None, Declared::Unknown) => {}
@@ -178,57 +186,58 @@ impl Check<'_> {
     }
 
     /// Checks every row; says where the first one starts that is beyond `limit`.
-    fn rows(&mut self, target: Target, rows: &mut Rows, limit: u64) -> Option<Start> {
-        let in_order = rows.check_header(&mut self.mistakes);
+    fn rows(&mut self, target: Target, rows: &mut Rows, limit: u64, reach: &mut Reach<'_>) -> Option<Start> {
+        rows.check_header(&mut self.mistakes);
         let header = rows.header().clone();
-        let report = |mistakes: &mut Mistakes, flaw: &Flaw, rows: &Rows| {
-            mistakes.report(target.file(), || rows.mistake(flaw));
+        let report = |mistakes: &mut Mistakes, flaw: Flaw, rows: &Rows| {
+            for flaw in flaw.each() {
+                mistakes.report(target.file(), || rows.mistake(&flaw));
+            }
         };
-        let browser = if in_order { self.browser_plan(target, &header) } else { None };
+        let browser = self.browser_plan(target, &header);
         let mut surplus = None;
         while let Some(read) = rows.read() {
             if rows.count() > limit && surplus.is_none() {
                 surplus = Some(rows.row().start);
             }
             if let Err(flaw) = read {
-                report(&mut self.mistakes, &flaw, rows);
+                report(&mut self.mistakes, flaw, rows);
                 continue;
             }
-            let (row, mut sound) = (rows.row(), true);
+            let row = rows.row();
             for (column, name) in header.iter().enumerate() {
                 if let Err(flaw) = check_cell(row, column, name, target) {
-                    report(&mut self.mistakes, &flaw, rows);
-                    sound = false;
+                    report(&mut self.mistakes, flaw, rows);
+                }
+                if row.index < MAX_ROWS {
+                    let about = || format!("row {} of {}, column `{}`", row.index, target.file(), shown(name));
+                    self.notes.extend(reach.check_text(row.cells.get(column).unwrap_or_default(), about));
                 }
             }
             // A row that no agent has is a mistake already.
-            if let Some(plan) = browser.as_ref().filter(|_| sound && row.index < MAX_AGENTS) {
+            if let Some(plan) = browser.as_ref().filter(|_| row.index < MAX_AGENTS) {
                 for flaw in self.browser(plan, row) {
-                    report(&mut self.mistakes, &flaw, rows);
+                    report(&mut self.mistakes, flaw, rows);
                 }
             }
         }
         surplus
     }
 
-    /// The plan for that part of agents' messages that has the browser's settings, if rows say anything about it.
+    /// The plan for that part of agents' messages that has the browser's settings, if one column says something about it.
     fn browser_plan(&self, target: Target, header: &StringRecord) -> Option<Plan> {
         let section = self.template.section(target)?;
-        if target != Target::Agent || !header.iter().any(|name| name == OUTER) {
+        if target != Target::Agent || header.iter().filter(|name| *name == OUTER).count() != 1 {
             return None;
         }
-        let mut message = section.message();
-        message.retain(|key, _| key == OUTER);
-        Some(Plan::new(message, Some(header), target))
+        Some(Plan::new(section.message(), Some(header), target).only(OUTER))
     }
 
     /// Checks what a row makes of an agent's browser settings. What it leaves as it was has been checked already.
     fn browser(&mut self, plan: &Plan, row: Row<'_>) -> Vec<Flaw> {
         let mut seen = Recorder::default();
-        let message = match plan.message(row, &mut seen) {
-            Ok(message) => message,
-            Err(flaw) => return vec![flaw],
-        };
+        // A cell that is no JSON has been reported.
+        let Ok(message) = plan.message(row, &mut seen) else { return Vec::new() };
         match BrowserSettings::from_agent_message(&message) {
             Ok((_, notes)) => {
                 self.note(notes);

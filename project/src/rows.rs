@@ -134,6 +134,18 @@ impl Flaw {
         Flaw { row: Some(row.index), start: row.start, kind: FlawKind::Json { column, faults } }
     }
 
+    /// A flaw for each fault, where a cell has several.
+    pub(crate) fn each(self) -> Vec<Flaw> {
+        let Flaw { row, start, kind } = self;
+        match kind {
+            FlawKind::Json { column, faults } => {
+                let of = |fault| Flaw { row, start, kind: FlawKind::Json { column, faults: vec![fault] } };
+                faults.into_iter().map(of).collect()
+            }
+            kind => vec![Flaw { row, start, kind }],
+        }
+    }
+
     pub(crate) fn index(row: Row<'_>, column: usize, found: &str) -> Flaw {
         let found = quoted(found);
         Flaw { row: Some(row.index), start: row.start, kind: FlawKind::Index { column, found } }
@@ -154,6 +166,7 @@ pub(crate) struct Rows {
     header_start: Start,
     record: StringRecord,
     last: Start,
+    last_end: u64,
     last_row: Option<u64>,
     last_cells: usize,
     next: u64,
@@ -181,6 +194,7 @@ impl Rows {
             header_start: Start::default(),
             record: StringRecord::new(),
             last: Start::default(),
+            last_end: 0,
             last_row: None,
             last_cells: 0,
             next: 0,
@@ -258,6 +272,7 @@ impl Rows {
             Ok(true) => {
                 self.reader.get_mut().left = MAX_ROW_BYTES;
                 (self.last, self.last_row, self.last_cells) = (start, row, self.record.len());
+                self.last_end = self.reader.position().byte();
                 Ok(true)
             }
             Ok(false) => {
@@ -307,10 +322,9 @@ impl Rows {
         }
     }
 
-    /// Checks the names of the columns, and says whether they are in order.
-    pub(crate) fn check_header(&self, mistakes: &mut Mistakes) -> bool {
+    /// Checks the names of the columns.
+    pub(crate) fn check_header(&self, mistakes: &mut Mistakes) {
         let mut names = HashSet::new();
-        let mut in_order = true;
         for (column, name) in self.header.iter().enumerate() {
             let (message, help) = if name.is_empty() {
                 let message = format!("the name of column {} is empty", thousands(column as u64 + 1));
@@ -323,11 +337,9 @@ impl Rows {
             } else {
                 continue;
             };
-            in_order = false;
             mistakes
                 .report(self.target.file(), || self.show(self.header_start, Some(column), None, message).help(help));
         }
-        in_order
     }
 
     /// The mistake that a flaw is, which shows its place.
@@ -406,7 +418,9 @@ impl Rows {
 
     /// Where the cells of the row that was read last stand, by the names of their columns.
     pub(crate) fn places(&self) -> HashMap<&str, Place> {
-        let positions = cell_positions(&self.path, self.last, self.header.len(), MAX_ROW_BYTES);
+        // No further than the row: all rows are read again once at most.
+        let length = self.last_end.saturating_sub(self.last.byte);
+        let positions = cell_positions(&self.path, self.last, self.header.len(), length);
         let named = self.header.iter().zip(positions);
         named
             .map(|(name, Position { line, column })| {

@@ -13,7 +13,7 @@ use crate::host_pattern::HostPattern;
 use crate::json;
 use crate::limits::Limits;
 use crate::mistake::{Mistake, Mistakes};
-use crate::node::Source;
+use crate::node::{Shape, Source};
 use crate::path::ValuePath;
 use crate::setting::{Problem, Unknown, read_block, unknown_key};
 use crate::suggest::{did_you_mean, found, list, quoted};
@@ -22,7 +22,10 @@ use crate::text::SourceFile;
 /// The keys of a sandbox, with their meanings.
 pub(crate) const KEYS: [(&str, &str); 3] = [
     ("capabilities", "Groups of host functions that the project may use; none where absent."),
-    ("allowed_hosts", "Hosts that the project and its browser may reach; none where absent."),
+    (
+        "allowed_hosts",
+        "Hosts that the project and its browser may reach, at ports 80 and 443 unless one is given; none where absent.",
+    ),
     ("limits", "What the run may use, per instance, job or call."),
 ];
 
@@ -81,20 +84,19 @@ impl Ceiling {
 
     fn of(file: &SourceFile) -> Result<Ceiling, Mistakes> {
         let mut mistakes = Mistakes::default();
-        let root = match json::read(file.text(), Source::Tune) {
-            Ok(root) => root,
-            Err(faults) => {
-                faults.into_iter().for_each(|fault| mistakes.push(fault.in_file(file)));
-                return Err(mistakes);
-            }
-        };
         let mut ceiling = Ceiling::none();
+        let (root, faults) = json::read(file.text(), Source::Tune);
+        faults.into_iter().for_each(|fault| mistakes.push(fault.in_file(file)));
+        let Some(root) = root else { return mistakes.unless_any(|| ceiling) };
         let mut problems = Vec::new();
         let lists = read(&root.to_value(), &ValuePath::default(), &mut ceiling.limits, &mut problems);
         ceiling.capabilities = lists.capabilities;
         ceiling.allowed_hosts = lists.allowed_hosts;
         for problem in problems {
             let reached = root.reach(&problem.path);
+            if matches!(reached.node.shape, Shape::Unknown) {
+                continue;
+            }
             let at = if problem.at_key { reached.key.unwrap_or(reached.node.at) } else { reached.node.at };
             let mistake = file.mistake(at.span, problem.message);
             mistakes.push(match problem.help {
@@ -187,7 +189,7 @@ mod tests {
 
     #[test]
     fn every_mistake_of_a_ceiling_is_reported_with_its_place() {
-        let text = "{\n \"capabilites\": [],\n \"allowed_hosts\": [\"ok\", \"https://x.y/\"],\n \"limits\": {\n  \
+        let text = "{\n \"capabilites\": [],\n \"allowed_hosts\": [\"ok\", \"https://x.y/\", 1e999],\n \"limits\": {\n  \
                     \"pages\": 0, \"page\": 1, \"fresh_instance_per_job\": 1 }\n}";
         let mistakes = Ceiling::from_json("ceiling.json", text).unwrap_err();
         let lines: Vec<String> = mistakes.lines().collect();
@@ -196,6 +198,8 @@ mod tests {
             [
                 "ceiling.json:2:2: there is no setting \"capabilites\" (did you mean `capabilities`?)",
                 "ceiling.json:3:26: \"https://x.y/\" is not a host: only a name or address, and a port (write `x.y`)",
+                "ceiling.json:3:42: this number is too large for a 64-bit float (write a number that fits; what only \
+                 your script reads may also be a string: \"1e999\")",
                 "ceiling.json:5:12: `pages` must be a whole number from 1 to 1,000, found 0",
                 "ceiling.json:5:15: there is no setting \"page\" (did you mean `pages`?)",
                 "ceiling.json:5:52: `fresh_instance_per_job` must be true or false, found 1",

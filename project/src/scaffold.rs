@@ -8,6 +8,13 @@ use include_dir::{Dir, include_dir};
 use crate::project::Language;
 use crate::sdk;
 
+/// Names that no project can have: the crates that its Cargo.toml names and those that come with Rust, and the keywords.
+const TAKEN: &str = "armada serde \
+    alloc compiler_builtins core proc_macro std test \
+    abstract as async await become box break const continue crate do dyn else enum extern false final fn for gen if impl \
+    in let loop macro match mod move mut override priv pub ref return self Self static struct super trait true try type \
+    typeof unsafe unsized use virtual where while yield";
+
 static RUST: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/scaffold/rust");
 
 /// Why a project was not made.
@@ -15,10 +22,13 @@ static RUST: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/scaffold/rust");
 #[non_exhaustive]
 pub enum ScaffoldError {
     /// The name is none.
-    #[error("`{0}` is no name for a project: use letters, digits, `-` and `_`, beginning with a letter")]
+    #[error("a project cannot be called `{0}`: use letters, digits, `-` and `_`, and begin with a letter")]
     Name(String),
+    /// The name means something else to Rust, or to the project.
+    #[error("a project cannot be called `{0}`, which is the name of a crate or a word of Rust: try `my-{0}`")]
+    Taken(String),
     /// There is something already.
-    #[error("{} is there already", .0.display())]
+    #[error("{} is there already, and is not an empty folder", .0.display())]
     Exists(PathBuf),
     /// It is a language without a template.
     #[error("there is no template for {0} projects in this version of Armada")]
@@ -33,18 +43,19 @@ pub enum ScaffoldError {
     },
 }
 
-/// Makes a project folder that builds and runs. `path` ends with its name. Gives the files that it has.
+/// Makes a project folder that builds and runs. `path` ends with its name; it may be there already if nothing is in it.
+/// Gives the files that it has.
 pub fn scaffold(path: &Path, language: Language) -> Result<Vec<PathBuf>, ScaffoldError> {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let well_formed = name.starts_with(|first: char| first.is_ascii_alphabetic())
-        && name.chars().all(|one| one.is_ascii_alphanumeric() || one == '-' || one == '_');
-    if !well_formed || name.len() > 64 {
-        return Err(ScaffoldError::Name(name));
-    }
+    // `.` has a name only when it is looked up.
+    let there = std::fs::canonicalize(path).ok();
+    let name = there.as_deref().unwrap_or(path).file_name();
+    let name = name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    check_name(&name)?;
     if language != Language::Rust {
         return Err(ScaffoldError::Language(language));
     }
-    if path.exists() {
+    let is_empty = |folder: &PathBuf| std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+    if path.symlink_metadata().is_ok() && !there.as_ref().is_some_and(is_empty) {
         return Err(ScaffoldError::Exists(path.to_owned()));
     }
     let mut written = Vec::new();
@@ -58,8 +69,24 @@ pub fn scaffold(path: &Path, language: Language) -> Result<Vec<PathBuf>, Scaffol
         Err((file, source)) => {
             // Half a project is none.
             let _ = std::fs::remove_dir_all(path);
+            if there.is_some() {
+                let _ = std::fs::create_dir(path);
+            }
             Err(ScaffoldError::File { path: file, source })
         }
+    }
+}
+
+/// Whether a project, and with it a crate, can have this name.
+fn check_name(name: &str) -> Result<(), ScaffoldError> {
+    let well_formed = name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && name.chars().all(|one| one.is_ascii_alphanumeric() || one == '-' || one == '_');
+    if !well_formed || name.len() > 64 {
+        return Err(ScaffoldError::Name(name.to_owned()));
+    }
+    match TAKEN.split_whitespace().any(|taken| taken == name.replace('-', "_")) {
+        true => Err(ScaffoldError::Taken(name.to_owned())),
+        false => Ok(()),
     }
 }
 
@@ -100,6 +127,26 @@ mod tests {
         assert!(path.join(".armada/wit/project.wit").is_file());
         assert!(path.join(".armada").join(sdk::SCHEMA).is_file());
         assert!(matches!(scaffold(&path, Language::Rust), Err(ScaffoldError::Exists(_))));
+        assert!(matches!(scaffold(&path.join("Cargo.toml"), Language::Rust), Err(ScaffoldError::Name(_))));
+    }
+
+    #[test]
+    fn names_of_crates_and_words_of_rust_are_refused_with_another_name() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["armada", "serde", "std", "proc-macro", "match"] {
+            let refused = scaffold(&folder.path().join(name), Language::Rust).unwrap_err();
+            assert!(refused.to_string().ends_with(&format!("try `my-{name}`")), "{refused}");
+        }
+        assert!(scaffold(&folder.path().join("my-armada"), Language::Rust).is_ok());
+    }
+
+    #[test]
+    fn a_folder_that_is_there_and_empty_becomes_a_project_of_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shoes");
+        std::fs::create_dir(&path).unwrap();
+        scaffold(&path.join("."), Language::Rust).unwrap();
+        assert!(std::fs::read_to_string(path.join("Cargo.toml")).unwrap().contains("name = \"shoes\""));
     }
 
     #[test]

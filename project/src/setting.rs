@@ -3,10 +3,11 @@
 //! The [`settings!`] macro makes a typed struct and its table from one list; reading a block of a message, the JSON
 //! Schema and the documentation all follow the table. So a setting that is documented is one that is checked.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use crate::mistake::Note;
 use crate::path::ValuePath;
-use crate::suggest::{did_you_mean, found, list, thousands};
+use crate::suggest::{did_you_mean, found, list, misspelt, thousands};
 
 /// One setting.
 #[derive(Clone, Debug)]
@@ -42,7 +43,7 @@ pub enum Kind {
     },
     /// True or false.
     Switch,
-    /// True or false, or as the reference has it, 1 or 0.
+    /// True or false, or 1 or 0.
     OldSwitch,
     /// A text of some form.
     Text(Form),
@@ -219,7 +220,7 @@ impl Setting {
         let unit = if self.unit.is_empty() { String::new() } else { format!(" {}", self.unit) };
         let range = match self.kind {
             Kind::Whole { min, max } => format!("{} – {}{unit}", thousands(min), thousands(max)),
-            Kind::Number { min, max } => format!("{} – {}{unit}, fractions too", plain(min), plain(max)),
+            Kind::Number { min, max } => format!("{} – {}{unit}, fractions allowed", plain(min), plain(max)),
             _ => self.expected(),
         };
         format!("| `{}` | {default} | {range} | {} |", self.name, self.meaning)
@@ -345,6 +346,21 @@ pub(crate) fn read_block<B: Block>(
             None => problems.push(unknown_key(&path.key(key), key, names())),
         }
     }
+}
+
+/// Notes on the keys of a block that are the project's own, but look like one of `names` that was misspelt.
+pub(crate) fn note_misspelt<'a>(
+    members: &Map<String, Value>,
+    path: &ValuePath,
+    names: impl Iterator<Item = &'a str> + Clone,
+    notes: &mut Vec<Note>,
+) {
+    let own = members.keys().filter(|key| !names.clone().any(|name| name == *key));
+    notes.extend(own.filter_map(|key| {
+        let near = misspelt(key, names.clone())?;
+        let message = format!("Armada has no such setting and leaves it to your script; did you mean `{near}`?");
+        Some(Note { about: path.key(key).to_string(), message })
+    }));
 }
 
 /// The problem of a key that is none of `names`.

@@ -12,6 +12,15 @@ const MAX_SHOWN: usize = 40;
 /// At most a third of the letters may differ (a swap of neighbours is one difference); case does not count. Of very
 /// many candidates, only the first are compared.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    near(name, candidates, usize::MAX)
+}
+
+/// The same where `name` may well be meant as it is: no more than two letters may differ.
+pub(crate) fn misspelt<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    near(name, candidates, 2)
+}
+
+fn near<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>, most: usize) -> Option<&'a str> {
     // Distances take time in the product of the lengths; no name of ours is that long.
     if name.len() > 100 {
         return None;
@@ -22,7 +31,7 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .take(1000)
         .filter(|candidate| candidate.len() <= 100)
         .map(|candidate| (strsim::damerau_levenshtein(&folded, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= (candidate.chars().count() / 3).max(1))
+        .filter(|(distance, candidate)| *distance <= (candidate.chars().count() / 3).max(1).min(most))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
@@ -107,6 +116,9 @@ mod tests {
         assert_eq!(nearest("default_agents_message", names), Some("default_agent_message"));
         assert_eq!(nearest("colour", names), None);
         assert_eq!(nearest(&"run_message".repeat(50), names), None);
+        assert_eq!(nearest("number_of_pages", ["number_of_agents"]), Some("number_of_agents"));
+        assert_eq!(misspelt("number_of_pages", ["number_of_agents"]), None);
+        assert_eq!(misspelt("number_of_agnet", ["number_of_agents"]), Some("number_of_agents"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A placeholder is a whole string value that starts with `$env_`; it becomes the value of that name, whatever its
 //! type. What is filled in is not looked through again. Every value keeps the place that it came from.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use indexmap::IndexMap;
@@ -27,8 +28,8 @@ pub(crate) const PREFIX: &str = "$env_";
 /// The template's keys, with their meanings.
 pub(crate) const SECTIONS: [(&str, &str); 3] = [
     ("run_message", "The run as a whole: how many agents and jobs, and what they may do."),
-    ("default_agent_message", "What every agent is told; a row of data_agent.csv is merged over it."),
-    ("default_job_message", "What every job is told; a row of data_job.csv is merged over it."),
+    ("default_agent_message", "What every agent is given; a row of data_agent.csv is merged over it."),
+    ("default_job_message", "What every job is given; a row of data_job.csv is merged over it."),
 ];
 
 /// The most that filled-in placeholders may add: many of them could stand for one large value.
@@ -97,6 +98,9 @@ impl Layers {
             (Source::CommandLine, Some(template), _) => {
                 template.mistake(at.span, message).label("the value is given on the command line")
             }
+            (Source::Environment, Some(template), _) => {
+                template.mistake(at.span, message).label("the value is that of an environment variable (--set-env)")
+            }
             (_, Some(template), _) => template.mistake(at.span, message),
             (_, None, _) => Mistake::new(TEMPLATE, message),
         }
@@ -135,10 +139,11 @@ impl Layers {
     pub(crate) fn origin(&self, at: At) -> Origin {
         let placeholder = at.placeholder.map(|span| place(self.template.as_ref(), TEMPLATE, span));
         match (at.source, placeholder) {
-            (Source::CommandLine, placeholder) => {
+            (Source::CommandLine | Source::Environment, placeholder) => {
+                let option = if at.source == Source::CommandLine { "--set" } else { "--set-env" };
                 let text = self.template.as_ref().and_then(|file| file.text().get(at.span.start..at.span.end));
                 let name = text.unwrap_or_default().trim_matches('"').trim_start_matches(PREFIX);
-                Origin::CommandLine { option: format!("--set {}", shown(name)), placeholder }
+                Origin::CommandLine { option: format!("{option} {}", shown(name)), placeholder }
             }
             (Source::Tune, Some(placeholder)) => {
                 Origin::Tune { place: place(self.tune.as_ref(), "", at.span), placeholder }
@@ -171,7 +176,7 @@ pub(crate) fn load(root: &Path, mode: Mode, overrides: &Overrides, mistakes: &mu
         tune_name: mode.tune_file(),
         values,
         overrides,
-        used: vec![false; overrides.set.len()],
+        used: HashSet::new(),
         budget: MAX_FILLED_BYTES,
         mistakes,
     };
@@ -203,15 +208,14 @@ fn read(root: &Path, name: &'static str, source: Source, mistakes: &mut Mistakes
             return (None, File::Unusable);
         }
     };
-    let content = match json::read(file.text(), source) {
-        Ok(Node { shape: Shape::Object(members), .. }) => File::Object(members),
-        Ok(other) => {
+    let (root, faults) = json::read(file.text(), source);
+    faults.into_iter().for_each(|fault| mistakes.push(fault.in_file(&file)));
+    let content = match root {
+        Some(Node { shape: Shape::Object(members), .. }) => File::Object(members),
+        None | Some(Node { shape: Shape::Unknown, .. }) => File::Unusable,
+        Some(other) => {
             mistakes
                 .push(file.mistake(other.at.span, format!("expected an object, found {}", found(&other.to_value()))));
-            File::Unusable
-        }
-        Err(faults) => {
-            faults.into_iter().for_each(|fault| mistakes.push(fault.in_file(&file)));
             File::Unusable
         }
     };
@@ -224,8 +228,8 @@ struct Filler<'a> {
     tune_name: &'static str,
     values: File,
     overrides: &'a Overrides,
-    /// Which of the overrides some placeholder stands for.
-    used: Vec<bool>,
+    /// The names that some placeholder stands for.
+    used: HashSet<String>,
     budget: usize,
     mistakes: &'a mut Mistakes,
 }
@@ -293,13 +297,10 @@ impl Filler<'_> {
             });
             return unknown;
         }
-        let given = self.overrides.set.iter().rposition(|(given, _)| given == name);
-        let filled = if let Some((index, (_, value))) = given.and_then(|i| Some((i, self.overrides.set.get(i)?))) {
-            if let Some(used) = self.used.get_mut(index) {
-                *used = true;
-            }
-            let at = At { source: Source::CommandLine, span: at.span, placeholder: Some(at.span) };
-            Node::of_value(value, at, depth).ok_or(Misfit::Deep)
+        self.used.insert(name.to_owned());
+        let filled = if let Some((source, value)) = self.overrides.value(name) {
+            let at = At { source, span: at.span, placeholder: Some(at.span) };
+            Node::of_value(&value, at, depth).ok_or(Misfit::Deep)
         } else {
             match &self.values {
                 File::Object(values) => match values.get(name) {
@@ -331,31 +332,31 @@ impl Filler<'_> {
 
     fn missing(&mut self, name: &str, at: At) {
         let file = self.tune_name;
+        let or_give = format!("or give it with `--set {0}=VALUE` or `--set-env {0}`", shown(name));
         self.layers.report(at, self.mistakes, || match &self.values {
             File::Object(values) => {
-                let add = format!("add {} to {file}", quoted(name));
+                let add = format!("add {} to {file}, {or_give}", quoted(name));
                 let near = nearest(name, values.keys().map(String::as_str));
                 let help = near.map(|near| format!("did you mean `{PREFIX}{}`? Otherwise {add}", shown(near)));
                 (format!("`{}` has no value in {file}", shown(name)), Some(help.unwrap_or(add)))
             }
             _ => (
                 format!("`{}` has no value: there is no {file}", shown(name)),
-                Some(format!("create {file} with {{{}: …}}", quoted(name))),
+                Some(format!("create {file} with {{{}: …}}, {or_give}", quoted(name))),
             ),
         });
     }
 
     /// Overrides that no placeholder stands for: they change nothing, which is hardly what was meant.
     fn unused(&self) -> Vec<Note> {
-        let set = self.overrides.set.iter().zip(&self.used);
-        set.filter(|((name, _), used)| {
-            !**used && !self.overrides.set.iter().zip(&self.used).any(|((n, _), u)| *u && n == name)
-        })
-        .map(|((name, _), _)| Note {
-            about: format!("--set {name}"),
+        let set = self.overrides.set.iter().map(|(name, _)| ("--set", name));
+        let set_env = self.overrides.set_env.iter().map(|(name, _)| ("--set-env", name));
+        let unused = set.chain(set_env).filter(|(_, name)| !self.used.contains(*name));
+        let note = |(option, name): (&str, &String)| Note {
+            about: format!("{option} {name}"),
             message: format!("no placeholder `{PREFIX}{name}` is in {TEMPLATE}"),
-        })
-        .collect()
+        };
+        unused.map(note).collect()
     }
 }
 

@@ -146,6 +146,60 @@ fn what_has_no_effect_is_noted() {
 }
 
 #[test]
+fn keys_that_look_like_misspelt_settings_are_noted_and_reach_the_script() {
+    let template = r#"{
+        "run_message": {"number_of_job": 3, "number_of_pages": 1, "sandbx": {}},
+        "default_agent_message": {
+            "config_fantoms": {},
+            "config_fantomas": {"config_brwser": {}, "config_screen": {"screen_heigth": 1, "depth": 2},
+                "config_browser": {"localle": "de", "fantomas_browser_option": []}}
+        }
+    }"#;
+    let folder = folder(&[("config_template.json", template)]);
+    let configuration = resolve(folder.path()).unwrap();
+    let notes: Vec<String> = configuration.notes().iter().map(Note::to_string).collect();
+    let note =
+        |(key, near)| format!("{key}: Armada has no such setting and leaves it to your script; did you mean `{near}`?");
+    let expected = [
+        ("run_message.number_of_job", "number_of_jobs"),
+        ("run_message.sandbx", "sandbox"),
+        ("config_fantoms", "config_fantomas"),
+        ("config_fantomas.config_brwser", "config_browser"),
+        ("config_fantomas.config_screen.screen_heigth", "screen_height"),
+        ("config_fantomas.config_browser.localle", "locale"),
+        ("config_fantomas.config_browser.fantomas_browser_option", "fantomas_browser_options"),
+    ];
+    assert_eq!(notes, expected.map(note));
+    assert_eq!(configuration.run_message()["number_of_job"], 3);
+}
+
+#[test]
+fn urls_that_pages_may_not_request_are_noted_once_for_each_host() {
+    let template = |capabilities: &str| {
+        format!(
+            r#"{{"run_message": {{"sandbox": {{"capabilities": [{capabilities}], "allowed_hosts": ["127.0.0.1", "*.example"]}}}},
+            "default_job_message": {{"urls": ["http://127.0.0.1/", "http://127.0.0.1:8080/a", "http://127.0.0.1:8080/b"]}}}}"#
+        )
+    };
+    let rows = "url\nhttps://a.example/\nhttps://a.example:444/\nmailto:a@b.example\n";
+    let notes = |capabilities: &str| {
+        let folder = folder(&[("config_template.json", &template(capabilities)), ("data_job.csv", rows)]);
+        let configuration = resolve(folder.path()).unwrap();
+        configuration.notes().iter().map(Note::to_string).collect::<Vec<_>>()
+    };
+    let advice =
+        |host| format!("pages cannot request this: add \"{host}\" to run_message.sandbox.allowed_hosts if they should");
+    assert_eq!(
+        notes("\"browser\""),
+        [
+            format!("default_job_message.urls[1]: {}", advice("127.0.0.1:8080")),
+            format!("row 1 of config/data_job.csv, column `url`: {}", advice("a.example:444")),
+        ]
+    );
+    assert_eq!(notes(""), [""; 0], "without a browser there are no pages");
+}
+
+#[test]
 fn a_row_has_a_largest_size() {
     let folder = folder(&[]);
     let mut file = std::fs::File::create(folder.path().join("config/data_job.csv")).unwrap();

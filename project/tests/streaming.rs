@@ -69,6 +69,19 @@ fn merge_all(root: &Path) -> (u64, usize) {
     (configuration.number_of_jobs(), messages)
 }
 
+/// How many bytes this process has read from files so far.
+#[cfg(target_os = "linux")]
+fn bytes_read() -> u64 {
+    let counters = std::fs::read_to_string("/proc/self/io").unwrap();
+    counters.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
+}
+
+/// Explains all messages, and says how many there were.
+fn explain_all(root: &Path) -> usize {
+    let mut jobs = resolve(root).unwrap().jobs();
+    std::iter::from_fn(|| jobs.explain()).map(Result::unwrap).filter(|values| values.len() == 4).count()
+}
+
 // One test, because the counters are one for the whole process.
 #[test]
 fn memory_is_the_same_for_a_thousand_rows_and_for_two_hundred_thousand() {
@@ -81,6 +94,21 @@ fn memory_is_the_same_for_a_thousand_rows_and_for_two_hundred_thousand() {
     assert_eq!(counts, (200_000, 200_000));
     assert!(many <= few + 16 * 1024, "{few} bytes for a thousand rows, {many} for two hundred thousand");
     assert!(many < 1 << 20, "{many} bytes");
+
+    // Explanations read the file to check it, to merge it and to find its cells.
+    project(folder.path(), 1_000, good);
+    let (few, _) = most_in_use(|| explain_all(folder.path()));
+    project(folder.path(), 10_000, good);
+    #[cfg(target_os = "linux")]
+    let before = bytes_read();
+    let (many, explained) = most_in_use(|| explain_all(folder.path()));
+    assert_eq!(explained, 10_000);
+    assert!(many <= few + 16 * 1024, "{few} bytes for a thousand explanations, {many} for ten thousand");
+    #[cfg(target_os = "linux")]
+    {
+        let (read, size) = (bytes_read() - before, folder.path().join("config/data_job.csv").metadata().unwrap().len());
+        assert!(read < 4 * size, "{read} bytes were read of a file of {size}");
+    }
 
     // Mistakes are kept up to a number, and counted from there on.
     let bad = |index| format!("https://quotes.example/page/{index:06},{{broken}}");

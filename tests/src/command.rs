@@ -70,12 +70,17 @@ impl Running {
 
     /// Starts `armada run` on the project of this folder. What it writes goes to a folder of its own.
     pub fn start_at(project: &Path, arguments: &[&str]) -> Self {
+        Self::start_with(project, arguments, &[])
+    }
+
+    /// The same with these environment variables.
+    pub fn start_with(project: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let temp = folder.path().join("temp");
         std::fs::create_dir(&temp).unwrap();
         let mut command = armada_for(project);
         command.args(["run", "--json", "--output"]).arg(folder.path().join("results.jsonl"));
-        command.args(arguments).arg(project).env("TMPDIR", temp);
+        command.args(arguments).arg(project).env("TMPDIR", temp).envs(variables.iter().copied());
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines, folder, told: Vec::new() }

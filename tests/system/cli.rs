@@ -1,7 +1,10 @@
 //! The `armada` command, end to end: what it prints, what it leaves, and the code that it ends with.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use armada_tests::command::{Running, armada, armada_for, finish, read_results};
@@ -94,7 +97,44 @@ fn a_new_project_is_right_and_says_what_it_may_do() {
     assert_eq!(report["capabilities"]["monitoring"]["verdict"], "granted");
     assert_eq!(report["unknown_imports"], json!([]));
     let (code, _, told) = finish(armada().args(["new", "prices"]).current_dir(scaffold.root.parent().unwrap()));
-    assert_eq!((code, told.as_str()), (2, "error: prices is there already\n"));
+    assert_eq!((code, told.as_str()), (2, "error: prices is there already, and is not an empty folder\n"));
+}
+
+#[test]
+fn a_script_that_is_refused_what_it_uses_fails_its_check_and_runs_with_a_note() {
+    let scaffold = Scaffold::take();
+    let granted = r#""capabilities": ["browser", "monitoring"]"#;
+    let template = scaffold.read("config/config_template.json");
+    assert!(template.contains(granted));
+    let refused = template.replace(granted, r#""capabilities": ["monitoring"]"#);
+    let refusal = "the capability `browser` is not allowed: add \"browser\" to run_message.sandbox.capabilities";
+    scaffold.with("config/config_template.json", &refused, || {
+        let (code, out, _) = scaffold.run(&["check"]);
+        assert_eq!(code, 2, "{out}");
+        assert!(out.contains(&format!("browser        refused   {refusal}")), "{out}");
+        let (code, out, _) = scaffold.run(&["check", "--json"]);
+        let report: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((code, &report["capabilities"]["browser"]["verdict"]), (2, &json!("refused")));
+        let (code, _, told) = scaffold.run(&["run"]);
+        assert_eq!(code, 1, "{told}");
+        let (before, _) = told.split_once("prices: 1 job").unwrap();
+        assert!(before.contains(&format!("note: the script uses `browser`: {refusal}")), "{told}");
+    });
+    let ceiling = scaffold.root.with_file_name("ceiling.json");
+    std::fs::write(&ceiling, r#"{"capabilities": ["monitoring"]}"#).unwrap();
+    let (code, out, _) = scaffold.run(&["check", "--ceiling", ceiling.to_str().unwrap()]);
+    assert_eq!(code, 2, "{out}");
+    assert!(out.contains("the operator's ceiling does not allow it"), "{out}");
+}
+
+#[test]
+fn the_folder_that_one_is_in_becomes_a_project_if_it_is_empty() {
+    let folder = tempfile::Builder::new().prefix("new-").tempdir().unwrap();
+    let (code, _, told) = in_folder(folder.path(), &["new", "."]);
+    assert_eq!(code, 0, "{told}");
+    assert!(told.contains("created ./ctx_script.rs") && !told.contains("cd "), "{told}");
+    let (code, _, told) = in_folder(folder.path(), &["config", "--json"]);
+    assert_eq!(code, 0, "{told}");
 }
 
 #[test]
@@ -158,6 +198,13 @@ fn the_same_project_in_another_folder_builds_to_the_same_bytes() {
     assert_eq!(code, 0, "{told}");
     let built: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(built["bundle"], "b.armada");
+    // What everybody may read of a file that the user makes, they may read of this one.
+    let mode = |path: PathBuf| std::fs::metadata(path).unwrap().permissions().mode();
+    std::fs::write(root.join("made"), "").unwrap();
+    assert_eq!(mode(root.join("b.armada")), mode(root.join("made")));
+    let (code, _, told) = finish(armada_for(&root).args(["build", "-o", "/proc/x"]).current_dir(&root));
+    assert_eq!(code, 2);
+    assert!(told.ends_with("error: /proc/x: No such file or directory (os error 2)\n"), "{told}");
     assert!(std::fs::read(root.join("b.armada")).unwrap() == first, "{built}");
 }
 
@@ -172,6 +219,23 @@ fn what_the_compiler_says_names_the_authors_file_and_line() {
         assert!(told.contains("ctx_script.rs:18:"), "{told}");
         assert!(told.ends_with("error: the project does not compile\n"), "{told}");
     }
+}
+
+#[test]
+fn a_project_does_not_choose_its_compiler_and_its_build_script_is_announced() {
+    let scaffold = Scaffold::take();
+    let (settings, script) = (scaffold.root.join(".cargo"), scaffold.root.join("build.rs"));
+    std::fs::create_dir(&settings).unwrap();
+    std::fs::write(settings.join("config.toml"), "[build]\nrustc = \"/no/compiler/of/theirs\"\n").unwrap();
+    std::fs::write(&script, "fn main() {}").unwrap();
+    let (code, _, told) = scaffold.run(&["check"]);
+    std::fs::remove_dir_all(settings).unwrap();
+    std::fs::remove_file(script).unwrap();
+    assert_eq!(code, 0, "{told}");
+    assert!(
+        told.starts_with("note: build.rs: Cargo runs this build script on this machine, outside the sandbox\n"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -249,9 +313,65 @@ fn the_final_messages_can_be_looked_at_and_explained() {
                 config/config_template.json:1:34";
     assert!(explained.contains(site), "{explained}");
     assert!(explained.contains("page = \"8\"  ← config/data_job.csv:3:1, row 1, column `page`"), "{explained}");
+    let first = config(&["--explain"]);
+    let sections: Vec<&str> = first.split("\n\n").map(|section| section.split(['\n', ' ']).next().unwrap()).collect();
+    assert_eq!(sections, ["run_message.number_of_agents", "agent", "job"], "{first}");
+    let all: Vec<Value> = config(&["--explain", "--all", "--json"]).lines().map(parse).collect();
+    assert_eq!(all[0]["path"], "run_message.number_of_agents");
+    let of_job = |job: u64| all.iter().filter(|line| line["job"] == job).map(|line| &line["value"]).collect::<Vec<_>>();
+    assert_eq!(of_job(2), [&json!("http://127.0.0.1"), &json!("9"), &json!(2)]);
+    assert_eq!(config(&["--json"]), config(&[]));
     let (code, out, told) = in_folder(folder.path(), &["config", "--job", "3"]);
     assert_eq!((code, out.as_str()), (2, ""));
     assert!(told.contains("there is no job 3: the run has 3 jobs"), "{told}");
+}
+
+#[test]
+fn messages_that_nobody_reads_to_the_end_are_no_mistake_and_a_full_disk_is_one() {
+    let folder = folder(&[("config/config_template.json", r#"{"run_message": {"number_of_jobs": 100000}}"#)]);
+    for arguments in [&["config"][..], &["config", "--all"], &["config", "--all", "--explain"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = armada();
+        let closed = command.args(arguments).arg(folder.path()).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+        drop(command);
+        let closed = closed.wait_with_output().unwrap();
+        assert_eq!((closed.status.code(), String::from_utf8(closed.stderr).unwrap().as_str()), (Some(0), ""));
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = armada();
+        let full = command.args(arguments).arg(folder.path()).stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+        let full = full.wait_with_output().unwrap();
+        let told = String::from_utf8(full.stderr).unwrap();
+        assert_eq!(full.status.code(), Some(2), "{told}");
+        assert!(told.starts_with("error: standard output: No space left"), "{told}");
+    }
+}
+
+#[test]
+fn an_environment_variable_fills_in_a_placeholder_as_a_text() {
+    let template = r#"{"default_agent_message": {"password": "$env_PASSWORD"}}"#;
+    let folder = folder(&[("config/config_template.json", template)]);
+    let config = |arguments: &[&str], value: &[u8]| {
+        let mut command = armada();
+        command.env("PASSWORD", "of its own name").env("SHOP_PASSWORD", OsStr::from_bytes(value));
+        finish(command.arg("config").args(arguments).current_dir(folder.path()))
+    };
+    let arguments = ["--set-env", "PASSWORD=SHOP_PASSWORD", "--set", "PASSWORD=1"];
+    let (code, out, told) = config(&[&arguments[..], &["--agent", "0"]].concat(), b"0123");
+    assert_eq!(code, 0, "{told}");
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap(), json!({"password": "0123"}));
+    let (_, out, _) = config(&["--set-env", "PASSWORD", "--agent", "0", "--explain"], b"");
+    let place = "config/config_template.json:1:40";
+    assert_eq!(out, format!("password = \"of its own name\"  ← --set-env PASSWORD, for the placeholder at {place}\n"));
+    for (arguments, value, message) in [
+        (&["--set-env", "PASSWORD=NOWHERE_TO_BE_FOUND"][..], &b""[..], "`NOWHERE_TO_BE_FOUND` is not set"),
+        (&["--set-env", "PASSWORD=SHOP_PASSWORD"], b"\xff", "`SHOP_PASSWORD` is not UTF-8"),
+        (&[], b"", "`--set-env PASSWORD`"),
+    ] {
+        let (code, out, told) = config(arguments, value);
+        assert_eq!((code, out.as_str()), (2, ""), "{message}");
+        assert!(told.contains(message), "{told}");
+    }
 }
 
 #[test]

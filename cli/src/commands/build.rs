@@ -2,45 +2,45 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use armada_project::{BuildError, Bundle, Component, Project};
-use indicatif::{ProgressBar, ProgressStyle};
+use armada_project::{BuildError, Bundle, Component, Progress, Project};
+use indicatif::{BinaryBytes, ProgressBar, ProgressStyle};
 
 use crate::Ending;
 use crate::args::Build;
 use crate::console::{self, Style, has_colours, paint, progress};
-use crate::mistakes::in_form;
+use crate::mistakes::{in_form, tell_notes};
 
 pub(crate) fn build(arguments: &Build) -> anyhow::Result<Ending> {
     let project = in_form(Project::open(&arguments.project.project), arguments.json)?;
     let component = compile(&project)?;
     let path = arguments.output.clone().unwrap_or_else(|| project.root().join(format!("{}.armada", project.name())));
-    let bundle = write_bundle(&project, &component, &path).with_context(|| format!("{}", path.display()))?;
+    write_bundle(&project, &component, &path).with_context(|| format!("{}", path.display()))?;
     let reference = component.reference();
     if arguments.json {
         let built = serde_json::json!({
-            "bundle": bundle, "digest": reference.digest, "size": reference.size, "sdk": component.sdk(),
+            "bundle": path, "digest": reference.digest, "size": reference.size, "sdk": component.sdk(),
             "imports": component.imports().collect::<Vec<_>>(),
         });
         writeln!(std::io::stdout().lock(), "{built}")?;
     } else {
         let mut out = std::io::stdout().lock();
-        writeln!(out, "{} {}", console::paint("built", Style::Good), bundle.display())?;
-        writeln!(out, "  component  {} ({} bytes)", reference.digest, reference.size)?;
+        writeln!(out, "{} {}", console::paint("built", Style::Good), path.display())?;
+        writeln!(out, "  component  {} ({})", reference.digest, BinaryBytes(reference.size))?;
     }
     Ok(Ending::Done)
 }
 
-fn write_bundle(project: &Project, component: &Component, path: &Path) -> anyhow::Result<PathBuf> {
+fn write_bundle(project: &Project, component: &Component, path: &Path) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Written beside it and then put in its place: half a bundle is never there.
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let mut file = tempfile::Builder::new().make_in(folder, |path| File::create_new(path))?;
     Bundle::write(project, component, BufWriter::new(file.as_file_mut()))?;
-    file.persist(path)?;
-    Ok(path.to_owned())
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
 }
 
 /// Compiles a project, showing what the compiler does; what it printed is shown when it fails.
@@ -55,7 +55,11 @@ pub(crate) fn compile(project: &Project) -> anyhow::Result<Component> {
     bar.set_message(project.name().to_owned());
     let mut printed = String::new();
     let mut compiled = false;
-    let built = armada_project::build(project, has_colours(), |line| {
+    let built = armada_project::build(project, has_colours(), |told| {
+        let line = match told {
+            Progress::Line(line) => line,
+            Progress::Note(note) => return tell_notes(&[note]),
+        };
         printed.push_str(line);
         printed.push('\n');
         compiled |= line.contains("Compiling");

@@ -2,29 +2,21 @@
 
 use std::io::Write as _;
 
-use armada_project::{Capability, Ceiling, Component, Configuration, Grant, Limits, Project, counted};
+use armada_project::{Capability, Component, Configuration, Grant, Limits, Project, counted};
+use indicatif::BinaryBytes;
 use serde_json::json;
 
 use crate::Ending;
-use crate::args::{CeilingArguments, Check};
+use crate::args::Check;
 use crate::commands::compile;
 use crate::console::{Style, paint};
 use crate::mistakes::{in_form, tell_notes};
 
-/// The operator's ceiling, if there is one.
-pub(crate) fn ceiling(arguments: &CeilingArguments, json: bool) -> anyhow::Result<Ceiling> {
-    match &arguments.ceiling {
-        Some(path) => in_form(Ceiling::open(path), json),
-        None => Ok(Ceiling::none()),
-    }
-}
-
 pub(crate) fn check(arguments: &Check) -> anyhow::Result<Ending> {
     let project = in_form(Project::open(&arguments.project.project), arguments.json)?;
     let configuration = in_form(project.resolve(arguments.layers.mode, &arguments.layers.overrides()), arguments.json)?;
-    let grant = Grant::new(configuration.sandbox(), &ceiling(&arguments.ceiling, arguments.json)?);
+    let grant = Grant::new(configuration.sandbox(), &arguments.ceiling.open(arguments.json)?);
     let component = compile(&project)?;
-    let unknown: Vec<&str> = component.unknown_imports().collect();
     if arguments.json {
         let report = report(&configuration, &component, &grant);
         writeln!(std::io::stdout().lock(), "{report}")?;
@@ -32,7 +24,8 @@ pub(crate) fn check(arguments: &Check) -> anyhow::Result<Ending> {
         tell_notes(configuration.notes());
         print(&project, &configuration, &component, &grant)?;
     }
-    Ok(if unknown.is_empty() { Ending::Done } else { Ending::Mistake })
+    let will_do = component.unknown_imports().next().is_none() && component.refused(&grant).is_empty();
+    Ok(if will_do { Ending::Done } else { Ending::Mistake })
 }
 
 /// What becomes of a capability, in a word and a sentence.
@@ -41,7 +34,7 @@ fn verdict(capability: Capability, component: &Component, grant: &Grant) -> (&'s
     match (used, grant.check_capability(capability.name())) {
         (true, Ok(())) => ("granted", capability.meaning().to_owned()),
         (true, Err(denied)) => ("refused", denied.to_string()),
-        (false, Ok(())) => ("unused", "granted, and the component does not use it".to_owned()),
+        (false, Ok(())) => ("unused", "granted, but the script does not use it".to_owned()),
         (false, Err(_)) => ("absent", "neither used nor granted".to_owned()),
     }
 }
@@ -80,7 +73,7 @@ fn print(
     let jobs = counted(configuration.number_of_jobs(), "job");
     writeln!(out, "{}: {jobs}, {agents}", strong(project.name()))?;
     let reference = component.reference();
-    writeln!(out, "  component      {} ({} bytes)", reference.digest, reference.size)?;
+    writeln!(out, "  component      {} ({})", reference.digest, BinaryBytes(reference.size))?;
     writeln!(out, "  SDK            {}", component.sdk().unwrap_or("unknown"))?;
     writeln!(out, "\n{}", strong("Capabilities"))?;
     for capability in Capability::ALL {
@@ -94,9 +87,12 @@ fn print(
     }
     for import in component.unknown_imports() {
         let unknown = paint("unknown  ", Style::Bad);
-        writeln!(out, "  {import}  {unknown} this version of Armada has no such interface: it will not run")?;
+        writeln!(
+            out,
+            "  {import}  {unknown} this version of Armada has no such interface, so the component will not run"
+        )?;
     }
-    writeln!(out, "\n{}", strong("Hosts that pages may request"))?;
+    writeln!(out, "\n{}", strong("Hosts that pages may request, at ports 80 and 443 unless one is given"))?;
     match grant.allowed_hosts() {
         [] => writeln!(out, "  none: add them to run_message.sandbox.allowed_hosts")?,
         hosts => hosts.iter().try_for_each(|host| writeln!(out, "  {host}"))?,
@@ -105,7 +101,39 @@ fn print(
     let limits = serde_json::to_value(grant.limits()).unwrap_or_default();
     for setting in Limits::TABLE {
         let value = limits.get(setting.name).map(ToString::to_string).unwrap_or_default();
-        writeln!(out, "  {:<24} {value:>12} {}", setting.name, setting.unit)?;
+        let (value, unit) = readable(value.trim_end_matches(".0"), setting.unit);
+        writeln!(out, "{}", format!("  {:<24} {value:>12} {unit}", setting.name).trim_end())?;
     }
     Ok(())
+}
+
+/// Bytes in the largest unit of which they are a whole number, anything else as it is.
+fn readable<'a>(value: &str, unit: &'a str) -> (String, &'a str) {
+    let units = [(1_u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let bytes = value.parse::<u64>().ok().filter(|bytes| unit == "bytes" && *bytes > 0);
+    let whole = |bytes: u64| units.into_iter().find(|(size, _)| bytes.is_multiple_of(*size)).map(|one| (bytes, one));
+    match bytes.and_then(whole) {
+        Some((bytes, (size, unit))) => ((bytes / size).to_string(), unit),
+        None => (value.to_owned(), unit),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::readable;
+
+    #[test]
+    fn bytes_have_the_largest_unit_that_loses_nothing() {
+        for (value, unit, expected) in [
+            ("33554432", "bytes", ("32", "MiB")),
+            ("1073741824", "bytes", ("1", "GiB")),
+            ("1536", "bytes", ("1536", "bytes")),
+            ("3072", "bytes", ("3", "KiB")),
+            ("0", "bytes", ("0", "bytes")),
+            ("256", "MiB", ("256", "MiB")),
+        ] {
+            let (readable, unit) = readable(value, unit);
+            assert_eq!((readable.as_str(), unit), expected);
+        }
+    }
 }

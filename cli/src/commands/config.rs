@@ -3,6 +3,7 @@
 use std::io::{self, BufWriter, Write};
 
 use armada_project::{Configuration, Explained, Injection, Messages, Project};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::Ending;
@@ -22,23 +23,24 @@ pub(crate) fn config(arguments: &Config) -> anyhow::Result<Ending> {
     let mut out = BufWriter::new(io::stdout().lock());
     let written = match (arguments.agent, arguments.job) {
         (Some(agent), _) if arguments.explain => {
-            explain(&mut out, &configuration.explain_agent(agent)?, arguments.json)
+            explain(&mut out, Which::Agent(agent.into()), &configuration.explain_agent(agent)?, arguments.json)
         }
-        (_, Some(job)) if arguments.explain => explain(&mut out, &configuration.explain_job(job)?, arguments.json),
+        (_, Some(job)) if arguments.explain => {
+            explain(&mut out, Which::Job(job), &configuration.explain_job(job)?, arguments.json)
+        }
         (Some(agent), _) => print_one(&mut out, &configuration.agent_message(agent)?),
         (_, Some(job)) => print_one(&mut out, &configuration.job_message(job)?),
-        (None, None) if arguments.explain => explain_all(&mut out, &configuration, arguments),
+        (None, None) if arguments.explain => explain_several(&mut out, &configuration, arguments),
         (None, None) if arguments.all => {
-            print_lines(&mut out, configuration.agents())?;
-            print_lines(&mut out, configuration.jobs())
+            print_lines(&mut out, configuration.agents()).and_then(|()| print_lines(&mut out, configuration.jobs()))
         }
         (None, None) => print_document(&mut out, &configuration),
     };
     match written.and_then(|()| Ok(out.flush()?)) {
-        Ok(()) => Ok(Ending::Done),
         // Whoever reads has had enough, as `head` does.
         Err(error) if is_broken_pipe(&error) => Ok(Ending::Done),
-        Err(error) => Err(error),
+        Err(error) if error.is::<io::Error>() => Err(error.context("standard output")),
+        written => written.map(|()| Ending::Done),
     }
 }
 
@@ -80,10 +82,29 @@ fn print_document(out: &mut impl Write, configuration: &Configuration) -> anyhow
     Ok(writeln!(out, "}}")?)
 }
 
-fn explain(out: &mut impl Write, values: &[Explained], json: bool) -> anyhow::Result<()> {
+/// Which message a value is of.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Which {
+    Agent(u64),
+    Job(u64),
+    #[serde(untagged)]
+    Run {},
+}
+
+/// A line of `--explain --json`.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    which: Which,
+    #[serde(flatten)]
+    explained: &'a Explained,
+}
+
+fn explain(out: &mut impl Write, which: Which, values: &[Explained], json: bool) -> anyhow::Result<()> {
     for explained in values {
         if json {
-            serde_json::to_writer(&mut *out, explained).map_err(io::Error::from)?;
+            serde_json::to_writer(&mut *out, &Line { which, explained }).map_err(io::Error::from)?;
             writeln!(out)?;
         } else {
             let origin = paint(&format!("← {}", explained.origin), Style::Quiet);
@@ -94,20 +115,22 @@ fn explain(out: &mut impl Write, values: &[Explained], json: bool) -> anyhow::Re
 }
 
 /// The run, then agents, then jobs: all of them if asked, else the first of each.
-fn explain_all(out: &mut impl Write, configuration: &Configuration, arguments: &Config) -> anyhow::Result<()> {
-    let heading = |out: &mut dyn Write, text: String| -> io::Result<()> {
-        if arguments.json { Ok(()) } else { writeln!(out, "{}", paint(&text, Style::Strong)) }
+fn explain_several(out: &mut impl Write, configuration: &Configuration, arguments: &Config) -> anyhow::Result<()> {
+    let section = |out: &mut dyn Write, text: String| -> io::Result<()> {
+        if arguments.json { Ok(()) } else { writeln!(out, "\n{}", paint(&text, Style::Strong)) }
     };
-    heading(out, "run_message".to_owned())?;
-    explain(out, &configuration.explain_run(), arguments.json)?;
-    let most = |count: u64| if arguments.all { count } else { count.min(1) };
-    for index in 0..most(configuration.number_of_agents().into()) {
-        heading(out, format!("agent {index}"))?;
-        explain(out, &configuration.explain_agent(u32::try_from(index)?)?, arguments.json)?;
+    explain(out, Which::Run {}, &configuration.explain_run(), arguments.json)?;
+    let most = if arguments.all { u64::MAX } else { 1 };
+    let (mut agents, mut jobs) = (configuration.agents(), configuration.jobs());
+    for agent in 0..most {
+        let Some(explained) = agents.explain() else { break };
+        section(out, format!("agent {agent}"))?;
+        explain(out, Which::Agent(agent), &explained?, arguments.json)?;
     }
-    for index in 0..most(configuration.number_of_jobs()) {
-        heading(out, format!("job {index}"))?;
-        explain(out, &configuration.explain_job(index)?, arguments.json)?;
+    for job in 0..most {
+        let Some(explained) = jobs.explain() else { break };
+        section(out, format!("job {job}"))?;
+        explain(out, Which::Job(job), &explained?, arguments.json)?;
     }
     Ok(())
 }

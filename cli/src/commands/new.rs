@@ -1,5 +1,7 @@
 //! `armada new`: a folder that builds and runs.
 
+use std::path::Path;
+
 use armada_project::scaffold;
 
 use crate::Ending;
@@ -11,11 +13,11 @@ pub(crate) fn new(arguments: &New) -> anyhow::Result<Ending> {
     for file in scaffold(path, arguments.lang.into())? {
         eprintln(&format!("{} {}", paint("created", Style::Good), file.display()));
     }
+    let enter = if path == Path::new(".") { String::new() } else { format!("  cd {}\n", path.display()) };
     eprintln(&format!(
-        "\nNext:\n  cd {}\n  armada check    # is the configuration right, and what may the script do?\n  \
+        "\nNext:\n{enter}  armada check    # is the configuration right, and what may the script do?\n  \
          armada run      # build it and run its jobs\n\n\
          What a job does is in ctx_script.rs; which hosts it may visit is in config/config_template.json.",
-        path.display()
     ));
     Ok(Ending::Done)
 }

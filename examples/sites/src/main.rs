@@ -2,17 +2,24 @@
 
 use std::io::Write as _;
 
-use armada_sites::Site;
+use armada_sites::{Member, PASSWORD, Site};
 use clap::Parser;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Serves Said in Passing, a small web site for the example project to visit, on this machine only.
 #[derive(Parser)]
+#[command(after_help = credentials())]
 struct Arguments {
     /// The port to listen on; 0 for any that is free. The site's URL is printed.
     #[arg(long, default_value_t = 0)]
     port: u16,
+}
+
+/// Who may log in, and how.
+fn credentials() -> String {
+    let members = Member::ALL.map(|member| member.email).join(", ");
+    format!("Members log in at /login with the password \"{PASSWORD}\": {members}.")
 }
 
 #[tokio::main]
