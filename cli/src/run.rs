@@ -15,10 +15,9 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use armada_orchestrator::agents::AgentCommand;
-use armada_orchestrator::launch::{Launch, RunEnd, launch};
+use armada_orchestrator::launch::{LaunchRequest, RunEnd, Stores, launch};
 use armada_project::{Grant, Project};
-use armada_protocol::RunId;
-use armada_protocol::embedded::Change;
+use armada_protocol::{Change, RunId};
 use tokio::sync::mpsc;
 
 use self::live::Live;
@@ -82,7 +81,7 @@ pub(crate) fn run(arguments: &Run) -> anyhow::Result<Ending> {
         output: arguments.output.clone(),
         verbose: arguments.verbose,
     };
-    let launch = Launch {
+    let request = LaunchRequest {
         run,
         configuration,
         component: component.into_bytes(),
@@ -98,19 +97,24 @@ pub(crate) fn run(arguments: &Run) -> anyhow::Result<Ending> {
         Box::new(Plain::default())
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let ended = runtime.block_on(drive(launch, about, results, show));
+    let ended = runtime.block_on(drive(request, about, results, show));
     // Where a second signal came, agents may still be ending: what they have open closes with this process.
     runtime.shutdown_background();
     ended
 }
 
 /// Runs, shows, and writes results, until the run is over.
-async fn drive(launch_: Launch, about: About, mut results: Results, mut show: Box<dyn Show>) -> anyhow::Result<Ending> {
+async fn drive(
+    request: LaunchRequest,
+    about: About,
+    mut results: Results,
+    mut show: Box<dyn Show>,
+) -> anyhow::Result<Ending> {
     let interruption = Interruption::listen()?;
     let (changes, mut heard) = mpsc::channel(CHANGES);
     let mut summary = Summary::new(about.jobs);
     show.begin(&about);
-    let running = tokio::spawn(launch(launch_, changes, interruption.gently.clone()));
+    let running = tokio::spawn(launch(request, Stores::embedded(), changes, interruption.gently.clone()));
     let mut told = false;
     loop {
         let change = tokio::select! {

@@ -4,25 +4,36 @@
 //! one. Each has a link to this process as its standard input; when either side dies, the other one notices at once, so
 //! a dead agent's job is taken by another, and no agent outlives its orchestrator.
 
+mod printed;
+
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use armada_protocol::{AgentState, JobQueue, JobStore, RunId, RunStore, link};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use armada_protocol::{AgentState, RunId, link};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use self::printed::Printed;
+use crate::launch::Stores;
 
 /// How many times in a row an agent may end without having taken any job before it is given up. One that dies in a job may
 /// be started as often as jobs have attempts.
 const FRUITLESS_STARTS: u32 = 3;
 /// How long to wait before starting an agent again: this, and twice as long each time.
 const RESTART: Duration = Duration::from_millis(100);
-/// How long an agent has to end once it was told to; its script, its browser and itself.
+/// How long an agent's context may take to close.
+const CONTEXT: Duration = Duration::from_secs(60);
+/// How long an agent has, beside closing its context, to end once it was told to: its script, its browser and itself.
 const ENDING: Duration = Duration::from_secs(20);
+/// How many agents are being opened at the same time for each processor of this machine: compiled code is loaded, a
+/// browser started and a context opened, all of which wait as much as they compute.
+const OPENING_PER_PROCESSOR: usize = 2;
 
 /// How an agent's process is started.
 #[derive(Clone, Debug)]
@@ -33,53 +44,123 @@ pub struct AgentCommand {
     pub arguments: Vec<OsString>,
 }
 
-/// What an agent is connected to.
-#[derive(Clone)]
-pub(crate) struct Served {
-    pub(crate) run: RunId,
-    pub(crate) queue: Arc<dyn JobQueue>,
-    pub(crate) runs: Arc<dyn RunStore>,
-    pub(crate) jobs: Arc<dyn JobStore>,
+/// The agents of a run.
+pub(crate) struct Agents {
+    run: RunId,
+    command: AgentCommand,
+    stores: Stores,
+    /// A turn for each agent that may be opening at the same time: a thousand at once would stall the machine.
+    turns: Arc<Semaphore>,
+    /// Whether any of them has ever been open.
+    has_opened: AtomicBool,
+    printed: Printed,
 }
 
-/// Keeps an agent going until its run is over. Gives the reason if it had to be given up before.
-pub(crate) async fn keep(command: AgentCommand, served: Served, index: u32) -> Result<(), String> {
-    let stopped = served.jobs.stopped(served.run);
-    tokio::pin!(stopped);
-    let mut fruitless = 0;
-    loop {
-        let life = live(&command, &served, index);
-        tokio::pin!(life);
-        let (ended, over) = tokio::select! {
-            ended = &mut life => (ended, false),
-            _ = &mut stopped => (life.await, true),
+impl Agents {
+    pub(crate) fn new(run: RunId, command: AgentCommand, stores: Stores) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            run,
+            command,
+            stores,
+            turns: Arc::new(Semaphore::new(OPENING_PER_PROCESSOR * processors)),
+            has_opened: AtomicBool::new(false),
+            printed: Printed::default(),
+        }
+    }
+
+    /// Keeps an agent going until its run is over. Gives the reason if it had to be given up before.
+    pub(crate) async fn keep(self: Arc<Self>, index: u32) -> Result<(), String> {
+        let stopped = self.stores.jobs.stopped(self.run);
+        tokio::pin!(stopped);
+        let mut fruitless = 0;
+        loop {
+            let turn = tokio::select! {
+                turn = self.turns.clone().acquire_owned() => turn.ok(),
+                _ = &mut stopped => return Ok(()),
+            };
+            let life = self.live(index, turn);
+            tokio::pin!(life);
+            let (ended, over) = tokio::select! {
+                ended = &mut life => (ended, false),
+                _ = &mut stopped => (life.await, true),
+            };
+            if over {
+                return Ok(());
+            }
+            let life = ended.unwrap_or_else(|error| Life {
+                has_worked: false,
+                has_told: false,
+                reason: format!("the agent could not be started: {error}"),
+            });
+            if life.has_worked {
+                fruitless = 0;
+            }
+            fruitless += 1;
+            let reason = life.reason;
+            if !life.has_told {
+                let state = AgentState::Failed { message: reason.clone() };
+                // The ledger of a run is there as long as its agents are.
+                let _ = self.stores.jobs.agent(self.run, index, state).await;
+            }
+            // What no agent could ever do, this one will not do the next time either; a process that died may.
+            let is_hopeless = life.has_told && !self.has_opened.load(Ordering::Relaxed);
+            if is_hopeless || fruitless >= FRUITLESS_STARTS {
+                return Err(reason);
+            }
+            tracing::info!(agent = index, %reason, "starting the agent again");
+            tokio::select! {
+                () = tokio::time::sleep(RESTART * 2_u32.saturating_pow(fruitless)) => {}
+                _ = &mut stopped => return Ok(()),
+            }
+        }
+    }
+
+    /// One process, from start to end. The turn is over once the agent is open, or never will be.
+    async fn live(self: &Arc<Self>, index: u32, turn: Option<OwnedSemaphorePermit>) -> std::io::Result<Life> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let mut child = start(&self.command, self.run, index, theirs)?;
+        let printing = self.printed.pass_on(index, child.stderr.take());
+        let turn = Mutex::new(turn);
+        let agents = self.clone();
+        let told = move |state: &AgentState| {
+            agents.has_opened.fetch_or(*state == AgentState::Open, Ordering::Relaxed);
+            if *state != AgentState::Opening {
+                turn.lock().unwrap_or_else(PoisonError::into_inner).take();
+            }
         };
-        let life = ended.unwrap_or_else(|error| Life {
-            has_worked: false,
-            has_told: false,
-            reason: format!("the agent could not be started: {error}"),
-        });
-        if life.has_worked {
-            fruitless = 0;
-        }
-        let reason = life.reason;
-        if over {
-            return Ok(());
-        }
-        fruitless += 1;
-        if !life.has_told {
-            let state = AgentState::Failed { message: reason.clone() };
-            // The ledger of a run is there as long as its agents are.
-            let _ = served.jobs.agent(served.run, index, state).await;
-        }
-        if fruitless >= FRUITLESS_STARTS {
-            return Err(reason);
-        }
-        tracing::info!(agent = index, %reason, "starting the agent again");
-        tokio::select! {
-            () = tokio::time::sleep(RESTART * 2_u32.saturating_pow(fruitless)) => {}
-            _ = &mut stopped => return Ok(()),
-        }
+        let Stores { queue, runs, jobs } = self.stores.clone();
+        let serving = link::serve(ours, self.run, index, queue, runs, jobs.clone(), told);
+        let stopped = jobs.stopped(self.run);
+        let waiting = async {
+            // Once the run is over, the process ends by itself, or is made to.
+            tokio::select! {
+                status = child.wait() => return status,
+                _ = stopped => {}
+            }
+            match tokio::time::timeout(CONTEXT + ENDING, child.wait()).await {
+                Ok(status) => status,
+                Err(_) => {
+                    tracing::warn!(
+                        "agent {index} did not end when it was told to: it was killed, with its context open"
+                    );
+                    child.start_kill()?;
+                    child.wait().await
+                }
+            }
+        };
+        // The link ends with the process. What the process had printed comes to an end, too.
+        let (status, served, complaint) = tokio::join!(waiting, serving, printing);
+        let status = status?;
+        let served = served.unwrap_or_default();
+        let has_told = served.failure.is_some();
+        let reason = match (served.failure, status.success(), complaint) {
+            (Some(failure), ..) => failure,
+            (None, true, _) => "the agent ended".to_owned(),
+            (None, false, None) => format!("the agent died ({status})"),
+            (None, false, Some(complaint)) => format!("the agent died ({status}): {complaint}"),
+        };
+        Ok(Life { has_worked: served.jobs_taken > 0, has_told, reason })
     }
 }
 
@@ -90,53 +171,6 @@ struct Life {
     /// The agent has told the reason itself.
     has_told: bool,
     reason: String,
-}
-
-/// One process, from start to end.
-async fn live(command: &AgentCommand, served: &Served, index: u32) -> std::io::Result<Life> {
-    let (ours, theirs) = UnixStream::pair()?;
-    let mut child = start(command, served.run, index, theirs)?;
-    let printed = child.stderr.take();
-    let printing = async move {
-        let mut last = String::new();
-        if let Some(printed) = printed {
-            let mut lines = BufReader::new(printed).lines();
-            while let Ok(Some(line)) = lines.next_line().await {
-                tracing::debug!(target: "armada::agent", agent = index, "{line}");
-                last = line;
-            }
-        }
-        last
-    };
-    let serving = link::serve(ours, served.run, index, served.queue.clone(), served.runs.clone(), served.jobs.clone());
-    let stopped = served.jobs.stopped(served.run);
-    let waiting = async {
-        // Once the run is over, the process ends by itself, or is made to.
-        tokio::select! {
-            status = child.wait() => return status,
-            _ = stopped => {}
-        }
-        match tokio::time::timeout(ENDING, child.wait()).await {
-            Ok(status) => status,
-            Err(_) => {
-                tracing::warn!(agent = index, "the agent did not end; killing it");
-                child.kill().await?;
-                child.wait().await
-            }
-        }
-    };
-    // The link ends with the process. What the process had printed comes to an end, too.
-    let (status, served, last) = tokio::join!(waiting, serving, printing);
-    let status = status?;
-    let served = served.unwrap_or_default();
-    let has_told = served.failure.is_some();
-    let reason = match (served.failure, status.success()) {
-        (Some(failure), _) => failure,
-        (None, true) => "the agent ended".to_owned(),
-        (None, false) if last.is_empty() => format!("the agent died ({status})"),
-        (None, false) => format!("the agent died ({status}): {last}"),
-    };
-    Ok(Life { has_worked: served.jobs_taken > 0, has_told, reason })
 }
 
 fn start(command: &AgentCommand, run: RunId, index: u32, link: UnixStream) -> std::io::Result<Child> {

@@ -4,8 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use armada_project::Project;
-use armada_protocol::embedded::Change;
-use armada_protocol::{AgentState, Cause, JobRecord, Status};
+use armada_protocol::{AgentState, Cause, Change, JobRecord, Status};
 use armada_tests::command::{Running, project};
 use armada_tests::processes::{assert_gone, signal, wait_for};
 use armada_tests::run::{Finished, TestRun};

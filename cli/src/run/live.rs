@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use armada_protocol::embedded::Change;
-use armada_protocol::{AgentState, Status};
+use armada_protocol::{AgentState, Change, Status};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::plain::{conclusion, heading, line};

@@ -4,8 +4,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use armada_project::counted;
-use armada_protocol::embedded::Change;
-use armada_protocol::{AgentState, JobRecord, Outcome, Status};
+use armada_protocol::{AgentState, Change, JobRecord, Outcome, Status};
 use serde_json::{Value, json};
 
 use super::summary::{Summary, duration, seconds};

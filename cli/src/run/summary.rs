@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use armada_project::counted;
-use armada_protocol::embedded::Change;
-use armada_protocol::{Cause, JobError, JobRecord, Status};
+use armada_protocol::{Cause, Change, JobError, JobRecord, Status};
 use serde_json::{Value, json};
 
 use crate::console::{Style, paint};
