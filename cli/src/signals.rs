@@ -1,10 +1,25 @@
-//! Being interrupted: the first time in order, the second time at once.
+//! Being interrupted.
+//!
+//! While there is nothing to end in order, a signal ends the compiler, if it runs, and this process. Once something
+//! has asked for signals ([`in_order`]), the first one lets it end in order and the second one at once.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::io::Write as _;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+use crate::console::progress;
+
+static INTERRUPTION: LazyLock<Interruption> = LazyLock::new(Interruption::default);
+/// Whether somebody ends in order.
+static IN_ORDER: AtomicBool = AtomicBool::new(false);
+/// The process group of the compiler; 0 while none runs.
+static COMPILER: AtomicI32 = AtomicI32::new(0);
+/// The number of the last signal; 0 before the first.
+static SIGNAL: AtomicU8 = AtomicU8::new(0);
 
 /// What the process was told.
 #[derive(Clone, Debug, Default)]
@@ -13,33 +28,75 @@ pub(crate) struct Interruption {
     pub(crate) gently: CancellationToken,
     /// Cancelled by the second: end at once.
     pub(crate) at_once: CancellationToken,
-    signal: Arc<AtomicU8>,
 }
 
 impl Interruption {
-    /// Listens for SIGINT, SIGTERM and SIGHUP from now on.
-    pub(crate) fn listen() -> std::io::Result<Self> {
-        let interruption = Self::default();
-        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
-            let mut signals = signal(kind)?;
-            let interruption = interruption.clone();
-            // Ends with the runtime; a signal can come until then.
-            tokio::spawn(async move {
-                while signals.recv().await.is_some() {
-                    let number = u8::try_from(kind.as_raw_value()).unwrap_or_default();
-                    if interruption.gently.is_cancelled() {
-                        interruption.at_once.cancel();
-                    }
-                    interruption.signal.store(number, Ordering::Relaxed);
-                    interruption.gently.cancel();
-                }
-            });
-        }
-        Ok(interruption)
-    }
-
     /// The number of the signal that came, if one did.
     pub(crate) fn signal(&self) -> Option<u8> {
-        self.gently.is_cancelled().then(|| self.signal.load(Ordering::Relaxed))
+        Some(SIGNAL.load(Ordering::Relaxed)).filter(|number| *number > 0)
+    }
+}
+
+/// Listens for SIGINT, SIGTERM and SIGHUP, on a thread of its own, as long as this process lives.
+pub(crate) fn listen() -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut interrupt, mut terminate, mut hangup) = {
+        let _guard = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?)
+    };
+    let listening = move || {
+        runtime.block_on(async {
+            loop {
+                let kind = tokio::select! {
+                    _ = interrupt.recv() => SignalKind::interrupt(),
+                    _ = terminate.recv() => SignalKind::terminate(),
+                    _ = hangup.recv() => SignalKind::hangup(),
+                };
+                came(u8::try_from(kind.as_raw_value()).unwrap_or_default());
+            }
+        });
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(listening)?;
+    Ok(())
+}
+
+/// A signal has come.
+fn came(number: u8) {
+    SIGNAL.store(number, Ordering::Relaxed);
+    if IN_ORDER.load(Ordering::SeqCst) {
+        if INTERRUPTION.gently.is_cancelled() {
+            INTERRUPTION.at_once.cancel();
+        }
+        INTERRUPTION.gently.cancel();
+        return;
+    }
+    if let Some(group) = Pid::from_raw(COMPILER.load(Ordering::SeqCst)) {
+        // It may have ended just now.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    let _ = progress().clear();
+    let _ = writeln!(std::io::stderr(), "interrupted");
+    std::process::exit(i32::from(crate::Ending::Interrupted(number).code()));
+}
+
+/// From now on, whoever calls this ends in order when a signal comes.
+pub(crate) fn in_order() -> Interruption {
+    IN_ORDER.store(true, Ordering::SeqCst);
+    INTERRUPTION.clone()
+}
+
+/// The compiler of this process group is ended by a signal, until what is returned is dropped.
+pub(crate) fn end_with_us(group: u32) -> Compiling {
+    COMPILER.store(i32::try_from(group).unwrap_or_default(), Ordering::SeqCst);
+    Compiling
+}
+
+/// The compiler runs.
+#[derive(Debug)]
+pub(crate) struct Compiling;
+
+impl Drop for Compiling {
+    fn drop(&mut self) {
+        COMPILER.store(0, Ordering::SeqCst);
     }
 }

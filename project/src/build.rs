@@ -5,6 +5,7 @@
 //! the same sources give the same component.
 
 use std::io::{self, BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -61,9 +62,14 @@ pub enum BuildError {
     },
 }
 
-/// Compiles a project to a component. `progress` is given each line that the compiler prints, with colours if they are
-/// wanted.
-pub fn build(project: &Project, colours: bool, mut progress: impl FnMut(&str)) -> Result<Component, BuildError> {
+/// Compiles a project to a component. `started` is given the process group of the compiler, for whoever wants to end it;
+/// `progress` is given each line that it prints, with colours if they are wanted.
+pub fn build(
+    project: &Project,
+    colours: bool,
+    started: impl FnOnce(u32),
+    mut progress: impl FnMut(&str),
+) -> Result<Component, BuildError> {
     if project.language() != Language::Rust {
         return Err(BuildError::Language(project.language()));
     }
@@ -82,8 +88,11 @@ pub fn build(project: &Project, colours: bool, mut progress: impl FnMut(&str)) -
         .args(["--config", "profile.release.strip=\"none\""])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+        .stderr(Stdio::piped())
+        // What Cargo starts is ended with it.
+        .process_group(0);
     let mut child = command.spawn().map_err(no_cargo)?;
+    started(child.id());
     let (printed, messages) = (child.stderr.take(), child.stdout.take());
     let reading = std::thread::spawn(move || messages.map(|messages| component_path(messages, &name)));
     if let Some(printed) = printed {

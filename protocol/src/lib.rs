@@ -16,6 +16,7 @@ pub mod job;
 pub mod link;
 pub mod outcome;
 pub mod report;
+mod timestamp;
 mod traits;
 
 pub use change::Change;

@@ -150,8 +150,10 @@ pub struct JobRecord {
     /// The agent that made the last attempt; none when no agent took the job.
     pub agent: Option<u32>,
     /// When the first attempt began; none when no agent took the job.
+    #[serde(serialize_with = "crate::timestamp::serialize_option")]
     pub started: Option<Timestamp>,
     /// When the job ended.
+    #[serde(serialize_with = "crate::timestamp::serialize")]
     pub finished: Timestamp,
     /// The steps that it reported, in all attempts.
     pub events: Vec<Attempted<Event>>,

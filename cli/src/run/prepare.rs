@@ -1,0 +1,87 @@
+//! What is seen to before a run starts anything: that its component can be run, and that there is a browser if it needs
+//! one. The component is compiled here, once for all agents.
+
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use armada_host::{ComponentCache, Sandbox};
+use armada_project::{Component, Digest};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::console::{printable_line, progress};
+use crate::places;
+use crate::signals::Interruption;
+
+/// A component whose imports are not there cannot be run.
+pub(super) fn check_imports(component: &Component) -> anyhow::Result<()> {
+    let unknown: Vec<String> = component.unknown_imports().map(printable_line).collect();
+    ensure!(
+        unknown.is_empty(),
+        "the component imports {}, which this version of Armada does not know: build it with the SDK of this version",
+        unknown.join(", ")
+    );
+    Ok(())
+}
+
+/// The browser that was named has to be there.
+pub(super) fn check_browser(named: Option<&Path>) -> anyhow::Result<()> {
+    let Some(path) = named else { return Ok(()) };
+    let is_program =
+        std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
+    ensure!(
+        is_program,
+        "{} is no program: give --chromium or ARMADA_CHROMIUM the path of a Chromium, or leave both out",
+        path.display()
+    );
+    Ok(())
+}
+
+/// Has the component compiled. Gives the folder of the cache that has it, or nothing when it was interrupted.
+pub(super) async fn compile(
+    component: &Component,
+    cache: PathBuf,
+    temp: &Path,
+    interruption: &Interruption,
+) -> anyhow::Result<Option<PathBuf>> {
+    let bar = progress().add(ProgressBar::no_length());
+    bar.set_style(
+        ProgressStyle::with_template("{spinner} preparing").unwrap_or_else(|_| ProgressStyle::default_spinner()),
+    );
+    bar.enable_steady_tick(Duration::from_millis(100));
+    let (digest, bytes) = (component.reference().digest, component.bytes().to_vec());
+    let temp = temp.join("cache");
+    let compiling = tokio::task::spawn_blocking(move || compile_into(cache, temp, digest, &bytes));
+    let compiled = tokio::select! {
+        compiled = compiling => compiled.context("the component's compilation")?.map(Some),
+        () = interruption.gently.cancelled() => Ok(None),
+    };
+    bar.finish_and_clear();
+    compiled
+}
+
+/// Compiles into the cache, unless it is there; into the run's own one if the cache cannot be used.
+fn compile_into(cache: PathBuf, temp: PathBuf, digest: Digest, bytes: &[u8]) -> anyhow::Result<PathBuf> {
+    let sandbox = Sandbox::new()?;
+    if ComponentCache::new(places::components(&cache)).load(&sandbox, digest).is_some() {
+        return Ok(cache);
+    }
+    let folder = match try_writing(&places::components(&cache)) {
+        Ok(()) => cache,
+        Err(error) => {
+            tracing::warn!(
+                "{}: {error}: what is compiled is kept for this run only; --cache-dir names another folder",
+                cache.display()
+            );
+            temp
+        }
+    };
+    ComponentCache::new(places::components(&folder)).compile(&sandbox, digest, bytes)?;
+    Ok(folder)
+}
+
+fn try_writing(folder: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    tempfile::tempfile_in(folder).map(drop)
+}
