@@ -12,7 +12,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 pub(crate) fn built() -> anyhow::Result<Vec<u8>> {
     let project = Project::open(repository().join("benches/project")).context("benches/project")?;
     let mut printed = String::new();
-    let built = armada_project::build(&project, false, |_| {}, |line| printed.push_str(line));
+    let built = armada_project::build(&project, false, |told| printed.push_str(&format!("{told:?}\n")));
     Ok(built.with_context(|| printed.clone())?.into_bytes())
 }
 

@@ -62,13 +62,20 @@ pub enum BuildError {
     },
 }
 
-/// Compiles a project to a component. `started` is given the process group of the compiler, for whoever wants to end it;
-/// `progress` is given each line that it prints, with colours if they are wanted.
+/// What is to be told while a project is built.
+#[derive(Clone, Debug)]
+pub enum Progress<'a> {
+    /// The compiler has been started: the process group of all that it starts, for whoever wants to end it.
+    Started(u32),
+    /// A line that the compiler prints.
+    Line(&'a str),
+}
+
+/// Compiles a project to a component. `progress` is told of it; lines have colours if they are wanted.
 pub fn build(
     project: &Project,
     colours: bool,
-    started: impl FnOnce(u32),
-    mut progress: impl FnMut(&str),
+    mut progress: impl FnMut(Progress<'_>),
 ) -> Result<Component, BuildError> {
     if project.language() != Language::Rust {
         return Err(BuildError::Language(project.language()));
@@ -92,12 +99,12 @@ pub fn build(
         // What Cargo starts is ended with it.
         .process_group(0);
     let mut child = command.spawn().map_err(no_cargo)?;
-    started(child.id());
+    progress(Progress::Started(child.id()));
     let (printed, messages) = (child.stderr.take(), child.stdout.take());
     let reading = std::thread::spawn(move || messages.map(|messages| component_path(messages, &name)));
     if let Some(printed) = printed {
         for line in BufReader::new(printed).lines().map_while(Result::ok) {
-            progress(&line);
+            progress(Progress::Line(&line));
         }
     }
     let path = reading.join().ok().flatten().flatten();

@@ -20,7 +20,7 @@ fn component() -> Vec<u8> {
     let build = || {
         let project = Project::open(project("lifecycle")).unwrap();
         let mut printed = String::new();
-        let built = armada_project::build(&project, false, |_| {}, |line| printed.push_str(line));
+        let built = armada_project::build(&project, false, |told| printed.push_str(&format!("{told:?}\n")));
         built.unwrap_or_else(|error| panic!("{error}\n{printed}")).into_bytes()
     };
     BUILT.get_or_init(build).clone()

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use armada_project::{BuildError, Bundle, Component, Project};
+use armada_project::{BuildError, Bundle, Component, Progress, Project};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::Ending;
@@ -56,8 +56,14 @@ pub(crate) fn compile(project: &Project) -> anyhow::Result<Component> {
     let mut printed = String::new();
     let mut compiled = false;
     let mut compiling = None;
-    let on_start = |group| compiling = Some(signals::end_with_us(group));
-    let built = armada_project::build(project, has_colours(), on_start, |line| {
+    let built = armada_project::build(project, has_colours(), |told| {
+        let line = match told {
+            Progress::Line(line) => line,
+            Progress::Started(group) => {
+                compiling = Some(signals::end_with_us(group));
+                return;
+            }
+        };
         printed.push_str(line);
         printed.push('\n');
         if line.contains("Compiling") && !compiled {
