@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use indicatif::MultiProgress;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::args::{Arguments, Command};
 
@@ -110,7 +111,12 @@ pub(crate) fn set_up(arguments: &Arguments) {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(has_colours() && !is_agent);
     let log = log.with_writer(AboveProgress).with_target(false);
     // It can only have been set up by ourselves.
-    let _ = if is_agent { log.without_time().try_init() } else { log.try_init() };
+    let _ = if is_agent {
+        // Spans of host calls are told when they close, with the time that they took.
+        log.without_time().with_span_events(FmtSpan::CLOSE).try_init()
+    } else {
+        log.try_init()
+    };
 }
 
 #[cfg(test)]

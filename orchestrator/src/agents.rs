@@ -27,8 +27,6 @@ use crate::launch::Stores;
 const FRUITLESS_STARTS: u32 = 3;
 /// How long to wait before starting an agent again: this, and twice as long each time.
 const RESTART: Duration = Duration::from_millis(100);
-/// How long an agent's context may take to close.
-const CONTEXT: Duration = Duration::from_secs(60);
 /// How long an agent has, beside closing its context, to end once it was told to: its script, its browser and itself.
 const ENDING: Duration = Duration::from_secs(20);
 /// How many agents are being opened at the same time for each processor of this machine: compiled code is loaded, a
@@ -51,19 +49,23 @@ pub(crate) struct Agents {
     stores: Stores,
     /// A turn for each agent that may be opening at the same time: a thousand at once would stall the machine.
     turns: Arc<Semaphore>,
+    /// How long an agent has to end once it was told to.
+    ending: Duration,
     /// Whether any of them has ever been open.
     has_opened: AtomicBool,
     printed: Printed,
 }
 
 impl Agents {
-    pub(crate) fn new(run: RunId, command: AgentCommand, stores: Stores) -> Self {
+    /// Agents whose contexts may take this long to close.
+    pub(crate) fn new(run: RunId, command: AgentCommand, stores: Stores, context: Duration) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             run,
             command,
             stores,
             turns: Arc::new(Semaphore::new(OPENING_PER_PROCESSOR * processors)),
+            ending: context.saturating_add(ENDING),
             has_opened: AtomicBool::new(false),
             printed: Printed::default(),
         }
@@ -138,7 +140,7 @@ impl Agents {
                 status = child.wait() => return status,
                 _ = stopped => {}
             }
-            match tokio::time::timeout(CONTEXT + ENDING, child.wait()).await {
+            match tokio::time::timeout(self.ending, child.wait()).await {
                 Ok(status) => status,
                 Err(_) => {
                     tracing::warn!(

@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use armada_project::{ComponentRef, Configuration, Digest, Grant, Injection, Mistake};
 use armada_protocol::embedded::{EmbeddedJobStore, EmbeddedQueue, EmbeddedRunStore};
@@ -18,6 +19,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::agents::{AgentCommand, Agents};
+
+/// How long an agent's context may take to close.
+const CONTEXT: Duration = Duration::from_secs(60);
 
 /// What is launched.
 #[derive(Debug)]
@@ -129,7 +133,7 @@ async fn drive(request: &LaunchRequest, stores: &Stores, cancel: &CancellationTo
         let record = AgentRecord { message: message?, component, grant: request.grant.clone() };
         stores.runs.put_agent(run, index, record).await?;
     }
-    let agents = Arc::new(Agents::new(run, request.agent.clone(), stores.clone()));
+    let agents = Arc::new(Agents::new(run, request.agent.clone(), stores.clone(), CONTEXT));
     let mut keeping = JoinSet::new();
     for index in 0..count {
         keeping.spawn(agents.clone().keep(index));
