@@ -112,7 +112,7 @@ pub(crate) fn set_up(arguments: &Arguments) {
     let log = log.with_writer(AboveProgress).with_target(false);
     // It can only have been set up by ourselves.
     let _ = if is_agent {
-        // Spans of host calls are told when they close, with the time that they took.
+        // So that spans of host calls show at all: each is a line when it closes.
         log.without_time().with_span_events(FmtSpan::CLOSE).try_init()
     } else {
         log.try_init()

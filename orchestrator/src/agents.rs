@@ -185,3 +185,55 @@ fn start(command: &AgentCommand, run: RunId, index: u32, link: UnixStream) -> st
     std::os::unix::process::CommandExt::process_group(&mut process, 0);
     Command::from(process).kill_on_drop(true).spawn()
 }
+
+#[cfg(test)]
+mod tests {
+    use armada_protocol::RunOptions;
+    use tokio::sync::mpsc;
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    /// Agents that are a shell script.
+    async fn agents(
+        script: &str,
+        argument: &std::path::Path,
+    ) -> (Arc<Agents>, mpsc::Receiver<armada_protocol::Change>) {
+        let (run, stores) = (RunId::new(), Stores::embedded());
+        let (changes, heard) = mpsc::channel(1_000);
+        stores.queue.declare(run).await.unwrap();
+        stores.jobs.open(run, RunOptions { attempts_per_job: 1, artifacts: None, changes }).await.unwrap();
+        let arguments = vec!["-c".into(), script.into(), argument.into()];
+        let command = AgentCommand { program: "sh".into(), arguments };
+        (Arc::new(Agents::new(run, command, stores, Duration::ZERO)), heard)
+    }
+
+    #[tokio::test]
+    async fn only_a_few_agents_are_opened_at_the_same_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = folder.path().join("told");
+        let (agents, _heard) = agents("echo begin >>\"$0\"; sleep 0.05; echo end >>\"$0\"; exit 3", &told).await;
+        let most = agents.turns.available_permits();
+        let mut keeping = JoinSet::new();
+        for index in 0..u32::try_from(2 * most).unwrap() {
+            keeping.spawn(agents.clone().keep(index));
+        }
+        assert!(keeping.join_all().await.iter().all(Result::is_err));
+        let (mut now, mut peak) = (0, 0);
+        for line in std::fs::read_to_string(&told).unwrap().lines() {
+            now = if line == "begin" { now + 1 } else { now - 1 };
+            peak = peak.max(now);
+        }
+        assert!((1..=most).contains(&peak), "{peak} of {most}");
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_dies_is_started_again_and_what_it_warned_of_is_not_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = folder.path().join("told");
+        let script = "echo begin >>\"$0\"; echo ' WARN running as root' >&2; kill -9 $$";
+        let (agents, _heard) = agents(script, &told).await;
+        assert_eq!(agents.keep(0).await.unwrap_err(), "the agent died (signal: 9 (SIGKILL))");
+        assert_eq!(std::fs::read_to_string(&told).unwrap().lines().count(), 3);
+    }
+}

@@ -234,9 +234,12 @@ fn a_script_that_does_not_end_is_ended() {
 
 #[test]
 fn a_second_ctrl_c_ends_everything_at_once() {
-    let mut run = Running::start("lifecycle", &["stubborn", "stubborn"], &["--agents", "2"]);
+    let (site, _) = listening_site();
+    let set = format!("SITE={}", site.url());
+    let mut run = Running::start("lifecycle", &["stubborn", "stubborn"], &["--agents", "2", "--set", &set]);
     run.until_ready(2);
     let before = run.processes();
+    assert!(before.iter().any(|process| process.is_chromium()));
     signal(run.id(), "INT");
     run.until(|told| told["type"] == "ending");
     signal(run.id(), "INT");
