@@ -125,7 +125,7 @@ pub(crate) fn run(arguments: &Run) -> anyhow::Result<Ending> {
             };
             runtime.block_on(drive(request, &about, &mut results, &mut *show, &interruption))
         }
-        None => Ok(Ending::Interrupted(interruption.signal().unwrap_or_default())),
+        None => Ok(signals::interrupted(interruption.signal().unwrap_or_default())),
     };
     // Where a second signal came, agents may still be there: they are killed now.
     runtime.shutdown_timeout(DROPPING);

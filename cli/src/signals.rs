@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::Ending;
 use crate::console::progress;
 
 static INTERRUPTION: LazyLock<Interruption> = LazyLock::new(Interruption::default);
@@ -74,9 +75,15 @@ fn came(number: u8) {
         // It may have ended just now.
         let _ = kill_process_group(group, Signal::KILL);
     }
+    std::process::exit(i32::from(interrupted(number).code()));
+}
+
+/// The end of a command that was interrupted before there was anything to sum up; says so.
+pub(crate) fn interrupted(signal: u8) -> Ending {
     let _ = progress().clear();
+    // Where standard error is closed, nobody listens.
     let _ = writeln!(std::io::stderr(), "interrupted");
-    std::process::exit(i32::from(crate::Ending::Interrupted(number).code()));
+    Ending::Interrupted(signal)
 }
 
 /// From now on, whoever calls this ends in order when a signal comes.
