@@ -76,7 +76,7 @@ impl Cause {
         matches!(self, Self::Retry | Self::Fatal | Self::Browser | Self::Agent)
     }
 
-    /// The cause in words.
+    /// The cause, in words that follow "job".
     pub fn describe(self) -> &'static str {
         match self {
             Self::Failed => "failed",
@@ -89,9 +89,9 @@ impl Cause {
             Self::WallTime => "out of time",
             Self::Result => "unusable result",
             Self::TooLarge => "passed too much at once",
-            Self::Browser => "browser died",
-            Self::Agent => "agent died",
-            Self::NoAgent => "no agent",
+            Self::Browser => "lost its browser",
+            Self::Agent => "lost its agent",
+            Self::NoAgent => "without an agent",
         }
     }
 }

@@ -196,7 +196,7 @@ mod tests {
         happen(&mut live, &mut summary, &record(3, 5, Outcome::failed(Cause::Failed, "no \u{1b}[2Jprice")));
         let shown = terminal.contents();
         assert!(shown.contains("agent 0   waiting for a job"), "{shown}");
-        assert!(shown.contains(r"failed job 3 in 0.0 s: failed: no \u{1b}[2Jprice"), "{shown}");
+        assert!(shown.contains(r"failed job 3 in 0.0 s: no \u{1b}[2Jprice"), "{shown}");
         assert!(shown.contains(" 1/10") && shown.contains("1 failed") && shown.contains(" left"), "{shown}");
     }
 

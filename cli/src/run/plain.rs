@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use armada_project::counted;
-use armada_protocol::{AgentState, Change, JobRecord, Outcome, Status};
+use armada_protocol::{AgentState, Cause, Change, JobRecord, Outcome, Status};
 
 use super::summary::{Summary, duration, seconds};
 use super::{About, Show};
@@ -54,8 +54,11 @@ fn ended(record: &JobRecord) -> String {
         Status::Failed => ("failed", Style::Bad),
         Status::Cancelled => ("cancelled", Style::Bad),
     };
-    let error = record.error.as_ref();
-    let more = error.map(|error| format!(": {}: {}", error.cause.describe(), printable_line(&error.message)));
+    let more = record.error.as_ref().map(|error| match error.cause {
+        // That has been said.
+        Cause::Failed => format!(": {}", printable_line(&error.message)),
+        cause => format!(": {}: {}", cause.describe(), printable_line(&error.message)),
+    });
     format!("{} job {}{took}{}", paint(word, style), record.index, more.unwrap_or_default())
 }
 

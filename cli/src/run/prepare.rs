@@ -85,3 +85,46 @@ fn try_writing(folder: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     tempfile::tempfile_in(folder).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn component(text: &str) -> Component {
+        Component::read(wat::parse_str(text).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_component_with_an_import_that_nobody_knows_is_refused_with_its_name() {
+        let refused = check_imports(&component(r#"(component (import "evil:door/shell@1.0.0" (instance)))"#));
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("evil:door/shell@1.0.0") && refused.contains("SDK"), "{refused}");
+        assert!(check_imports(&component("(component)")).is_ok());
+    }
+
+    #[test]
+    fn a_component_is_compiled_into_the_cache_or_for_the_run_if_that_cannot_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cache, own) = (folder.path().join("cache"), folder.path().join("own"));
+        let component = component("(component)");
+        let compile = |cache: &Path| {
+            compile_into(cache.to_owned(), own.clone(), component.reference().digest, component.bytes()).unwrap()
+        };
+        assert_eq!(compile(&cache), cache);
+        assert_eq!(compile(&cache), cache);
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(compile(&file.join("cache")), own);
+        assert!(own.join("components").is_dir());
+    }
+
+    #[test]
+    fn what_is_named_as_the_browser_is_a_program() {
+        assert!(check_browser(None).is_ok());
+        assert!(check_browser(Some(Path::new("/bin/sh"))).is_ok());
+        for path in ["/nowhere/chromium", "/etc/passwd", "/bin"] {
+            let refused = check_browser(Some(Path::new(path))).unwrap_err().to_string();
+            assert!(refused.contains(path) && refused.contains("--chromium"), "{refused}");
+        }
+    }
+}
