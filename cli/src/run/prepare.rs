@@ -90,23 +90,26 @@ fn try_writing(folder: &Path) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
-    fn component(text: &str) -> Component {
+    /// A component that exports what a project does, by name, and has this import, or none.
+    fn component(import: &str) -> Component {
+        let text =
+            format!(r#"(component {import} (instance $i) (export "armada:project/lifecycle@0.1.0" (instance $i)))"#);
         Component::read(wat::parse_str(text).unwrap()).unwrap()
     }
 
     #[test]
     fn a_component_with_an_import_that_nobody_knows_is_refused_with_its_name() {
-        let refused = check_imports(&component(r#"(component (import "evil:door/shell@1.0.0" (instance)))"#));
+        let refused = check_imports(&component(r#"(import "evil:door/shell@1.0.0" (instance))"#));
         let refused = refused.unwrap_err().to_string();
         assert!(refused.contains("evil:door/shell@1.0.0") && refused.contains("SDK"), "{refused}");
-        assert!(check_imports(&component("(component)")).is_ok());
+        assert!(check_imports(&component("")).is_ok());
     }
 
     #[test]
     fn a_component_is_compiled_into_the_cache_or_for_the_run_if_that_cannot_be_written() {
         let folder = tempfile::tempdir().unwrap();
         let (cache, own) = (folder.path().join("cache"), folder.path().join("own"));
-        let component = component("(component)");
+        let component = component("");
         let compile = |cache: &Path| {
             compile_into(cache.to_owned(), own.clone(), component.reference().digest, component.bytes()).unwrap()
         };
