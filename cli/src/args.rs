@@ -106,9 +106,9 @@ pub(crate) struct Run {
     pub(crate) layers: LayerArguments,
     #[command(flatten)]
     pub(crate) ceiling: CeilingArguments,
-    /// Where results go: one JSON object per job and line.
-    #[arg(short, long, value_name = "FILE", default_value = "results.jsonl")]
-    pub(crate) output: PathBuf,
+    /// Where results go, one JSON object per job and line; `-` is standard output [default: results.jsonl].
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
     /// Where the files that jobs keep go, in a folder per run and job [default: `artifacts` next to the results].
     #[arg(long, value_name = "DIR")]
     pub(crate) artifacts: Option<PathBuf>,

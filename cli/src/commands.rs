@@ -7,7 +7,7 @@ mod config;
 mod new;
 
 pub(crate) use agent::agent;
-pub(crate) use build::{build, compile, create};
+pub(crate) use build::{build, compile};
 pub(crate) use check::check;
 pub(crate) use config::config;
 pub(crate) use new::new;

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use indicatif::MultiProgress;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::args::{Arguments, Command};
 
@@ -40,6 +41,29 @@ pub(crate) fn paint(text: &str, style: Style) -> String {
         Style::Quiet => "2",
     };
     format!("\u{1b}[{code}m{text}\u{1b}[0m")
+}
+
+/// A text that somebody else has written, such as a script or a page, for a terminal: what would move the cursor, change
+/// colours, ring, or turn the direction of the text round shows as `\u{1b}`. Line breaks are kept.
+pub(crate) fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' => shown.push('\n'),
+            '\t' => shown.push(' '),
+            // Controls of both kinds, separators of lines and paragraphs, embeddings, overrides and isolates.
+            '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                shown.extend(character.escape_unicode());
+            }
+            _ => shown.push(character),
+        }
+    }
+    shown
+}
+
+/// The first line of such a text.
+pub(crate) fn printable_line(text: &str) -> String {
+    printable(text.lines().next().unwrap_or_default())
 }
 
 /// The progress that is shown at the moment; log lines go above it.
@@ -78,10 +102,31 @@ impl<'a> MakeWriter<'a> for AboveProgress {
 /// Sets up logging: warnings, or what `ARMADA_LOG` asks for (`debug`, `armada_host=trace`, …).
 pub(crate) fn set_up(arguments: &Arguments) {
     let filter = EnvFilter::try_from_env("ARMADA_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    // An agent's lines are read by its orchestrator.
+    // An agent's lines are read by its orchestrator, and have passed the agent's filter already.
+    let filter = match "armada::agent=trace".parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
+    };
     let is_agent = matches!(arguments.command, Command::Agent(_));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(has_colours() && !is_agent);
     let log = log.with_writer(AboveProgress).with_target(false);
     // It can only have been set up by ourselves.
-    let _ = if is_agent { log.without_time().try_init() } else { log.try_init() };
+    let _ = if is_agent {
+        // So that spans of host calls show at all: each is a line when it closes.
+        log.without_time().with_span_events(FmtSpan::CLOSE).try_init()
+    } else {
+        log.try_init()
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_somebody_else_has_written_reaches_the_terminal_as_a_command() {
+        let told = printable("a\u{1b}[2Jb\u{7}\r\u{9b}31m\u{7f}\u{202e}c\u{2066}\u{2029}\td\nüß→");
+        assert_eq!(told, r"a\u{1b}[2Jb\u{7}\u{d}\u{9b}31m\u{7f}\u{202e}c\u{2066}\u{2029} d".to_owned() + "\nüß→");
+        assert_eq!(printable_line("one\ntwo"), "one");
+    }
 }

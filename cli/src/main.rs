@@ -30,13 +30,14 @@ enum Ending {
     Interrupted(u8),
 }
 
-impl From<Ending> for ExitCode {
-    fn from(ending: Ending) -> Self {
-        match ending {
-            Ending::Done => Self::SUCCESS,
-            Ending::JobsFailed => Self::from(1),
-            Ending::Mistake => Self::from(2),
-            Ending::Interrupted(signal) => Self::from(128_u8.saturating_add(signal)),
+impl Ending {
+    /// The exit code.
+    fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::JobsFailed => 1,
+            Self::Mistake => 2,
+            Self::Interrupted(signal) => 128_u8.saturating_add(signal),
         }
     }
 }
@@ -44,19 +45,21 @@ impl From<Ending> for ExitCode {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     console::set_up(&arguments);
-    let ended = match arguments.command {
+    let ended = signals::listen().map_err(Into::into).and_then(|()| carry_out(arguments.command));
+    let ending = ended.unwrap_or_else(|error| {
+        mistakes::tell(&error);
+        Ending::Mistake
+    });
+    ending.code().into()
+}
+
+fn carry_out(command: Command) -> anyhow::Result<Ending> {
+    match command {
         Command::New(arguments) => commands::new(&arguments),
         Command::Check(arguments) => commands::check(&arguments),
         Command::Build(arguments) => commands::build(&arguments),
         Command::Config(arguments) => commands::config(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Agent(arguments) => commands::agent(&arguments),
-    };
-    match ended {
-        Ok(ending) => ending.into(),
-        Err(error) => {
-            mistakes::tell(&error);
-            Ending::Mistake.into()
-        }
     }
 }

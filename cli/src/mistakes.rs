@@ -4,6 +4,10 @@ use std::io::{IsTerminal as _, Write as _};
 
 use armada_project::{Capability, Component, Denied, Grant, Mistakes, Note};
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+use serde_json::json;
+
+use crate::console::{Style, has_colours, paint, printable};
+use crate::run::with;
 
 /// Mistakes that are to be told as JSON.
 #[derive(Debug)]
@@ -27,13 +31,12 @@ pub(crate) fn tell(error: &anyhow::Error) {
     let mut out = std::io::stderr().lock();
     // Where standard error is closed, nobody listens.
     let _ = if let Some(AsJson(mistakes)) = error.downcast_ref() {
-        let json = serde_json::to_string(mistakes).unwrap_or_default();
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "{json}")
+        let told = with(json!({"type": "mistakes"}), serde_json::to_value(mistakes).unwrap_or_default());
+        writeln!(std::io::stdout().lock(), "{told}")
     } else if let Some(mistakes) = error.downcast_ref::<Mistakes>() {
         writeln!(out, "{}", render(mistakes))
     } else {
-        writeln!(out, "{} {error:#}", crate::console::paint("error:", crate::console::Style::Bad))
+        writeln!(out, "{} {}", paint("error:", Style::Bad), printable(&format!("{error:#}")))
     };
 }
 
@@ -41,7 +44,7 @@ pub(crate) fn tell(error: &anyhow::Error) {
 pub(crate) fn tell_notes(notes: &[Note]) {
     let mut out = std::io::stderr().lock();
     for note in notes {
-        let _ = writeln!(out, "{} {note}", crate::console::paint("note:", crate::console::Style::Quiet));
+        let _ = writeln!(out, "{} {note}", paint("note:", Style::Quiet));
     }
 }
 
@@ -55,7 +58,7 @@ pub(crate) fn tell_refusals(component: &Component, grant: &Grant) {
 }
 
 fn render(mistakes: &dyn Diagnostic) -> String {
-    let theme = match (crate::console::has_colours(), std::io::stderr().is_terminal()) {
+    let theme = match (has_colours(), std::io::stderr().is_terminal()) {
         (true, _) => GraphicalTheme::unicode(),
         (false, true) => GraphicalTheme::unicode_nocolor(),
         (false, false) => GraphicalTheme::none(),

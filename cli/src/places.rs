@@ -1,18 +1,23 @@
 //! Where things are kept on this machine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
 use crate::args::CacheArguments;
 
-/// The folder of compiled components.
-pub(crate) fn component_cache(arguments: &CacheArguments) -> anyhow::Result<PathBuf> {
+/// The folder of what can be made again.
+pub(crate) fn cache(arguments: &CacheArguments) -> anyhow::Result<PathBuf> {
     let folder = match &arguments.cache_dir {
         Some(folder) => folder.clone(),
         None => user_cache().context("there is no HOME to keep a cache in: give --cache-dir")?.join("armada"),
     };
-    Ok(std::path::absolute(folder)?.join("components"))
+    Ok(std::path::absolute(folder)?)
+}
+
+/// The folder of compiled components, in a cache.
+pub(crate) fn components(cache: &Path) -> PathBuf {
+    cache.join("components")
 }
 
 /// The user's folder for caches (XDG Base Directory Specification).

@@ -1,50 +1,63 @@
 //! `armada run`: a run on this machine, shown as it goes and summed up when it is over.
 //!
 //! One task launches the run and tells what happens; this one writes results and shows it. What is kept in memory of a run
-//! does not grow with its jobs.
+//! does not grow with its jobs. However it ends, it ends in this order: agents, results, what is shown, temporary files.
 
+mod json;
 mod live;
 mod plain;
+mod prepare;
 mod results;
 mod summary;
+mod temp;
 
 use std::ffi::OsString;
-use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::io::{self, IsTerminal as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use armada_host::find_chromium;
 use armada_orchestrator::agents::AgentCommand;
-use armada_orchestrator::launch::{Launch, RunEnd, launch};
-use armada_project::{Grant, Project};
-use armada_protocol::RunId;
-use armada_protocol::embedded::Change;
+use armada_orchestrator::launch::{LaunchRequest, RunEnd, Stores, launch};
+use armada_project::{Capability, Grant, Project};
+use armada_protocol::{Change, RunId};
 use tokio::sync::mpsc;
 
+use self::json::Json;
+pub(crate) use self::json::with;
 use self::live::Live;
-use self::plain::{Json, Plain};
-use self::results::Results;
+use self::plain::Plain;
+use self::results::{Places, Results};
 use self::summary::Summary;
+use self::temp::Temp;
 use crate::Ending;
 use crate::args::Run;
 use crate::commands::compile;
+use crate::console::progress;
 use crate::mistakes::{in_form, tell_notes, tell_refusals};
 use crate::places;
-use crate::signals::Interruption;
+use crate::signals::{self, Interruption};
 
 /// How many changes may wait to be shown before the run waits.
 const CHANGES: usize = 1_024;
+/// How often what depends on the time is shown anew.
+const TICK: Duration = Duration::from_millis(500);
+/// How long what is left of a run that ended at once may take to be dropped: its agents are killed by that.
+const DROPPING: Duration = Duration::from_secs(5);
 
-/// A way of showing a run.
+/// A way of showing a run. Only one that writes for machines can fail: elsewhere, nobody looks.
 trait Show {
     /// The run begins.
-    fn begin(&mut self, about: &About);
+    fn begin(&mut self, about: &About) -> io::Result<()>;
     /// Something has happened.
-    fn change(&mut self, change: &Change, summary: &Summary);
+    fn change(&mut self, change: &Change, summary: &Summary) -> io::Result<()>;
+    /// Time has passed.
+    fn tick(&mut self, _summary: &Summary) {}
     /// The run is asked to end.
-    fn ending(&mut self);
+    fn ending(&mut self) -> io::Result<()>;
     /// The run is over.
-    fn end(&mut self, summary: &Summary, about: &About);
+    fn end(&mut self, summary: &Summary, about: &About) -> io::Result<()>;
 }
 
 /// What a run is.
@@ -53,7 +66,8 @@ struct About {
     project: String,
     agents: u32,
     jobs: u64,
-    output: PathBuf,
+    /// Where its results go.
+    results: String,
     verbose: bool,
 }
 
@@ -61,6 +75,11 @@ pub(crate) fn run(arguments: &Run) -> anyhow::Result<Ending> {
     let project = in_form(Project::open(&arguments.project.project), arguments.json)?;
     let configuration = in_form(project.resolve(arguments.layers.mode, &arguments.layers.overrides()), arguments.json)?;
     let grant = Grant::new(configuration.sandbox(), &arguments.ceiling.open(arguments.json)?);
+    let places = Places::new(arguments.output.as_deref(), arguments.artifacts.as_deref())?;
+    ensure!(
+        places.results.is_some() || !arguments.json,
+        "--output - and --json both write to standard output: give one of them"
+    );
     check_display(arguments)?;
     if !arguments.json {
         tell_notes(configuration.notes());
@@ -69,90 +88,129 @@ pub(crate) fn run(arguments: &Run) -> anyhow::Result<Ending> {
     if !arguments.json {
         tell_refusals(&component, &grant);
     }
-    let run = RunId::new();
-    let results = Results::create(&arguments.output)?;
-    let artifacts = match &arguments.artifacts {
-        Some(folder) => folder.clone(),
-        None => arguments.output.parent().unwrap_or(Path::new("")).join("artifacts"),
-    };
-    // Everything that the agents put on the disk goes here, and goes with this.
-    let temp = tempfile::Builder::new().prefix("armada-").tempdir().context("a folder for temporary files")?;
-    let about = About {
-        run,
-        project: project.name().to_owned(),
-        agents: configuration.number_of_agents(),
-        jobs: configuration.number_of_jobs(),
-        output: arguments.output.clone(),
-        verbose: arguments.verbose,
-    };
-    let launch = Launch {
-        run,
-        configuration,
-        component: component.into_bytes(),
-        grant,
-        artifacts: Some(artifacts.join(run.to_string())),
-        agent: agent_command(arguments, temp.path())?,
-    };
-    let show: Box<dyn Show> = if arguments.json {
-        Box::new(Json::default())
-    } else if std::io::stderr().is_terminal() {
-        Box::new(Live::default())
-    } else {
-        Box::new(Plain::default())
-    };
+    prepare::check_imports(&component)?;
+    if grant.check_capability(Capability::Browser.name()).is_ok()
+        && component.capabilities().any(|used| used == Capability::Browser)
+    {
+        find_chromium(arguments.chromium.as_deref())?;
+    }
+    let mut results = Results::open(&places)?;
+    // From here on there is something to end in order.
+    let interruption = signals::in_order();
+    let temp = Temp::new()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let ended = runtime.block_on(drive(launch, about, results, show));
-    // Where a second signal came, agents may still be ending: what they have open closes with this process.
-    runtime.shutdown_background();
+    let cache = places::cache(&arguments.cache)?;
+    let compiled = runtime.block_on(prepare::compile(&component, cache, temp.path(), &interruption))?;
+    let ended = match compiled {
+        Some(cache) => {
+            let run = RunId::new();
+            let request = LaunchRequest {
+                run,
+                configuration,
+                component: component.into_bytes(),
+                grant,
+                artifacts: Some(places.artifacts.join(run.to_string())),
+                agent: agent_command(arguments, temp.path(), &cache)?,
+            };
+            let about = About {
+                run,
+                project: project.name().to_owned(),
+                agents: request.agents(),
+                jobs: request.configuration.number_of_jobs(),
+                results: places.describe(),
+                verbose: arguments.verbose,
+            };
+            let mut show: Box<dyn Show> = if arguments.json {
+                Box::new(Json)
+            } else if io::stderr().is_terminal() {
+                Box::new(Live::new(progress().clone()))
+            } else {
+                Box::new(Plain::default())
+            };
+            runtime.block_on(drive(request, &about, &mut results, &mut *show, &interruption))
+        }
+        None => Ok(signals::interrupted(interruption.signal().unwrap_or_default())),
+    };
+    // Where a second signal came, agents may still be there: they are killed now.
+    runtime.shutdown_timeout(DROPPING);
     ended
 }
 
-/// Runs, shows, and writes results, until the run is over.
-async fn drive(launch_: Launch, about: About, mut results: Results, mut show: Box<dyn Show>) -> anyhow::Result<Ending> {
-    let interruption = Interruption::listen()?;
+/// Runs, shows, and writes results, until the run is over. When results cannot be written, the run ends in order.
+async fn drive(
+    request: LaunchRequest,
+    about: &About,
+    results: &mut Results,
+    show: &mut dyn Show,
+    interruption: &Interruption,
+) -> anyhow::Result<Ending> {
     let (changes, mut heard) = mpsc::channel(CHANGES);
     let mut summary = Summary::new(about.jobs);
-    show.begin(&about);
-    let running = tokio::spawn(launch(launch_, changes, interruption.gently.clone()));
-    let mut told = false;
-    loop {
+    show.begin(about).context("standard output")?;
+    let cancel = interruption.gently.child_token();
+    let mut running = tokio::spawn(launch(request, Stores::embedded(), changes, cancel.clone()));
+    let mut ticks = tokio::time::interval(TICK);
+    let mut is_told = false;
+    let mut failure = None;
+    let is_over = loop {
         let change = tokio::select! {
-            change = heard.recv() => change,
-            () = interruption.gently.cancelled(), if !told => {
-                told = true;
-                show.ending();
+            biased;
+            () = interruption.at_once.cancelled() => break false,
+            () = cancel.cancelled(), if !is_told => {
+                is_told = true;
+                // Where this cannot be written, nothing can: that shows at the end.
+                let _ = show.ending();
                 continue;
             }
-            () = interruption.at_once.cancelled() => {
-                running.abort();
-                break;
+            change = heard.recv() => change,
+            _ = ticks.tick() => {
+                show.tick(&summary);
+                continue;
             }
         };
-        let Some(change) = change else { break };
-        if let Change::Ended(record) = &change {
-            results.write(record)?;
-        }
+        let Some(change) = change else { break true };
         summary.count(&change);
-        show.change(&change, &summary);
-    }
-    let ended = running.await;
-    results.finish()?;
+        if failure.is_none()
+            && let Err(error) = tell(&change, &summary, results, show)
+        {
+            failure = Some(error);
+            cancel.cancel();
+        }
+    };
+    let ended = if is_over {
+        Some((&mut running).await)
+    } else {
+        running.abort();
+        None
+    };
     summary.finish(Instant::now());
-    show.end(&summary, &about);
+    let shown = show.end(&summary, about).context("standard output");
+    if let Some(error) = failure {
+        return Err(error);
+    }
     if let Some(signal) = interruption.signal() {
         return Ok(Ending::Interrupted(signal));
     }
-    match ended? {
-        Ok(RunEnd::Drained) if summary.failed() == 0 => Ok(Ending::Done),
-        Ok(_) => Ok(Ending::JobsFailed),
-        Err(error) => Err(error.into()),
+    shown?;
+    match ended.transpose()? {
+        Some(Ok(RunEnd::Drained)) if summary.failed() == 0 => Ok(Ending::Done),
+        Some(Err(error)) => Err(error.into()),
+        _ => Ok(Ending::JobsFailed),
     }
+}
+
+/// Writes a job that has ended, and shows what has happened.
+fn tell(change: &Change, summary: &Summary, results: &mut Results, show: &mut dyn Show) -> anyhow::Result<()> {
+    if let Change::Ended(record) = change {
+        results.write(record)?;
+    }
+    show.change(change, summary).context("standard output")
 }
 
 /// A window needs somewhere to be.
 fn check_display(arguments: &Run) -> anyhow::Result<()> {
     let has_display = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
-    anyhow::ensure!(
+    ensure!(
         !arguments.headed || has_display || cfg!(target_os = "macos"),
         "--headed needs a display, and neither DISPLAY nor WAYLAND_DISPLAY is set: leave it out, or run under xvfb-run"
     );
@@ -160,9 +218,9 @@ fn check_display(arguments: &Run) -> anyhow::Result<()> {
 }
 
 /// This very program, as an agent.
-fn agent_command(arguments: &Run, temp: &Path) -> anyhow::Result<AgentCommand> {
-    let mut command: Vec<OsString> = vec!["agent".into(), "--temp".into(), temp.into()];
-    command.extend(["--cache-dir".into(), places::component_cache(&arguments.cache)?.parent().unwrap_or(temp).into()]);
+fn agent_command(arguments: &Run, temp: &Path, cache: &Path) -> anyhow::Result<AgentCommand> {
+    let mut command: Vec<OsString> =
+        vec!["agent".into(), "--temp".into(), temp.into(), "--cache-dir".into(), cache.into()];
     if arguments.headed {
         command.push("--headed".into());
     }

@@ -4,25 +4,34 @@
 //! one. Each has a link to this process as its standard input; when either side dies, the other one notices at once, so
 //! a dead agent's job is taken by another, and no agent outlives its orchestrator.
 
+mod printed;
+
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use armada_protocol::{AgentState, JobQueue, JobStore, RunId, RunStore, link};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use armada_protocol::{AgentState, RunId, link};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use self::printed::Printed;
+use crate::launch::Stores;
 
 /// How many times in a row an agent may end without having taken any job before it is given up. One that dies in a job may
 /// be started as often as jobs have attempts.
 const FRUITLESS_STARTS: u32 = 3;
 /// How long to wait before starting an agent again: this, and twice as long each time.
 const RESTART: Duration = Duration::from_millis(100);
-/// How long an agent has to end once it was told to; its script, its browser and itself.
+/// How long an agent has, beside closing its context, to end once it was told to: its script, its browser and itself.
 const ENDING: Duration = Duration::from_secs(20);
+/// How many agents are being opened at the same time for each processor of this machine: compiled code is loaded, a
+/// browser started and a context opened, all of which wait as much as they compute.
+const OPENING_PER_PROCESSOR: usize = 2;
 
 /// How an agent's process is started.
 #[derive(Clone, Debug)]
@@ -33,53 +42,127 @@ pub struct AgentCommand {
     pub arguments: Vec<OsString>,
 }
 
-/// What an agent is connected to.
-#[derive(Clone)]
-pub(crate) struct Served {
-    pub(crate) run: RunId,
-    pub(crate) queue: Arc<dyn JobQueue>,
-    pub(crate) runs: Arc<dyn RunStore>,
-    pub(crate) jobs: Arc<dyn JobStore>,
+/// The agents of a run.
+pub(crate) struct Agents {
+    run: RunId,
+    command: AgentCommand,
+    stores: Stores,
+    /// A turn for each agent that may be opening at the same time: a thousand at once would stall the machine.
+    turns: Arc<Semaphore>,
+    /// How long an agent has to end once it was told to.
+    ending: Duration,
+    /// Whether any of them has ever been open.
+    has_opened: AtomicBool,
+    printed: Printed,
 }
 
-/// Keeps an agent going until its run is over. Gives the reason if it had to be given up before.
-pub(crate) async fn keep(command: AgentCommand, served: Served, index: u32) -> Result<(), String> {
-    let stopped = served.jobs.stopped(served.run);
-    tokio::pin!(stopped);
-    let mut fruitless = 0;
-    loop {
-        let life = live(&command, &served, index);
-        tokio::pin!(life);
-        let (ended, over) = tokio::select! {
-            ended = &mut life => (ended, false),
-            _ = &mut stopped => (life.await, true),
+impl Agents {
+    /// Agents whose contexts may take this long to close.
+    pub(crate) fn new(run: RunId, command: AgentCommand, stores: Stores, context: Duration) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            run,
+            command,
+            stores,
+            turns: Arc::new(Semaphore::new(OPENING_PER_PROCESSOR * processors)),
+            ending: context.saturating_add(ENDING),
+            has_opened: AtomicBool::new(false),
+            printed: Printed::default(),
+        }
+    }
+
+    /// Keeps an agent going until its run is over. Gives the reason if it had to be given up before.
+    pub(crate) async fn keep(self: Arc<Self>, index: u32) -> Result<(), String> {
+        let stopped = self.stores.jobs.stopped(self.run);
+        tokio::pin!(stopped);
+        let mut fruitless = 0;
+        loop {
+            let turn = tokio::select! {
+                turn = self.turns.clone().acquire_owned() => turn.ok(),
+                _ = &mut stopped => return Ok(()),
+            };
+            let life = self.live(index, turn);
+            tokio::pin!(life);
+            let (ended, over) = tokio::select! {
+                ended = &mut life => (ended, false),
+                _ = &mut stopped => (life.await, true),
+            };
+            if over {
+                return Ok(());
+            }
+            let life = ended.unwrap_or_else(|error| Life {
+                has_worked: false,
+                has_told: false,
+                reason: format!("the agent could not be started: {error}"),
+            });
+            if life.has_worked {
+                fruitless = 0;
+            }
+            fruitless += 1;
+            let reason = life.reason;
+            if !life.has_told {
+                let state = AgentState::Failed { message: reason.clone() };
+                // The ledger of a run is there as long as its agents are.
+                let _ = self.stores.jobs.agent(self.run, index, state).await;
+            }
+            // What no agent could ever do, this one will not do the next time either; a process that died may.
+            let is_hopeless = life.has_told && !self.has_opened.load(Ordering::Relaxed);
+            if is_hopeless || fruitless >= FRUITLESS_STARTS {
+                return Err(reason);
+            }
+            tracing::info!(agent = index, %reason, "starting the agent again");
+            tokio::select! {
+                () = tokio::time::sleep(RESTART * 2_u32.saturating_pow(fruitless)) => {}
+                _ = &mut stopped => return Ok(()),
+            }
+        }
+    }
+
+    /// One process, from start to end. The turn is over once the agent is open, or never will be.
+    async fn live(self: &Arc<Self>, index: u32, turn: Option<OwnedSemaphorePermit>) -> std::io::Result<Life> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let mut child = start(&self.command, self.run, index, theirs)?;
+        let printing = self.printed.pass_on(index, child.stderr.take());
+        let turn = Mutex::new(turn);
+        let agents = self.clone();
+        let told = move |state: &AgentState| {
+            agents.has_opened.fetch_or(*state == AgentState::Open, Ordering::Relaxed);
+            if *state != AgentState::Opening {
+                turn.lock().unwrap_or_else(PoisonError::into_inner).take();
+            }
         };
-        let life = ended.unwrap_or_else(|error| Life {
-            has_worked: false,
-            has_told: false,
-            reason: format!("the agent could not be started: {error}"),
-        });
-        if life.has_worked {
-            fruitless = 0;
-        }
-        let reason = life.reason;
-        if over {
-            return Ok(());
-        }
-        fruitless += 1;
-        if !life.has_told {
-            let state = AgentState::Failed { message: reason.clone() };
-            // The ledger of a run is there as long as its agents are.
-            let _ = served.jobs.agent(served.run, index, state).await;
-        }
-        if fruitless >= FRUITLESS_STARTS {
-            return Err(reason);
-        }
-        tracing::info!(agent = index, %reason, "starting the agent again");
-        tokio::select! {
-            () = tokio::time::sleep(RESTART * 2_u32.saturating_pow(fruitless)) => {}
-            _ = &mut stopped => return Ok(()),
-        }
+        let Stores { queue, runs, jobs } = self.stores.clone();
+        let serving = link::serve(ours, self.run, index, queue, runs, jobs.clone(), told);
+        let stopped = jobs.stopped(self.run);
+        let waiting = async {
+            // Once the run is over, the process ends by itself, or is made to.
+            tokio::select! {
+                status = child.wait() => return status,
+                _ = stopped => {}
+            }
+            match tokio::time::timeout(self.ending, child.wait()).await {
+                Ok(status) => status,
+                Err(_) => {
+                    tracing::warn!(
+                        "agent {index} did not end when it was told to: it was killed, with its context open"
+                    );
+                    child.start_kill()?;
+                    child.wait().await
+                }
+            }
+        };
+        // The link ends with the process. What the process had printed comes to an end, too.
+        let (status, served, complaint) = tokio::join!(waiting, serving, printing);
+        let status = status?;
+        let served = served.unwrap_or_default();
+        let has_told = served.failure.is_some();
+        let reason = match (served.failure, status.success(), complaint) {
+            (Some(failure), ..) => failure,
+            (None, true, _) => "the agent ended".to_owned(),
+            (None, false, None) => format!("the agent died ({status})"),
+            (None, false, Some(complaint)) => format!("the agent died ({status}): {complaint}"),
+        };
+        Ok(Life { has_worked: served.jobs_taken > 0, has_told, reason })
     }
 }
 
@@ -92,53 +175,6 @@ struct Life {
     reason: String,
 }
 
-/// One process, from start to end.
-async fn live(command: &AgentCommand, served: &Served, index: u32) -> std::io::Result<Life> {
-    let (ours, theirs) = UnixStream::pair()?;
-    let mut child = start(command, served.run, index, theirs)?;
-    let printed = child.stderr.take();
-    let printing = async move {
-        let mut last = String::new();
-        if let Some(printed) = printed {
-            let mut lines = BufReader::new(printed).lines();
-            while let Ok(Some(line)) = lines.next_line().await {
-                tracing::debug!(target: "armada::agent", agent = index, "{line}");
-                last = line;
-            }
-        }
-        last
-    };
-    let serving = link::serve(ours, served.run, index, served.queue.clone(), served.runs.clone(), served.jobs.clone());
-    let stopped = served.jobs.stopped(served.run);
-    let waiting = async {
-        // Once the run is over, the process ends by itself, or is made to.
-        tokio::select! {
-            status = child.wait() => return status,
-            _ = stopped => {}
-        }
-        match tokio::time::timeout(ENDING, child.wait()).await {
-            Ok(status) => status,
-            Err(_) => {
-                tracing::warn!(agent = index, "the agent did not end; killing it");
-                child.kill().await?;
-                child.wait().await
-            }
-        }
-    };
-    // The link ends with the process. What the process had printed comes to an end, too.
-    let (status, served, last) = tokio::join!(waiting, serving, printing);
-    let status = status?;
-    let served = served.unwrap_or_default();
-    let has_told = served.failure.is_some();
-    let reason = match (served.failure, status.success()) {
-        (Some(failure), _) => failure,
-        (None, true) => "the agent ended".to_owned(),
-        (None, false) if last.is_empty() => format!("the agent died ({status})"),
-        (None, false) => format!("the agent died ({status}): {last}"),
-    };
-    Ok(Life { has_worked: served.jobs_taken > 0, has_told, reason })
-}
-
 fn start(command: &AgentCommand, run: RunId, index: u32, link: UnixStream) -> std::io::Result<Child> {
     // Non-blocking is of the socket, not of the descriptor: the agent's runtime expects it so, too.
     let link: OwnedFd = link.into_std()?.into();
@@ -148,4 +184,56 @@ fn start(command: &AgentCommand, run: RunId, index: u32, link: UnixStream) -> st
     // A group of its own: Ctrl-C in the terminal is for the orchestrator, which then ends its agents in order.
     std::os::unix::process::CommandExt::process_group(&mut process, 0);
     Command::from(process).kill_on_drop(true).spawn()
+}
+
+#[cfg(test)]
+mod tests {
+    use armada_protocol::RunOptions;
+    use tokio::sync::mpsc;
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    /// Agents that are a shell script.
+    async fn agents(
+        script: &str,
+        argument: &std::path::Path,
+    ) -> (Arc<Agents>, mpsc::Receiver<armada_protocol::Change>) {
+        let (run, stores) = (RunId::new(), Stores::embedded());
+        let (changes, heard) = mpsc::channel(1_000);
+        stores.queue.declare(run).await.unwrap();
+        stores.jobs.open(run, RunOptions { attempts_per_job: 1, artifacts: None, changes }).await.unwrap();
+        let arguments = vec!["-c".into(), script.into(), argument.into()];
+        let command = AgentCommand { program: "sh".into(), arguments };
+        (Arc::new(Agents::new(run, command, stores, Duration::ZERO)), heard)
+    }
+
+    #[tokio::test]
+    async fn only_a_few_agents_are_opened_at_the_same_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = folder.path().join("told");
+        let (agents, _heard) = agents("echo begin >>\"$0\"; sleep 0.05; echo end >>\"$0\"; exit 3", &told).await;
+        let most = agents.turns.available_permits();
+        let mut keeping = JoinSet::new();
+        for index in 0..u32::try_from(2 * most).unwrap() {
+            keeping.spawn(agents.clone().keep(index));
+        }
+        assert!(keeping.join_all().await.iter().all(Result::is_err));
+        let (mut now, mut peak) = (0, 0);
+        for line in std::fs::read_to_string(&told).unwrap().lines() {
+            now = if line == "begin" { now + 1 } else { now - 1 };
+            peak = peak.max(now);
+        }
+        assert!((1..=most).contains(&peak), "{peak} of {most}");
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_dies_is_started_again_and_what_it_warned_of_is_not_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = folder.path().join("told");
+        let script = "echo begin >>\"$0\"; echo ' WARN running as root' >&2; kill -9 $$";
+        let (agents, _heard) = agents(script, &told).await;
+        assert_eq!(agents.keep(0).await.unwrap_err(), "the agent died (signal: 9 (SIGKILL))");
+        assert_eq!(std::fs::read_to_string(&told).unwrap().lines().count(), 3);
+    }
 }

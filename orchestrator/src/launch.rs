@@ -1,22 +1,28 @@
-//! A run on one machine, from launch to drained.
+//! A run on one machine, from launch to its last job.
+//!
+//! However a run ends (drained, cancelled, without an agent that could go on, by a mistake in its files), its agents are
+//! told to end and are waited for, and every job that has not ended by then ends with that reason: there is one outcome
+//! for each job. What is in memory does not grow with the jobs.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use armada_project::{ComponentRef, Configuration, Digest, Grant, Injection, Mistake};
-use armada_protocol::embedded::{Change, EmbeddedJobStore, EmbeddedQueue, EmbeddedRunStore, RunOptions};
-use armada_protocol::{AgentRecord, Cause, Job, JobQueue, Outcome, ProtocolError, RunId, RunStore};
+use armada_protocol::embedded::{EmbeddedJobStore, EmbeddedQueue, EmbeddedRunStore};
+use armada_protocol::{
+    AgentRecord, Cause, Change, Job, JobQueue, Ledger, Outcome, ProtocolError, RunId, RunOptions, RunStore,
+};
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use crate::agents::{AgentCommand, Served, keep};
+use crate::agents::{AgentCommand, Agents};
 
 /// What is launched.
 #[derive(Debug)]
-pub struct Launch {
+pub struct LaunchRequest {
     /// The run's name.
     pub run: RunId,
     /// The resolved configuration.
@@ -29,6 +35,36 @@ pub struct Launch {
     pub artifacts: Option<PathBuf>,
     /// How agents are started.
     pub agent: AgentCommand,
+}
+
+impl LaunchRequest {
+    /// How many agents are started: an agent without a job is of no use.
+    pub fn agents(&self) -> u32 {
+        let jobs = u32::try_from(self.configuration.number_of_jobs()).unwrap_or(u32::MAX);
+        self.configuration.number_of_agents().min(jobs)
+    }
+}
+
+/// Over what a run goes.
+#[derive(Clone)]
+pub struct Stores {
+    /// The queue of its jobs.
+    pub queue: Arc<dyn JobQueue>,
+    /// The store of its component and agent records.
+    pub runs: Arc<dyn RunStore>,
+    /// The ledger of its jobs.
+    pub jobs: Arc<dyn Ledger>,
+}
+
+impl Stores {
+    /// Those of this process: nothing needs to be installed for them, and nothing of them is left.
+    pub fn embedded() -> Self {
+        Self {
+            queue: Arc::new(EmbeddedQueue::default()),
+            runs: Arc::new(EmbeddedRunStore::default()),
+            jobs: Arc::new(EmbeddedJobStore::default()),
+        }
+    }
 }
 
 /// How a run ended.
@@ -62,64 +98,70 @@ pub enum LaunchError {
 ///
 /// Whatever happens, no agent is left when this returns.
 pub async fn launch(
-    launch: Launch,
+    request: LaunchRequest,
+    stores: Stores,
     changes: mpsc::Sender<Change>,
     cancel: CancellationToken,
 ) -> Result<RunEnd, LaunchError> {
-    let run = launch.run;
-    let stores = Stores::default();
+    let run = request.run;
     let options = RunOptions {
-        attempts_per_job: launch.grant.limits().attempts_per_job,
-        artifacts: launch.artifacts.clone(),
+        attempts_per_job: request.grant.limits().attempts_per_job,
+        artifacts: request.artifacts.clone(),
         changes,
     };
-    stores.jobs.open(run, options);
-    let ended = drive(&launch, &stores, &cancel).await;
+    stores.jobs.open(run, options).await?;
+    let ended = drive(&request, &stores, &cancel).await;
     // After a mistake as after the last job, nothing of the run stays behind.
     stores.queue.delete(run).await?;
     stores.runs.delete(run).await?;
-    stores.jobs.close(run);
+    stores.jobs.close(run).await?;
     ended
 }
 
-#[derive(Clone, Default)]
-struct Stores {
-    queue: Arc<EmbeddedQueue>,
-    runs: Arc<EmbeddedRunStore>,
-    jobs: Arc<EmbeddedJobStore>,
-}
-
-async fn drive(launch: &Launch, stores: &Stores, cancel: &CancellationToken) -> Result<RunEnd, LaunchError> {
-    let run = launch.run;
-    let digest = Digest::of(&launch.component);
-    let component = ComponentRef { digest, size: launch.component.len() as u64 };
-    let configuration = launch.configuration.inject(Injection { run_id: run.0, component });
+async fn drive(request: &LaunchRequest, stores: &Stores, cancel: &CancellationToken) -> Result<RunEnd, LaunchError> {
+    let run = request.run;
+    let digest = Digest::of(&request.component);
+    let component = ComponentRef { digest, size: request.component.len() as u64 };
+    let configuration = request.configuration.inject(Injection { run_id: run.0, component });
+    let count = request.agents();
     stores.queue.declare(run).await?;
-    stores.runs.put_component(digest, launch.component.clone()).await?;
-    for (index, message) in (0..).zip(configuration.agents()) {
-        let record = AgentRecord { message: message?, component, grant: launch.grant.clone() };
+    stores.runs.put_component(digest, request.component.clone()).await?;
+    for (index, message) in (0..count).zip(configuration.agents()) {
+        let record = AgentRecord { message: message?, component, grant: request.grant.clone() };
         stores.runs.put_agent(run, index, record).await?;
     }
-    let served = Served { run, queue: stores.queue.clone(), runs: stores.runs.clone(), jobs: stores.jobs.clone() };
-    let mut agents = JoinSet::new();
-    for index in 0..configuration.number_of_agents() {
-        agents.spawn(keep(launch.agent.clone(), served.clone(), index));
+    let context = request.grant.limits().seconds_per_context;
+    let context = Duration::try_from_secs_f64(context).unwrap_or(Duration::MAX);
+    let agents = Arc::new(Agents::new(run, request.agent.clone(), stores.clone(), context));
+    let mut keeping = JoinSet::new();
+    for index in 0..count {
+        keeping.spawn(agents.clone().keep(index));
     }
     let work = async {
-        let (dispatched, supervised) =
-            tokio::join!(dispatch(&configuration, stores, run), async { supervise(&mut agents, stores, run).await });
-        dispatched?;
-        supervised
+        let supervising = supervise(&mut keeping);
+        tokio::pin!(supervising);
+        tokio::select! {
+            left = &mut supervising => left,
+            dispatched = dispatch(&configuration, stores, run) => {
+                dispatched?;
+                supervising.await
+            }
+        }
     };
     let ended = tokio::select! {
-        ended = work => ended.map(|()| RunEnd::Drained),
-        () = cancel.cancelled() => Ok(RunEnd::Cancelled),
+        ended = work => ended.map(Some),
+        () = cancel.cancelled() => Ok(None),
     };
-    if !matches!(ended, Ok(RunEnd::Drained)) {
-        // Cancelled, or unable to go on: the agents end their jobs, and themselves.
-        stores.jobs.cancel(run)?;
-        while agents.join_next().await.is_some() {}
-    }
+    let (ended, outcome) = match ended {
+        Ok(Some(Left::Stopped)) => return Ok(RunEnd::Drained),
+        Ok(Some(Left::Nobody(reason))) => (Ok(RunEnd::Drained), Outcome::failed(Cause::NoAgent, reason)),
+        Ok(None) => (Ok(RunEnd::Cancelled), Outcome::Cancelled),
+        Err(error) => (Err(error), Outcome::Cancelled),
+    };
+    // The agents end their jobs, and themselves; what they have not ended by then, nobody will.
+    stores.jobs.cancel(run).await?;
+    while keeping.join_next().await.is_some() {}
+    stores.jobs.abandon(run, configuration.number_of_jobs(), outcome).await?;
     ended
 }
 
@@ -132,38 +174,29 @@ async fn dispatch(configuration: &Configuration, stores: &Stores, run: RunId) ->
         written?;
         let message: Box<RawValue> = serde_json::from_slice(&line)?;
         line.clear();
-        stores.queue.publish(run, Job { uuid: Uuid::new_v4(), index, message }).await?;
+        stores.queue.publish(run, Job { uuid: run.job(index), index, message }).await?;
         index += 1;
     }
     stores.jobs.dispatched(run, index).await?;
     Ok(())
 }
 
-/// Waits for the agents. When the last one had to be given up, nobody is left to take the jobs that remain: each ends
-/// with that reason.
-async fn supervise(agents: &mut JoinSet<Result<(), String>>, stores: &Stores, run: RunId) -> Result<(), LaunchError> {
-    let mut given_up = None;
-    while let Some(agent) = agents.join_next().await {
-        match agent? {
-            // It was told that the run is over; so will the others be.
-            Ok(()) => given_up = None,
-            Err(reason) if agents.is_empty() => given_up = Some(reason),
-            Err(_) => {}
-        }
-    }
-    let Some(reason) = given_up else { return Ok(()) };
-    let outcome = Outcome::failed(Cause::NoAgent, format!("no agent is left: {reason}"));
-    stores.jobs.abandon_open(run, outcome.clone()).await?;
-    let mut consumer = stores.queue.consume(run, 0).await?;
-    let stopped = armada_protocol::JobStore::stopped(&*stores.jobs, run);
-    tokio::pin!(stopped);
-    loop {
-        let delivery = tokio::select! {
-            _ = &mut stopped => return Ok(()),
-            delivery = consumer.next() => delivery?,
+/// What is left of a run when its agents have ended.
+enum Left {
+    /// They were told that the run is over.
+    Stopped,
+    /// The last one had to be given up, for this reason, and nobody takes the jobs that remain.
+    Nobody(String),
+}
+
+/// Waits for the agents.
+async fn supervise(keeping: &mut JoinSet<Result<(), String>>) -> Result<Left, LaunchError> {
+    let mut left = Left::Stopped;
+    while let Some(kept) = keeping.join_next().await {
+        left = match kept? {
+            Ok(()) => Left::Stopped,
+            Err(reason) => Left::Nobody(reason),
         };
-        let Some(delivery) = delivery else { return Ok(()) };
-        stores.jobs.abandon(run, delivery.job.uuid, delivery.job.index, outcome.clone()).await?;
-        consumer.acknowledge(delivery.tag).await?;
     }
+    Ok(left)
 }

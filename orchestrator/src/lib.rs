@@ -2,7 +2,7 @@
 //!
 //! [`launch`](launch::launch) is the whole of a run on one machine: it opens the ledger, stores one record per agent, starts
 //! the agents as processes of their own ([`agents`]) and publishes the jobs, streaming. What happens is told as it
-//! happens, as [`Change`](armada_protocol::embedded::Change)s.
+//! happens, as [`Change`](armada_protocol::Change)s.
 
 pub mod agents;
 pub mod launch;

@@ -10,6 +10,7 @@
 
 use std::ffi::OsStr;
 use std::io::{self, BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -75,6 +76,8 @@ pub enum BuildError {
 pub enum Progress<'a> {
     /// Something worth knowing before anything is compiled.
     Note(Note),
+    /// The compiler has been started: the process group of all that it starts, for whoever wants to end it.
+    Started(u32),
     /// A line that the compiler prints.
     Line(&'a str),
 }
@@ -111,8 +114,11 @@ pub fn build(
         .args(["--config", "profile.release.strip=\"none\""])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+        .stderr(Stdio::piped())
+        // What Cargo starts is ended with it.
+        .process_group(0);
     let mut child = command.spawn().map_err(no_cargo)?;
+    progress(Progress::Started(child.id()));
     let (printed, messages) = (child.stderr.take(), child.stdout.take());
     let reading = std::thread::spawn(move || messages.map(|messages| component_path(messages, &name)));
     if let Some(printed) = printed {

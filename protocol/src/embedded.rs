@@ -7,6 +7,6 @@ mod ledger;
 mod queue;
 mod runs;
 
-pub use ledger::{Change, EmbeddedJobStore, RunOptions};
+pub use ledger::EmbeddedJobStore;
 pub use queue::EmbeddedQueue;
 pub use runs::EmbeddedRunStore;

@@ -19,6 +19,14 @@ impl RunId {
     pub fn new() -> Self {
         Self(Uuid::new_v4())
     }
+
+    /// Names the job at a place of the run, from 0. It follows from run and place, so that a job has its name whether it
+    /// was ever dispatched or not, and one that is dispatched twice is the same job.
+    pub fn job(self, index: u64) -> Uuid {
+        // The run's own name is random; below its version and variant there are 62 bits.
+        let place = u128::from(index.wrapping_add(1)) & (u128::MAX >> 66);
+        Uuid::from_u128(self.0.as_u128() ^ place)
+    }
 }
 
 impl Default for RunId {

@@ -1,7 +1,8 @@
 //! What the orchestrator and its agents say to each other, and over what.
 //!
 //! - [`job`], [`outcome`] and [`report`] are what is said: plain data with a fixed JSON form.
-//! - [`JobQueue`], [`RunStore`] and [`JobStore`] are what it is said over, as traits. They are shaped after what will be
+//! - [`JobQueue`], [`RunStore`] and [`JobStore`] are what it is said over, as traits; [`Ledger`] is the orchestrator's view
+//!   of the last one, and [`change`] what it tells of a run. They are shaped after what will be
 //!   on the other side of a network: a queue that redelivers what was not acknowledged, a store that is read once, and a
 //!   ledger that decides in one step what becomes of a job.
 //! - [`embedded`] has them in this process; [`link`] gives another process on this machine the same three.
@@ -9,14 +10,20 @@
 //! Attempts are counted by the ledger, never by the queue: a queue may deliver a job twice, and only the ledger knows
 //! whether the job has ended.
 
+pub mod change;
 pub mod embedded;
 pub mod job;
 pub mod link;
 pub mod outcome;
 pub mod report;
+mod timestamp;
 mod traits;
 
+pub use change::Change;
 pub use job::{AgentRecord, Attempt, Job, RunId};
 pub use outcome::{Cause, JobError, JobRecord, Outcome, Status};
 pub use report::Report;
-pub use traits::{AgentState, Delivery, JobConsumer, JobQueue, JobStore, Next, ProtocolError, RunStore, Start, Stop};
+pub use traits::{
+    AgentState, Delivery, JobConsumer, JobQueue, JobStore, Ledger, Next, ProtocolError, RunOptions, RunStore, Start,
+    Stop,
+};

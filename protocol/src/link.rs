@@ -27,10 +27,11 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::embedded::{Change, EmbeddedJobStore, EmbeddedQueue, EmbeddedRunStore, RunOptions};
+    use crate::embedded::{EmbeddedJobStore, EmbeddedQueue, EmbeddedRunStore};
     use crate::report::{Artifact, Event, EventLevel};
     use crate::{
-        AgentRecord, Job, JobQueue, JobStore, Next, Outcome, ProtocolError, Report, RunId, RunStore, Start, Stop,
+        AgentRecord, Change, Job, JobQueue, JobStore, Ledger as _, Next, Outcome, ProtocolError, Report, RunId,
+        RunOptions, RunStore, Start, Stop,
     };
 
     pub(super) const RUN: RunId = RunId(Uuid::from_u128(1));
@@ -51,14 +52,15 @@ mod tests {
                 Self { queue: Arc::default(), runs: Arc::default(), jobs: Arc::default(), heard, artifacts };
             orchestrator.queue.declare(RUN).await.unwrap();
             let folder = Some(orchestrator.artifacts.path().to_owned());
-            orchestrator.jobs.open(RUN, RunOptions { attempts_per_job: 2, artifacts: folder, changes });
+            let options = RunOptions { attempts_per_job: 2, artifacts: folder, changes };
+            orchestrator.jobs.open(RUN, options).await.unwrap();
             orchestrator
         }
 
         fn agent(&self, index: u32) -> (Link, JoinHandle<Result<Served, ProtocolError>>) {
             let (ours, theirs): (DuplexStream, DuplexStream) = tokio::io::duplex(256);
             let (queue, runs, jobs) = (self.queue.clone(), self.runs.clone(), self.jobs.clone());
-            let serving = tokio::spawn(async move { serve(ours, RUN, index, queue, runs, jobs).await });
+            let serving = tokio::spawn(async move { serve(ours, RUN, index, queue, runs, jobs, |_| ()).await });
             (Link::connect(theirs), serving)
         }
     }

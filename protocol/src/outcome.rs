@@ -76,7 +76,7 @@ impl Cause {
         matches!(self, Self::Retry | Self::Fatal | Self::Browser | Self::Agent)
     }
 
-    /// The cause in words.
+    /// The cause, in words that follow "job".
     pub fn describe(self) -> &'static str {
         match self {
             Self::Failed => "failed",
@@ -89,9 +89,9 @@ impl Cause {
             Self::WallTime => "out of time",
             Self::Result => "unusable result",
             Self::TooLarge => "passed too much at once",
-            Self::Browser => "browser died",
-            Self::Agent => "agent died",
-            Self::NoAgent => "no agent",
+            Self::Browser => "lost its browser",
+            Self::Agent => "lost its agent",
+            Self::NoAgent => "without an agent",
         }
     }
 }
@@ -150,8 +150,10 @@ pub struct JobRecord {
     /// The agent that made the last attempt; none when no agent took the job.
     pub agent: Option<u32>,
     /// When the first attempt began; none when no agent took the job.
+    #[serde(serialize_with = "crate::timestamp::serialize_option")]
     pub started: Option<Timestamp>,
     /// When the job ended.
+    #[serde(serialize_with = "crate::timestamp::serialize")]
     pub finished: Timestamp,
     /// The steps that it reported, in all attempts.
     pub events: Vec<Attempted<Event>>,

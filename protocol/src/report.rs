@@ -21,6 +21,7 @@ pub enum Report {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// When it was reported.
+    #[serde(serialize_with = "crate::timestamp::serialize")]
     pub time: Timestamp,
     /// How the step went.
     pub level: EventLevel,
@@ -49,6 +50,7 @@ pub enum EventLevel {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
     /// When it was written.
+    #[serde(serialize_with = "crate::timestamp::serialize")]
     pub time: Timestamp,
     /// How important it is.
     pub level: LogLevel,

@@ -1,10 +1,14 @@
 //! Over what orchestrator and agents speak: a queue, a store that is read once, and a ledger of what happened.
 
+use std::path::PathBuf;
+
 use armada_project::Digest;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::change::Change;
 use crate::job::{AgentRecord, Attempt, Job, RunId};
 use crate::outcome::Outcome;
 use crate::report::Report;
@@ -136,7 +140,7 @@ pub enum AgentState {
     },
 }
 
-/// The ledger of a run's jobs: attempts, reports and outcomes.
+/// The ledger of a run's jobs, as its agents see it: attempts, reports and outcomes.
 #[async_trait]
 pub trait JobStore: Send + Sync {
     /// Notes what an agent is doing.
@@ -154,4 +158,36 @@ pub trait JobStore: Send + Sync {
 
     /// Waits until the agents of this run are to stop.
     async fn stopped(&self, run: RunId) -> Result<Stop, ProtocolError>;
+}
+
+/// How the ledger keeps a run.
+#[derive(Debug)]
+pub struct RunOptions {
+    /// How many attempts a job gets, at least 1.
+    pub attempts_per_job: u32,
+    /// Where artifacts go, as `job-<index>/<name>`; nowhere when not given.
+    pub artifacts: Option<PathBuf>,
+    /// Who is told what happens. The ledger waits for it.
+    pub changes: mpsc::Sender<Change>,
+}
+
+/// The ledger, as the orchestrator of a run keeps it.
+#[async_trait]
+pub trait Ledger: JobStore {
+    /// Opens the ledger of a run.
+    async fn open(&self, run: RunId, options: RunOptions) -> Result<(), ProtocolError>;
+
+    /// Says that every job of the run has been dispatched, and how many there are. The run is drained once that many have
+    /// ended, and its agents are told to stop.
+    async fn dispatched(&self, run: RunId, total: u64) -> Result<(), ProtocolError>;
+
+    /// Cancels the run, unless it is drained: its agents are told to end their jobs.
+    async fn cancel(&self, run: RunId) -> Result<(), ProtocolError>;
+
+    /// Ends every one of the run's jobs, of so many, that has not ended, whether it was begun, dispatched, or neither: no
+    /// agent will take it any more.
+    async fn abandon(&self, run: RunId, total: u64, outcome: Outcome) -> Result<(), ProtocolError>;
+
+    /// Closes the ledger of a run.
+    async fn close(&self, run: RunId) -> Result<(), ProtocolError>;
 }

@@ -91,6 +91,11 @@ impl Running {
         self.child.id()
     }
 
+    /// The folder of its temporary files.
+    pub fn temp(&self) -> PathBuf {
+        self.folder.path().join("temp")
+    }
+
     /// The processes that it has started.
     pub fn processes(&self) -> Vec<Process> {
         processes::descendants(self.id())

@@ -7,14 +7,15 @@ use std::time::Duration;
 use armada_host::agent::{AgentError, AgentOptions, Connections};
 use armada_host::{ComponentCache, Sandbox};
 use armada_project::{Ceiling, ComponentRef, Configuration, Digest, Grant, Mode, Overrides};
-use armada_protocol::embedded::{Change, EmbeddedJobStore, EmbeddedQueue, EmbeddedRunStore, RunOptions};
-use armada_protocol::{AgentRecord, Job, JobQueue as _, JobRecord, RunId, RunStore as _};
+use armada_protocol::embedded::{EmbeddedJobStore, EmbeddedQueue, EmbeddedRunStore};
+use armada_protocol::{
+    AgentRecord, Change, Job, JobQueue as _, JobRecord, Ledger as _, RunId, RunOptions, RunStore as _,
+};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::target_folder;
 
@@ -134,14 +135,12 @@ impl TestRun {
             }
             all
         });
-        jobs.open(
-            run,
-            RunOptions {
-                attempts_per_job: grant.limits().attempts_per_job,
-                artifacts: Some(artifacts.path().to_owned()),
-                changes,
-            },
-        );
+        let options = RunOptions {
+            attempts_per_job: grant.limits().attempts_per_job,
+            artifacts: Some(artifacts.path().to_owned()),
+            changes,
+        };
+        jobs.open(run, options).await.unwrap();
         queue.declare(run).await.unwrap();
         let digest = Digest::of(&self.component);
         let component = ComponentRef { digest, size: self.component.len() as u64 };
@@ -153,7 +152,7 @@ impl TestRun {
         }
         for (index, message) in (0..).zip(&self.jobs) {
             let message = RawValue::from_string(message.to_string()).unwrap();
-            queue.publish(run, Job { uuid: Uuid::new_v4(), index, message }).await.unwrap();
+            queue.publish(run, Job { uuid: run.job(index), index, message }).await.unwrap();
         }
         jobs.dispatched(run, self.jobs.len() as u64).await.unwrap();
         let sandbox = Sandbox::new().unwrap();
@@ -175,7 +174,7 @@ impl TestRun {
         }
         let mut ended = agents.join_all().await;
         ended.sort_by_key(|(index, _)| *index);
-        jobs.close(run);
+        jobs.close(run).await.unwrap();
         let left = std::fs::read_dir(self.temp.path()).unwrap().count();
         assert_eq!(left, 0, "an agent has left something behind in its temporary folder");
         let changes = hearing.await.unwrap();

@@ -1,13 +1,16 @@
 //! The `armada` command, end to end: what it prints, what it leaves, and the code that it ends with.
 
 use std::ffi::OsStr;
+use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use armada_tests::command::{Running, armada, armada_for, finish, read_results};
+use armada_tests::processes::{assert_gone, descendants, signal, wait_for};
 use armada_tests::site::Site;
 use armada_tests::target_folder;
 use serde_json::{Value, json};
@@ -148,7 +151,7 @@ fn a_new_project_runs_in_plain_lines_and_the_second_time_nothing_is_compiled() {
 
     let (code, out, told) = scaffold.run(&["run", "--output", "again/results.jsonl"]);
     assert_eq!((code, out.as_str()), (0, ""));
-    assert!(told.starts_with("prices: 1 job, 2 agents, run "), "{told}");
+    assert!(told.starts_with("prices: 1 job, 1 agent, run "), "{told}");
     assert!(told.contains("[1/1] done job 0 in "), "{told}");
     assert!(told.contains("1 job: 1 succeeded in "), "{told}");
     assert!(told.ends_with("results: again/results.jsonl\n"), "{told}");
@@ -173,12 +176,94 @@ fn machines_are_told_in_json_lines_and_by_the_summary_last() {
     let ended = Running::start_at(&scaffold.root, &[]).finish();
     assert_eq!(ended.code, Some(0));
     let (first, last) = (ended.told.first().unwrap(), ended.told.last().unwrap());
-    assert_eq!((&first["type"], &first["jobs"], &first["agents"]), (&json!("run"), &json!(1), &json!(2)));
+    assert_eq!((&first["type"], &first["jobs"], &first["agents"]), (&json!("run"), &json!(1), &json!(1)));
     assert_eq!((&last["type"], &last["succeeded"], &last["failed"]), (&json!("summary"), &json!(1), &json!(0)));
     let told: Vec<_> = ended.told.iter().filter_map(|told| told["type"].as_str()).collect();
     for kind in ["agent", "started", "event", "ended"] {
         assert!(told.contains(&kind), "{told:?}");
     }
+}
+
+#[test]
+fn results_that_cannot_be_written_end_the_run_in_order() {
+    let scaffold = Scaffold::take();
+    let temp = tempfile::tempdir().unwrap();
+    let (code, _, told) = finish(scaffold.command(&["run", "--output", "/dev/full"]).env("TMPDIR", temp.path()));
+    assert_eq!(code, 2, "{told}");
+    assert!(told.contains("ending: ") && told.contains("error: /dev/full: No space left on device"), "{told}");
+    assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0);
+
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let mut run = scaffold.command(&["run", "--json", "--output", "/dev/null"]);
+    let output = run.stdout(full).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("error: standard output: No space left on device"), "{told}");
+}
+
+#[test]
+fn results_go_to_standard_output_when_asked() {
+    let scaffold = Scaffold::take();
+    let (code, out, told) = scaffold.run(&["run", "--output", "-"]);
+    assert_eq!(code, 0, "{told}");
+    let result: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(result["status"], "Success");
+    assert!(told.ends_with("results: standard output\n"), "{told}");
+    let (code, out, told) = scaffold.run(&["run", "--json", "--output", "-"]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(told.contains("give one of them"), "{told}");
+}
+
+#[test]
+fn a_second_run_into_the_same_file_ends_at_once_and_leaves_it_as_it_is() {
+    let scaffold = Scaffold::take();
+    let path = scaffold.root.join("held.jsonl");
+    std::fs::write(&path, "of the first run\n").unwrap();
+    let held = std::fs::File::open(&path).unwrap();
+    held.lock().unwrap();
+    let (code, _, told) = scaffold.run(&["run", "--output", "held.jsonl"]);
+    assert_eq!(code, 2);
+    assert!(told.contains("held.jsonl: another run is writing its results there"), "{told}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "of the first run\n");
+}
+
+#[test]
+fn a_file_that_is_cut_short_under_a_run_ends_it() {
+    let scaffold = Scaffold::take();
+    // More than any queue or buffer holds, so that the end is read while jobs run.
+    let row = format!("{}/plain.html,{}\n", scaffold.site.url(), "x".repeat(1_000));
+    let rows = format!("url,more\n{}", row.repeat(5_000));
+    let ended = scaffold.with("config/data_job.csv", &rows, || {
+        let mut run = Running::start_at(&scaffold.root, &[]);
+        run.until(|told| told["type"] == "ended");
+        std::fs::write(scaffold.root.join("config/data_job.csv"), "url,more\n").unwrap();
+        run.finish()
+    });
+    assert_eq!(ended.code, Some(2));
+    let summary = ended.told.last().unwrap();
+    assert!(summary["not_started"].as_u64().unwrap() > 0, "{summary}");
+    assert_eq!(ended.results.len(), 5_000);
+    assert_eq!(ended.temporary_files, 0);
+}
+
+#[test]
+fn an_interrupted_compiler_ends_with_the_command() {
+    let scaffold = Scaffold::take();
+    let script = scaffold.read("ctx_script.rs") + "\n// Something new.\n";
+    scaffold.with("ctx_script.rs", &script, || {
+        let mut building = scaffold.command(&["build"]).stderr(Stdio::piped()).spawn().unwrap();
+        let compilers = wait_for("the compiler", Duration::from_secs(60), || {
+            let processes = descendants(building.id());
+            processes.iter().any(|process| process.command.iter().any(|it| it == "--crate-name")).then_some(processes)
+        });
+        signal(building.id(), "INT");
+        let status = building.wait().unwrap();
+        let mut told = String::new();
+        building.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+        assert_eq!(status.code(), Some(130), "{told}");
+        assert!(told.ends_with("interrupted\n"), "{told}");
+        assert_gone(&compilers);
+    });
 }
 
 #[test]
@@ -278,7 +363,7 @@ fn every_mistake_of_the_configuration_is_told_at_once_with_its_place() {
     let (code, out, _) = in_folder(folder.path(), &["check", "--json"]);
     let told: Value = serde_json::from_str(&out).unwrap();
     let mistakes = told["mistakes"].as_array().unwrap();
-    assert_eq!((code, mistakes.len()), (2, 3));
+    assert_eq!((code, mistakes.len(), &told["type"]), (2, 3, &json!("mistakes")));
     assert_eq!((&mistakes[0]["line"], &mistakes[0]["column"]), (&json!(3), &json!(35)));
 }
 

@@ -4,9 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use armada_project::Project;
-use armada_protocol::embedded::Change;
-use armada_protocol::{AgentState, Cause, JobRecord, Status};
-use armada_tests::command::{Running, project};
+use armada_protocol::{AgentState, Cause, Change, JobRecord, Status};
+use armada_tests::command::{Running, armada_for, finish, project};
 use armada_tests::processes::{assert_gone, signal, wait_for};
 use armada_tests::run::{Finished, TestRun};
 use armada_tests::site::Site;
@@ -220,7 +219,9 @@ fn ctrl_c_ends_jobs_in_progress_in_order() {
     assert_eq!(ended.temporary_files, 0);
     assert_gone(&before);
     let statuses: Vec<_> = ended.results.iter().map(|result| &result["status"]).collect();
-    assert_eq!(statuses, ["Cancelled", "Cancelled"]);
+    assert_eq!(statuses, ["Cancelled"; 4], "there is a line for each job, begun or not");
+    let attempts: Vec<_> = ended.results.iter().map(|result| result["attempts"].as_u64().unwrap()).collect();
+    assert_eq!(attempts, [1, 1, 0, 0]);
     assert_eq!(*told.lock().unwrap(), ["opened", "opened", "closed", "closed"]);
     let summary = ended.told.last().unwrap();
     assert_eq!((&summary["cancelled"], &summary["not_started"]), (&json!(2), &json!(2)));
@@ -240,15 +241,43 @@ fn a_script_that_does_not_end_is_ended() {
 
 #[test]
 fn a_second_ctrl_c_ends_everything_at_once() {
-    let mut run = Running::start("lifecycle", &["stubborn", "stubborn"], &["--agents", "2"]);
+    let (site, _) = listening_site();
+    let set = format!("SITE={}", site.url());
+    let mut run = Running::start("lifecycle", &["stubborn", "stubborn"], &["--agents", "2", "--set", &set]);
     run.until_ready(2);
     let before = run.processes();
+    assert!(before.iter().any(|process| process.is_chromium()));
     signal(run.id(), "INT");
     run.until(|told| told["type"] == "ending");
     signal(run.id(), "INT");
     let ended = run.finish();
     assert_eq!(ended.code, Some(130));
     assert_gone(&before);
+    assert_eq!(ended.temporary_files, 0);
+}
+
+#[test]
+fn the_job_of_an_agent_that_is_killed_while_the_run_ends_is_cancelled() {
+    let mut run = Running::start("lifecycle", &["stubborn"], &[]);
+    run.until_ready(1);
+    let agent = run.processes().into_iter().find(|process| process.is_agent()).expect("an agent");
+    signal(run.id(), "INT");
+    run.until(|told| told["type"] == "ending");
+    signal(agent.id, "KILL");
+    let ended = run.finish();
+    assert_eq!(ended.code, Some(130));
+    assert_each_ended_once(&ended.results, 1);
+    assert_eq!((&ended.results[0]["status"], &ended.results[0]["attempts"]), (&json!("Cancelled"), &json!(1)));
+}
+
+#[test]
+fn there_are_no_more_agents_than_jobs() {
+    let mut run = Running::start("lifecycle", &["wait"], &["--agents", "3"]);
+    run.until_ready(1);
+    assert_eq!(run.told[0]["agents"], 1);
+    assert_eq!(run.processes().iter().filter(|process| process.is_agent()).count(), 1);
+    signal(run.id(), "INT");
+    assert_eq!(run.finish().code, Some(130));
 }
 
 #[test]
@@ -259,6 +288,14 @@ fn nothing_outlives_a_killed_command() {
     assert!(before.len() > 4, "{before:?}");
     signal(run.id(), "KILL");
     assert_gone(&before);
+    // Its folder is found by the next run.
+    assert_eq!(std::fs::read_dir(run.temp()).unwrap().count(), 1);
+    let results = run.temp().with_file_name("next.jsonl");
+    let mut next = armada_for(&project("lifecycle"));
+    next.args(["run", "--output"]).arg(results).arg(project("lifecycle")).env("TMPDIR", run.temp());
+    let (code, _, told) = finish(&mut next);
+    assert_eq!(code, 0, "{told}");
+    assert_eq!(std::fs::read_dir(run.temp()).unwrap().count(), 0);
 }
 
 #[test]
@@ -271,6 +308,8 @@ fn agents_that_cannot_be_opened_end_the_run_with_the_reason() {
         let ended = run.finish();
         assert_eq!(ended.code, Some(1));
         assert_each_ended_once(&ended.results, 2);
+        let opening = ended.told.iter().filter(|told| told["state"] == "opening").count();
+        assert_eq!(opening, 2, "what the script says is not asked again");
         for result in ended.results {
             assert_eq!(result["error"]["cause"], "no_agent");
             assert!(result["error"]["message"].as_str().unwrap().contains(reason), "{result}");
@@ -279,12 +318,26 @@ fn agents_that_cannot_be_opened_end_the_run_with_the_reason() {
 }
 
 #[test]
-fn an_agent_whose_browser_cannot_be_launched_says_what_to_do() {
-    let run = Running::start("lifecycle", &["wait"], &["--chromium", "/nowhere/chromium"]);
-    let ended = run.finish();
-    assert_eq!(ended.code, Some(1));
-    let message = ended.results[0]["error"]["message"].as_str().unwrap();
-    assert!(message.contains("/nowhere/chromium could not be started"), "{message}");
+fn a_browser_that_is_not_there_is_told_before_anything_is_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = armada_for(&project("lifecycle"));
+    run.args(["run", "--chromium", "/nowhere/chromium"]).arg(project("lifecycle")).current_dir(folder.path());
+    let (code, _, told) = finish(&mut run);
+    assert_eq!(code, 2, "{told}");
+    assert!(told.contains("/nowhere/chromium") && told.contains("--chromium or ARMADA_CHROMIUM"), "{told}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_every_agent_warns_of_is_told_once() {
+    let (site, _) = listening_site();
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = armada_for(&project("lifecycle"));
+    run.args(["run", "--agents", "2", "--jobs", "2", "--set", &format!("SITE={}", site.url())]);
+    let (code, _, told) = finish(run.arg(project("lifecycle")).current_dir(folder.path()));
+    assert_eq!(code, 0, "{told}");
+    let is_root = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) == 0;
+    assert_eq!(told.matches("running as root").count(), usize::from(is_root), "{told}");
 }
 
 #[test]

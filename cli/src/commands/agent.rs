@@ -13,10 +13,10 @@ use tokio::net::UnixStream;
 use crate::Ending;
 use crate::args::Agent;
 use crate::places;
-use crate::signals::Interruption;
+use crate::signals;
 
 pub(crate) fn agent(arguments: &Agent) -> anyhow::Result<Ending> {
-    let cache = ComponentCache::new(places::component_cache(&arguments.cache)?);
+    let cache = ComponentCache::new(places::components(&places::cache(&arguments.cache)?));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let link = std::io::stdin().as_fd().try_clone_to_owned()?;
@@ -25,7 +25,6 @@ pub(crate) fn agent(arguments: &Agent) -> anyhow::Result<Ending> {
         link.set_nonblocking(true).context(no_link)?;
         link.peer_addr().context(no_link)?;
         let link = Arc::new(Link::connect(UnixStream::from_std(link)?));
-        let interruption = Interruption::listen()?;
         let options = AgentOptions {
             run: arguments.run,
             index: arguments.index,
@@ -35,7 +34,7 @@ pub(crate) fn agent(arguments: &Agent) -> anyhow::Result<Ending> {
             temp: arguments.temp.clone(),
         };
         let connections = Connections { queue: link.clone(), runs: link.clone(), jobs: link };
-        armada_host::agent::run(&Sandbox::new()?, options, connections, interruption.gently).await?;
+        armada_host::agent::run(&Sandbox::new()?, options, connections, signals::in_order().gently).await?;
         Ok(Ending::Done)
     })
 }

@@ -1,7 +1,7 @@
 //! `armada build`: from a project to one file.
 
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::{BufWriter, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use crate::Ending;
 use crate::args::Build;
 use crate::console::{self, Style, has_colours, paint, progress};
 use crate::mistakes::{in_form, tell_notes};
+use crate::signals;
 
 pub(crate) fn build(arguments: &Build) -> anyhow::Result<Ending> {
     let project = in_form(Project::open(&arguments.project.project), arguments.json)?;
@@ -55,20 +56,32 @@ pub(crate) fn compile(project: &Project) -> anyhow::Result<Component> {
     bar.set_message(project.name().to_owned());
     let mut printed = String::new();
     let mut compiled = false;
+    let mut compiling = None;
     let built = armada_project::build(project, has_colours(), |told| {
         let line = match told {
             Progress::Line(line) => line,
             Progress::Note(note) => return tell_notes(&[note]),
+            Progress::Started(group) => {
+                compiling = Some(signals::end_with_us(group));
+                return;
+            }
         };
         printed.push_str(line);
         printed.push('\n');
-        compiled |= line.contains("Compiling");
+        if line.contains("Compiling") && !compiled {
+            compiled = true;
+            if !std::io::stderr().is_terminal() {
+                // Nothing moves, and it may take a minute.
+                let _ = writeln!(std::io::stderr(), "compiling {} …", project.name());
+            }
+        }
         if started.elapsed() > QUICK {
             bar.enable_steady_tick(Duration::from_millis(100));
         }
         let line = line.trim();
         bar.set_message(format!("{}  {line}", project.name()));
     });
+    drop(compiling);
     bar.finish_and_clear();
     let mut err = std::io::stderr().lock();
     match built {
@@ -89,12 +102,4 @@ pub(crate) fn compile(project: &Project) -> anyhow::Result<Component> {
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// Opens a file for writing, and says which it was if it cannot.
-pub(crate) fn create(path: &Path) -> anyhow::Result<File> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
-    }
-    File::create(path).with_context(|| format!("{}", path.display()))
 }

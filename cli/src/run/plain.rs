@@ -1,16 +1,16 @@
-//! A run without a terminal: one plain line for each thing that matters, or JSON lines for machines.
+//! A run without a terminal: one plain line for each thing that matters.
 
-use std::io::Write as _;
-use std::time::Duration;
+use std::io::{self, Write as _};
 
 use armada_project::counted;
-use armada_protocol::embedded::Change;
-use armada_protocol::{AgentState, JobRecord, Outcome, Status};
-use serde_json::{Value, json};
+use armada_protocol::{AgentState, Cause, Change, JobRecord, Outcome, Status};
 
 use super::summary::{Summary, duration, seconds};
 use super::{About, Show};
-use crate::console::{Style, paint};
+use crate::console::{Style, paint, printable, printable_line};
+
+/// What is said when a run is asked to end.
+pub(super) const ENDING: &str = "ending: the jobs in progress have a moment to end (Ctrl-C again ends them at once)";
 
 /// One line for each thing that matters.
 #[derive(Default)]
@@ -22,22 +22,29 @@ pub(super) struct Plain {
 pub(super) fn line(change: &Change, verbose: bool) -> Option<String> {
     match change {
         Change::Agent { index, state: AgentState::Failed { message } } => {
-            Some(format!("{} agent {index}: {message}", paint("failed", Style::Bad)))
+            Some(format!("{} agent {index}: {}", paint("failed", Style::Bad), printable(message)))
         }
         Change::Retried(attempt, Outcome::Failed { error }) => Some(format!(
             "{} job {} (attempt {}): {}",
             paint("again", Style::Bad),
             attempt.index,
             attempt.number,
-            error.message
+            printable_line(&error.message)
         )),
+        // Jobs that nobody began are counted.
+        Change::Ended(record) if was_not_started(record) => None,
         Change::Ended(record) => Some(ended(record)),
         Change::Event(attempt, event) if verbose => {
-            Some(format!("job {}: {:?}: {}", attempt.index, event.level, event.content))
+            Some(format!("job {}: {:?}: {}", attempt.index, event.level, printable_line(&event.content)))
         }
-        Change::Log(attempt, log) if verbose => Some(format!("job {}| {}", attempt.index, log.text)),
+        Change::Log(attempt, log) if verbose => Some(format!("job {}| {}", attempt.index, printable_line(&log.text))),
         _ => None,
     }
+}
+
+/// Whether a job was cancelled before anybody began it.
+pub(super) fn was_not_started(record: &JobRecord) -> bool {
+    record.status == Status::Cancelled && record.attempts == 0
 }
 
 fn ended(record: &JobRecord) -> String {
@@ -47,100 +54,53 @@ fn ended(record: &JobRecord) -> String {
         Status::Failed => ("failed", Style::Bad),
         Status::Cancelled => ("cancelled", Style::Bad),
     };
-    let more = record
-        .error
-        .as_ref()
-        .map(|error| format!(": {}: {}", error.cause.describe(), error.message.lines().next().unwrap_or_default()));
-    let more = more.unwrap_or_default();
-    format!("{} job {}{took}{more}", paint(word, style), record.index)
+    let more = record.error.as_ref().map(|error| match error.cause {
+        // That has been said.
+        Cause::Failed => format!(": {}", printable_line(&error.message)),
+        cause => format!(": {}: {}", cause.describe(), printable_line(&error.message)),
+    });
+    format!("{} job {}{took}{}", paint(word, style), record.index, more.unwrap_or_default())
 }
 
-#[allow(clippy::print_stderr, reason = "this is the command line")]
 fn say(line: &str) {
     // Where standard error is closed, nobody listens.
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// What a run is, in a line.
 pub(super) fn heading(about: &About) -> String {
     let (jobs, agents) = (counted(about.jobs, "job"), counted(about.agents.into(), "agent"));
-    format!("{}: {jobs}, {agents}, run {}", about.project, about.run)
+    format!("{}: {jobs}, {agents}, run {}", printable_line(&about.project), about.run)
 }
 
 /// What a run came to.
 pub(super) fn conclusion(summary: &Summary, about: &About) -> String {
-    format!("{}\nresults: {}", summary.to_text(), about.output.display())
+    format!("{}\nresults: {}", summary.to_text(), about.results)
 }
 
 impl Show for Plain {
-    fn begin(&mut self, about: &About) {
+    fn begin(&mut self, about: &About) -> io::Result<()> {
         self.verbose = about.verbose;
         say(&heading(about));
+        Ok(())
     }
 
-    fn change(&mut self, change: &Change, summary: &Summary) {
-        let Some(line) = line(change, self.verbose) else { return };
-        match change {
-            Change::Ended(_) => say(&format!("[{}/{}] {line}", summary.ended(), summary.jobs)),
-            _ => say(&line),
+    fn change(&mut self, change: &Change, summary: &Summary) -> io::Result<()> {
+        match (change, line(change, self.verbose)) {
+            (Change::Ended(_), Some(line)) => say(&format!("[{}/{}] {line}", summary.ended(), summary.jobs)),
+            (_, Some(line)) => say(&line),
+            (_, None) => {}
         }
+        Ok(())
     }
 
-    fn ending(&mut self) {
-        say("ending: the jobs in progress have a moment to end (Ctrl-C again ends them at once)");
+    fn ending(&mut self) -> io::Result<()> {
+        say(ENDING);
+        Ok(())
     }
 
-    fn end(&mut self, summary: &Summary, about: &About) {
+    fn end(&mut self, summary: &Summary, about: &About) -> io::Result<()> {
         say(&format!("\n{}", conclusion(summary, about)));
-    }
-}
-
-/// JSON lines on standard output.
-#[derive(Default)]
-pub(super) struct Json {}
-
-fn print(value: &Value) {
-    let _ = writeln!(std::io::stdout().lock(), "{value}");
-}
-
-/// A duration in seconds.
-fn in_seconds(duration: Option<Duration>) -> Value {
-    duration.map_or(Value::Null, |duration| duration.as_secs_f64().into())
-}
-
-impl Show for Json {
-    fn begin(&mut self, about: &About) {
-        print(
-            &json!({"type": "run", "run_id": about.run, "project": about.project, "jobs": about.jobs, "agents": about.agents}),
-        );
-    }
-
-    fn change(&mut self, change: &Change, _summary: &Summary) {
-        print(&match change {
-            Change::Agent { index, state } => json!({"type": "agent", "agent": index, "state": state}),
-            Change::Started(attempt) => json!({"type": "started", "attempt": attempt}),
-            Change::Event(attempt, event) => json!({"type": "event", "attempt": attempt, "event": event}),
-            Change::Log(attempt, line) => json!({"type": "log", "attempt": attempt, "line": line}),
-            Change::Progress(attempt, progress) => {
-                json!({"type": "progress", "attempt": attempt, "progress": progress})
-            }
-            Change::Retried(attempt, outcome) => json!({"type": "retried", "attempt": attempt, "outcome": outcome}),
-            Change::Ended(record) => json!({"type": "ended", "seconds": in_seconds(duration(record)), "job": record}),
-            _ => return,
-        });
-    }
-
-    fn ending(&mut self) {
-        print(&json!({"type": "ending"}));
-    }
-
-    fn end(&mut self, summary: &Summary, about: &About) {
-        let mut value = summary.to_json();
-        if let Some(object) = value.as_object_mut() {
-            object.insert("type".to_owned(), "summary".into());
-            object.insert("run_id".to_owned(), about.run.to_string().into());
-            object.insert("results".to_owned(), about.output.display().to_string().into());
-        }
-        print(&value);
+        Ok(())
     }
 }

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use armada_project::counted;
-use armada_protocol::embedded::Change;
-use armada_protocol::{Cause, JobError, JobRecord, Status};
+use armada_protocol::{Cause, Change, JobError, JobRecord, Status};
 use serde_json::{Value, json};
 
-use crate::console::{Style, paint};
+use super::json::in_seconds;
+use crate::console::{Style, paint, printable, printable_line};
 
 /// How many of the slowest jobs are shown.
 const SLOWEST: usize = 5;
@@ -64,7 +64,7 @@ impl Summary {
         self.failed
     }
 
-    /// How many jobs have ended.
+    /// How many jobs have ended that somebody had begun.
     pub(super) fn ended(&self) -> u64 {
         self.succeeded + self.failed + self.cancelled
     }
@@ -85,6 +85,7 @@ impl Summary {
     fn count_job(&mut self, record: &JobRecord) {
         match record.status {
             Status::Success => self.succeeded += 1,
+            Status::Cancelled if record.attempts == 0 => {}
             Status::Cancelled => self.cancelled += 1,
             Status::Failed => self.failed += 1,
         }
@@ -131,11 +132,11 @@ impl Summary {
             json!({"cause": group.example.cause, "message": group.example.message, "count": group.count,
                    "jobs": group.jobs, "traceback": group.example.traceback})
         });
-        let slowest = self.slowest.iter().map(|(took, index)| json!({"index": index, "seconds": took.as_secs_f64()}));
+        let slowest = self.slowest.iter().map(|(took, index)| json!({"index": index, "seconds": in_seconds(*took)}));
         json!({
             "jobs": self.jobs, "succeeded": self.succeeded, "failed": self.failed, "cancelled": self.cancelled,
             "not_started": self.jobs.saturating_sub(self.ended()), "retried_attempts": self.retried,
-            "seconds": self.took.as_secs_f64(), "slowest": slowest.collect::<Vec<_>>(),
+            "seconds": in_seconds(self.took), "slowest": slowest.collect::<Vec<_>>(),
             "failures": groups.collect::<Vec<_>>(), "ungrouped_failures": self.ungrouped,
         })
     }
@@ -174,11 +175,16 @@ impl Group {
         let more = if self.count > self.jobs.len() as u64 { ", …" } else { "" };
         let noun = if self.count == 1 { "job" } else { "jobs" };
         let heading = format!("{} {noun} {}: ", self.count, self.example.cause.describe());
-        let mut text = format!("{}{}\n", paint(&heading, Style::Bad), self.example.message);
+        let mut text = format!("{}{}\n", paint(&heading, Style::Bad), printable(&self.example.message));
+        // The places are those of the first job.
+        let mut whose = self.jobs.first().map(|job| format!("job {job} at ")).unwrap_or_default();
         for place in self.example.traceback.iter().take(PLACES) {
-            text.push_str(&format!("    at {place}\n"));
+            text.push_str(&format!("    {whose}{}\n", printable_line(place)));
+            whose = format!("{:>1$}", "at ", whose.len());
         }
-        text.push_str(&paint(&format!("    {noun} {}{more}\n", jobs.join(", ")), Style::Quiet));
+        if self.count > 1 || self.example.traceback.is_empty() {
+            text.push_str(&paint(&format!("    {noun} {}{more}\n", jobs.join(", ")), Style::Quiet));
+        }
         text
     }
 }
@@ -200,13 +206,13 @@ pub(super) fn seconds(duration: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use armada_protocol::Outcome;
     use jiff::Timestamp;
 
     use super::*;
 
-    fn record(index: u64, milliseconds: i64, outcome: Outcome) -> Change {
+    pub(in crate::run) fn record(index: u64, milliseconds: i64, outcome: Outcome) -> Change {
         let (status, result, error) = outcome.into_parts();
         Change::Ended(Box::new(JobRecord {
             index,
@@ -222,6 +228,21 @@ mod tests {
             log: Vec::new(),
             artifacts: Vec::new(),
         }))
+    }
+
+    #[test]
+    fn a_place_is_said_with_the_job_that_it_is_of() {
+        let mut summary = Summary::new(3);
+        for index in [2, 1] {
+            let mut change = record(index, 5, Outcome::failed(Cause::Failed, "no price"));
+            if let Change::Ended(record) = &mut change {
+                record.error.as_mut().unwrap().traceback =
+                    vec![format!("ctx_script.rs:{index}"), "lib.rs:9".to_owned()];
+            }
+            summary.count(&change);
+        }
+        let text = summary.to_text();
+        assert!(text.contains("    job 2 at ctx_script.rs:2\n          at lib.rs:9\n    jobs 2, 1\n"), "{text}");
     }
 
     #[test]

@@ -5,60 +5,22 @@
 //! listens to the run's changes, and the ledger waits for them rather than pile records up.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use jiff::{Timestamp, Unit};
-use tokio::sync::mpsc::{self, PermitIterator};
+use tokio::sync::mpsc::PermitIterator;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::outcome::{Attempted, StoredArtifact};
-use crate::report::{Artifact, Event, LogLine, Progress};
+use crate::report::{Artifact, Event, LogLine};
 use crate::{
-    AgentState, Attempt, Cause, JobRecord, JobStore, Next, Outcome, ProtocolError, Report, RunId, Start, Stop,
+    AgentState, Attempt, Cause, Change, JobRecord, JobStore, Ledger, Next, Outcome, ProtocolError, Report, RunId,
+    RunOptions, Start, Stop,
 };
 
-/// What happened in a run, as it happens.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Change {
-    /// An agent does something else now.
-    Agent {
-        /// The agent.
-        index: u32,
-        /// What it does.
-        state: AgentState,
-    },
-    /// An attempt began.
-    Started(Attempt),
-    /// A job reported a step.
-    Event(Attempt, Event),
-    /// A job wrote to its log.
-    Log(Attempt, LogLine),
-    /// A job said how far it has come.
-    Progress(Attempt, Progress),
-    /// An attempt failed, and the job gets another.
-    Retried(Attempt, Outcome),
-    /// A job ended.
-    Ended(Box<JobRecord>),
-    /// Every job has ended.
-    Drained,
-}
-
-/// How the ledger keeps a run.
-#[derive(Debug)]
-pub struct RunOptions {
-    /// How many attempts a job gets, at least 1.
-    pub attempts_per_job: u32,
-    /// Where artifacts go, as `job-<index>/<name>`; nowhere when not given.
-    pub artifacts: Option<PathBuf>,
-    /// Who is told what happens. The ledger waits for it.
-    pub changes: mpsc::Sender<Change>,
-}
-
-/// The [`JobStore`] of this process.
+/// The [`Ledger`] of this process.
 #[derive(Debug, Default)]
 pub struct EmbeddedJobStore {
     runs: Mutex<HashMap<RunId, Arc<Run>>>,
@@ -83,7 +45,6 @@ struct Book {
 
 #[derive(Debug)]
 struct OpenJob {
-    index: u64,
     attempts: u32,
     /// Whether the last attempt is still being made.
     running: bool,
@@ -95,9 +56,8 @@ struct OpenJob {
 }
 
 impl OpenJob {
-    fn new(index: u64, agent: u32) -> Self {
+    fn new(agent: u32) -> Self {
         Self {
-            index,
             attempts: 0,
             running: false,
             agent,
@@ -245,14 +205,24 @@ impl Book {
 }
 
 impl EmbeddedJobStore {
-    /// Opens the ledger of a run.
-    pub fn open(&self, run: RunId, options: RunOptions) {
-        let run_state = Run { options, book: Mutex::default(), stop: watch::Sender::new(None) };
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner).insert(run, Arc::new(run_state));
+    fn runs(&self) -> MutexGuard<'_, HashMap<RunId, Arc<Run>>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says that every job of the run has been dispatched, and how many there are.
-    pub async fn dispatched(&self, run: RunId, total: u64) -> Result<(), ProtocolError> {
+    fn run(&self, run: RunId) -> Result<Arc<Run>, ProtocolError> {
+        self.runs().get(&run).cloned().ok_or_else(|| ProtocolError::NotFound(format!("run {run}")))
+    }
+}
+
+#[async_trait]
+impl Ledger for EmbeddedJobStore {
+    async fn open(&self, run: RunId, options: RunOptions) -> Result<(), ProtocolError> {
+        let state = Run { options, book: Mutex::default(), stop: watch::Sender::new(None) };
+        self.runs().insert(run, Arc::new(state));
+        Ok(())
+    }
+
+    async fn dispatched(&self, run: RunId, total: u64) -> Result<(), ProtocolError> {
         let run = self.run(run)?;
         let mut room = run.room(1).await;
         let mut book = run.book();
@@ -261,40 +231,35 @@ impl EmbeddedJobStore {
         Ok(())
     }
 
-    /// Cancels the run: its agents are told to end their jobs.
-    pub fn cancel(&self, run: RunId) -> Result<(), ProtocolError> {
-        self.run(run)?.stop.send_replace(Some(Stop::Cancelled));
+    async fn cancel(&self, run: RunId) -> Result<(), ProtocolError> {
+        self.run(run)?.stop.send_if_modified(|stop| {
+            let first = stop.is_none();
+            stop.get_or_insert(Stop::Cancelled);
+            first
+        });
         Ok(())
     }
 
-    /// Ends a job that no agent will take any more.
-    pub async fn abandon(&self, run: RunId, job: Uuid, index: u64, outcome: Outcome) -> Result<(), ProtocolError> {
-        let run = self.run(run)?;
-        let mut room = run.room(2).await;
-        let mut book = run.book();
-        if !book.ended.contains(index) {
-            run.end(&mut book, &mut room, job, index, outcome);
+    async fn abandon(&self, run_id: RunId, total: u64, outcome: Outcome) -> Result<(), ProtocolError> {
+        let run = self.run(run_id)?;
+        for index in 0..total {
+            if run.book().ended.contains(index) {
+                continue;
+            }
+            let mut room = run.room(1).await;
+            let mut book = run.book();
+            // Its agent may have finished it while there was no room.
+            if !book.ended.contains(index) {
+                let record = book.end(run_id.job(index), index, outcome.clone());
+                room.tell(Change::Ended(Box::new(record)));
+            }
         }
+        self.dispatched(run_id, total).await
+    }
+
+    async fn close(&self, run: RunId) -> Result<(), ProtocolError> {
+        self.runs().remove(&run);
         Ok(())
-    }
-
-    /// Ends every job of which an attempt was begun and that has not ended: used when no agent is left.
-    pub async fn abandon_open(&self, run: RunId, outcome: Outcome) -> Result<(), ProtocolError> {
-        let open: Vec<(Uuid, u64)> = self.run(run)?.book().open.iter().map(|(job, open)| (*job, open.index)).collect();
-        for (job, index) in open {
-            self.abandon(run, job, index, outcome.clone()).await?;
-        }
-        Ok(())
-    }
-
-    /// Closes the ledger of a run.
-    pub fn close(&self, run: RunId) {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
-    }
-
-    fn run(&self, run: RunId) -> Result<Arc<Run>, ProtocolError> {
-        let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        runs.get(&run).cloned().ok_or_else(|| ProtocolError::NotFound(format!("run {run}")))
     }
 }
 
@@ -312,7 +277,7 @@ impl JobStore for EmbeddedJobStore {
         if book.ended.contains(index) {
             return Ok(Start::Ended);
         }
-        let open = book.open.entry(job).or_insert_with(|| OpenJob::new(index, agent));
+        let open = book.open.entry(job).or_insert_with(|| OpenJob::new(agent));
         if open.running {
             let lost = Attempt { run: run_id, job, index, number: open.attempts, agent: open.agent };
             let message = format!("agent {} died during attempt {}", lost.agent, lost.number);
@@ -394,20 +359,22 @@ impl JobStore for EmbeddedJobStore {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc;
+
     use super::*;
+    use crate::Status;
 
     const RUN: RunId = RunId(Uuid::from_u128(1));
-    const JOB: Uuid = Uuid::from_u128(2);
 
-    fn ledger(attempts_per_job: u32) -> (EmbeddedJobStore, mpsc::Receiver<Change>) {
+    async fn ledger(attempts_per_job: u32) -> (EmbeddedJobStore, mpsc::Receiver<Change>) {
         let (changes, heard) = mpsc::channel(100);
         let ledger = EmbeddedJobStore::default();
-        ledger.open(RUN, RunOptions { attempts_per_job, artifacts: None, changes });
+        ledger.open(RUN, RunOptions { attempts_per_job, artifacts: None, changes }).await.unwrap();
         (ledger, heard)
     }
 
     async fn begin(ledger: &EmbeddedJobStore, agent: u32) -> Attempt {
-        match ledger.start(RUN, JOB, 0, agent).await.unwrap() {
+        match ledger.start(RUN, RUN.job(0), 0, agent).await.unwrap() {
             Start::Attempt(attempt) => attempt,
             Start::Ended => panic!("the job has ended"),
         }
@@ -427,7 +394,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_retryable_failure_gets_another_attempt_until_the_limit() {
-        let (ledger, mut heard) = ledger(2);
+        let (ledger, mut heard) = ledger(2).await;
         let first = begin(&ledger, 0).await;
         assert_eq!(ledger.finish(first, Outcome::failed(Cause::Retry, "once")).await.unwrap(), Next::Again);
         let second = begin(&ledger, 1).await;
@@ -440,18 +407,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_of_the_script_is_final() {
-        let (ledger, _heard) = ledger(3);
+        let (ledger, _heard) = ledger(3).await;
         let attempt = begin(&ledger, 0).await;
         assert_eq!(ledger.finish(attempt, Outcome::failed(Cause::Failed, "no")).await.unwrap(), Next::Ended);
-        assert_eq!(ledger.start(RUN, JOB, 0, 0).await.unwrap(), Start::Ended);
+        assert_eq!(ledger.start(RUN, RUN.job(0), 0, 0).await.unwrap(), Start::Ended);
     }
 
     #[tokio::test]
     async fn a_dead_agents_attempt_counts_and_the_last_one_ends_the_job() {
-        let (ledger, mut heard) = ledger(2);
+        let (ledger, mut heard) = ledger(2).await;
         begin(&ledger, 0).await;
         assert_eq!(begin(&ledger, 1).await.number, 2);
-        assert_eq!(ledger.start(RUN, JOB, 0, 2).await.unwrap(), Start::Ended);
+        assert_eq!(ledger.start(RUN, RUN.job(0), 0, 2).await.unwrap(), Start::Ended);
         let record = record(&mut heard);
         assert_eq!(record.error.unwrap().cause, Cause::Agent);
         assert_eq!((record.attempts, record.agent), (2, Some(1)));
@@ -459,7 +426,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_late_report_and_a_late_outcome_change_nothing() {
-        let (ledger, mut heard) = ledger(3);
+        let (ledger, mut heard) = ledger(3).await;
         let old = begin(&ledger, 0).await;
         let new = begin(&ledger, 1).await;
         let event = Event {
@@ -478,7 +445,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_run_is_drained_by_the_last_outcome_or_by_the_end_of_dispatch_whichever_is_later() {
-        let (first, mut heard) = ledger(1);
+        let (first, mut heard) = ledger(1).await;
         let attempt = begin(&first, 0).await;
         first.dispatched(RUN, 1).await.unwrap();
         first.finish(attempt, success()).await.unwrap();
@@ -486,7 +453,7 @@ mod tests {
         record(&mut heard);
         assert!(matches!(heard.try_recv(), Ok(Change::Drained)));
 
-        let (second, mut heard) = ledger(1);
+        let (second, mut heard) = ledger(1).await;
         let attempt = begin(&second, 0).await;
         second.finish(attempt, success()).await.unwrap();
         record(&mut heard);
@@ -496,11 +463,39 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_abandoned_ends_once_whether_it_was_begun_or_not() {
+        let (ledger, mut heard) = ledger(1).await;
+        let attempt = begin(&ledger, 0).await;
+        let second = match ledger.start(RUN, RUN.job(1), 1, 1).await.unwrap() {
+            Start::Attempt(attempt) => attempt,
+            Start::Ended => panic!("the job has ended"),
+        };
+        ledger.finish(second, success()).await.unwrap();
+        ledger.cancel(RUN).await.unwrap();
+        ledger.abandon(RUN, 4, Outcome::Cancelled).await.unwrap();
+        let mut ended = Vec::new();
+        while let Ok(change) = heard.try_recv() {
+            if let Change::Ended(record) = change {
+                assert_eq!(record.uuid, RUN.job(record.index));
+                ended.push((record.index, record.status, record.attempts, record.agent));
+            }
+        }
+        let (success, cancelled) = (Status::Success, Status::Cancelled);
+        assert_eq!(
+            ended,
+            [(1, success, 1, Some(1)), (0, cancelled, 1, Some(0)), (2, cancelled, 0, None), (3, cancelled, 0, None)]
+        );
+        assert_eq!(ledger.stopped(RUN).await.unwrap(), Stop::Cancelled);
+        assert_eq!(ledger.finish(attempt, Outcome::Cancelled).await.unwrap(), Next::Ended);
+    }
+
+    #[tokio::test]
     async fn artifacts_are_kept_under_their_job_and_replaced_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let (changes, mut heard) = mpsc::channel(100);
         let ledger = EmbeddedJobStore::default();
-        ledger.open(RUN, RunOptions { attempts_per_job: 1, artifacts: Some(folder.path().into()), changes });
+        let artifacts = Some(folder.path().to_owned());
+        ledger.open(RUN, RunOptions { attempts_per_job: 1, artifacts, changes }).await.unwrap();
         let attempt = begin(&ledger, 0).await;
         for bytes in [b"old".to_vec(), b"newer".to_vec()] {
             let artifact = Artifact { name: "a.txt".into(), media_type: "text/plain".into(), bytes };

@@ -22,7 +22,7 @@ pub struct Served {
 }
 
 /// Serves one agent over a stream until the agent closes it. What the agent had taken from the queue and not settled is
-/// delivered again.
+/// delivered again. `told` hears what the agent says that it is doing.
 pub async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(
     stream: S,
     run: RunId,
@@ -30,11 +30,12 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(
     queue: Arc<dyn JobQueue>,
     runs: Arc<dyn RunStore>,
     jobs: Arc<dyn JobStore>,
+    told: impl Fn(&AgentState) + Send + Sync + 'static,
 ) -> Result<Served, ProtocolError> {
     let (mut read, mut write) = tokio::io::split(stream);
     let (replies, mut outgoing) = mpsc::channel::<(Reply, Vec<u8>)>(REPLIES);
     let consumer = Arc::new(Mutex::new(queue.consume(run, agent).await?));
-    let server = Arc::new(Server { peer: Peer { run, agent }, runs, jobs, served: StdMutex::default() });
+    let server = Arc::new(Server { peer: Peer { run, agent }, runs, jobs, served: StdMutex::default(), told });
     // What only waits is given up with the connection; what does something is seen through.
     let (mut waiting, mut acting) = (JoinSet::new(), JoinSet::new());
     let writing = async {
@@ -69,14 +70,15 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(
     Ok(served.clone())
 }
 
-struct Server {
+struct Server<F> {
     peer: Peer,
     runs: Arc<dyn RunStore>,
     jobs: Arc<dyn JobStore>,
     served: StdMutex<Served>,
+    told: F,
 }
 
-impl Server {
+impl<F: Fn(&AgentState) + Send + Sync + 'static> Server<F> {
     fn served(&self) -> MutexGuard<'_, Served> {
         self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -103,6 +105,7 @@ impl Server {
                 if let AgentState::Failed { message } = &state {
                     self.served().failure = Some(message.clone());
                 }
+                (self.told)(&state);
                 done(self.jobs.agent(run, agent, state).await?)
             }
             Ask::NextJob => Answer::Job { delivery: consumer.lock().await.next().await? },

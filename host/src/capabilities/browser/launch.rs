@@ -291,3 +291,17 @@ pub(crate) async fn drain(mut printed: tokio::process::ChildStderr, kept: &std::
         kept.drain(..over);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_named_as_chromium_is_a_program() {
+        assert_eq!(find_chromium(Some(Path::new("/bin/sh"))), Ok("/bin/sh".into()));
+        for path in ["/nowhere/chromium", "/etc/passwd", "/bin"] {
+            let refused = find_chromium(Some(Path::new(path))).unwrap_err().to_string();
+            assert!(refused.contains(path) && refused.contains("--chromium"), "{refused}");
+        }
+    }
+}
