@@ -45,8 +45,13 @@ pub enum BuildError {
     #[error("no Rust toolchain can be used: {0}")]
     NoToolchain(String),
     /// The compiler cannot compile for Wasm.
-    #[error("the Rust toolchain `{0}` cannot compile for {TARGET}: run `rustup target add {TARGET} --toolchain {0}`")]
-    NoTarget(String),
+    #[error("the Rust toolchain in {} cannot compile for {TARGET}: {advice}", folder.display())]
+    NoTarget {
+        /// Where it is.
+        folder: PathBuf,
+        /// What to do.
+        advice: String,
+    },
     /// The crate does not compile. What the compiler said has been passed on.
     #[error("the project does not compile")]
     Compile,
@@ -153,7 +158,7 @@ fn no_cargo(source: io::Error) -> BuildError {
 /// Whether the toolchain in use has the target.
 fn check_target() -> Result<(), BuildError> {
     let mut command = elsewhere("rustc");
-    command.args(["--print", "sysroot", "--print", "target-libdir", "--target", TARGET]);
+    command.args(["--print", "sysroot", "--print", "target-libdir", "--target", TARGET]).env("RUST_BACKTRACE", "0");
     let output = command.output().map_err(|source| BuildError::Tool {
         program: "rustc",
         source,
@@ -164,11 +169,16 @@ fn check_target() -> Result<(), BuildError> {
     }
     let printed = String::from_utf8_lossy(&output.stdout);
     let mut folders = printed.lines().map(Path::new);
-    let toolchain = folders.next().and_then(Path::file_name).unwrap_or_default();
-    match folders.next() {
-        Some(folder) if folder.is_dir() => Ok(()),
-        _ => Err(BuildError::NoTarget(toolchain.to_string_lossy().into_owned())),
+    let toolchain = folders.next().unwrap_or(Path::new(""));
+    if folders.next().is_some_and(Path::is_dir) {
+        return Ok(());
     }
+    let of_rustup = toolchain.parent().is_some_and(|folder| folder.ends_with("toolchains"));
+    let advice = match toolchain.file_name().filter(|_| of_rustup) {
+        Some(name) => format!("run `rustup target add {TARGET} --toolchain {}`", name.to_string_lossy()),
+        None => format!("install Rust from https://rustup.rs, then run `rustup target add {TARGET}`"),
+    };
+    Err(BuildError::NoTarget { folder: toolchain.to_owned(), advice })
 }
 
 /// The project's own package.

@@ -7,6 +7,7 @@ use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload};
 use crate::capability::Capability;
 use crate::digest::ComponentRef;
 use crate::grant::{Denied, Grant};
+use crate::suggest::{harmless, shown};
 
 /// The section in which SDKs leave their name and version.
 const SDK_SECTION: &str = "armada:sdk";
@@ -53,7 +54,7 @@ impl Component {
                 Payload::End(_) => depth = depth.saturating_sub(1),
                 Payload::ComponentImportSection(section) if depth == 0 => {
                     for import in section {
-                        imports.insert(import.map_err(broken)?.name.name.to_owned());
+                        imports.insert(import.map_err(broken)?.name.name.chars().map(harmless).collect());
                     }
                 }
                 Payload::ComponentExportSection(section) if depth == 0 => {
@@ -64,7 +65,7 @@ impl Component {
                     }
                 }
                 Payload::CustomSection(section) if section.name() == SDK_SECTION => {
-                    sdk = Some(String::from_utf8_lossy(section.data()).into_owned());
+                    sdk = Some(shown(&String::from_utf8_lossy(section.data())));
                 }
                 _ => {}
             }
@@ -155,6 +156,19 @@ mod tests {
         assert!(matches!(flaw(b"hello"), ComponentFlaw::NoComponent(_)));
         assert_eq!(flaw(b"\0asm\x01\0\0\0"), ComponentFlaw::CoreModule);
         assert_eq!(flaw(b"\0asm\x0d\0\x01\0"), ComponentFlaw::NoLifecycle);
+    }
+
+    #[test]
+    fn what_a_component_says_of_itself_cannot_command_a_terminal() {
+        let bytes = wat::parse_str(
+            r#"(component
+                (@custom "armada:sdk" "rust\1b[2J")
+                (import "x:y/z@1.0.0" (instance $i))
+                (export "armada:project/lifecycle@0.1.0" (instance $i)))"#,
+        );
+        let component = Component::read(bytes.unwrap()).unwrap();
+        assert_eq!(component.sdk(), Some("rust\u{fffd}[2J"));
+        assert_eq!(component.unknown_imports().collect::<Vec<_>>(), ["x:y/z@1.0.0"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! `expected.jsonl` has the messages of all agents, then of all jobs; `expected.err` the mistakes as a terminal shows
 //! them. A folder may have `options` (as on a command line, one on a line), `expected.explain` (where each value of the
 //! first agent and job came from), `expected.json` and `expected.narrated` (other forms of the mistakes).
-//! `ARMADA_BLESS=1 cargo test -p armada-project --test golden` writes what came out; read the difference before you
+//! `ARMADA_BLESS=1 cargo test --workspace every_configuration` writes what came out; read the difference before you
 //! commit it.
 
 #![cfg(test)]
