@@ -97,7 +97,8 @@ async fn carry(connection: TcpStream, settings: &Settings) -> Result<(), SocksSe
             Ok(())
         }
         Err(DialError::Refused(refusal)) => {
-            (settings.notice)(refusal);
+            // What pages do is told where it is known to be theirs; this may be Chromium's own doing.
+            tracing::debug!("{refusal}");
             reply.reply_error(&ReplyError::ConnectionNotAllowed).await
         }
         Err(DialError::Failed(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {

@@ -37,7 +37,7 @@ const PRINTED_BYTES: usize = 4 * 1024;
 const ENDING: Duration = Duration::from_secs(5);
 
 /// Switches that always hold.
-const SWITCHES: [&str; 24] = [
+const SWITCHES: [&str; 26] = [
     "--remote-debugging-pipe",
     "--no-startup-window",
     "--no-first-run",
@@ -50,6 +50,9 @@ const SWITCHES: [&str; 24] = [
     "--disable-extensions",
     "--disable-quic",
     "--disable-domain-reliability",
+    // These two ask whatever is switched off; there is nobody to answer.
+    "--gaia-url=http://nowhere.invalid/",
+    "--component-updater=url-source=http://nowhere.invalid/",
     "--metrics-recording-only",
     "--password-store=basic",
     "--use-mock-keychain",
@@ -75,7 +78,7 @@ const SWITCHES: [&str; 24] = [
 const FEATURES_OFF: &str = "--disable-features=IsolateOrigins,site-per-process,IsolateSandboxedIframes,\
      OriginKeyedProcessesByDefault,BackForwardCache,Translate,OptimizationHints,MediaRouter,\
      DialMediaRouteProvider,AutofillServerCommunication,CertificateTransparencyComponentUpdater,\
-     InterestFeedContentSuggestions,PrivacySandboxSettings4,LocalNetworkAccessChecks,HttpsUpgrades";
+     InterestFeedContentSuggestions,PrivacySandboxSettings4,NetworkTimeServiceQuerying,LocalNetworkAccessChecks,HttpsUpgrades";
 
 /// What is launched, as the operator and the grant have it.
 #[derive(Clone, Debug)]

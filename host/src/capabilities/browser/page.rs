@@ -408,6 +408,14 @@ impl Page {
             }),
             "Input.dragIntercepted" => self.drag_intercepted(params)?,
             "Network.responseReceived" => self.on_response(params)?,
+            "Network.webSocketCreated" => {
+                let event: WebSocketCreated = decode(params)?;
+                let settings = &self.context.settings;
+                // The gateway does not let it through.
+                if let Some(refusal) = settings.egress.refusal(&event.url) {
+                    (settings.notice)(refusal);
+                }
+            }
             "Page.javascriptDialogOpening" => {
                 let event: EventJavascriptDialogOpening = decode(params)?;
                 self.answer_dialog(event);
@@ -568,6 +576,11 @@ struct WorldData {
 #[serde(rename_all = "camelCase")]
 struct WorldDestroyed {
     execution_context_id: WorldId,
+}
+
+#[derive(Deserialize)]
+struct WebSocketCreated {
+    url: String,
 }
 
 #[derive(Deserialize)]
