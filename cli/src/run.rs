@@ -17,7 +17,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use armada_host::find_chromium;
+use armada_host::{find_chromium, has_display};
 use armada_orchestrator::agents::AgentCommand;
 use armada_orchestrator::launch::{LaunchRequest, RunEnd, Stores, launch};
 use armada_project::{Capability, Grant, Project};
@@ -209,9 +209,8 @@ fn tell(change: &Change, summary: &Summary, results: &mut Results, show: &mut dy
 
 /// A window needs somewhere to be.
 fn check_display(arguments: &Run) -> anyhow::Result<()> {
-    let has_display = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
     ensure!(
-        !arguments.headed || has_display || cfg!(target_os = "macos"),
+        !arguments.headed || has_display(),
         "--headed needs a display, and neither DISPLAY nor WAYLAND_DISPLAY is set: leave it out, or run under xvfb-run"
     );
     Ok(())

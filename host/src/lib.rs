@@ -23,5 +23,5 @@ mod keep;
 pub mod measured;
 mod meter;
 
-pub use capabilities::browser::{ChromiumNotFound, find_chromium};
+pub use capabilities::browser::{ChromiumNotFound, find_chromium, has_display};
 pub use engine::{ComponentCache, ComponentError, Sandbox};

@@ -46,7 +46,7 @@ use crate::keep::Keep;
 #[allow(unreachable_pub, reason = "the generated contract re-exports it")]
 pub use self::guest::{ContextHandle, DownloadHandle, ElementHandle, HeldRequestHandle, PageHandle};
 #[allow(unreachable_pub, reason = "the crate re-exports it")]
-pub use self::launch::{ChromiumNotFound, find_chromium};
+pub use self::launch::{ChromiumNotFound, find_chromium, has_display};
 
 /// The viewport of pages where nothing else is said.
 const VIEWPORT: (u32, u32) = (1280, 720);
@@ -106,8 +106,7 @@ impl Browser {
         options: &BrowserOptions,
         notice: impl Fn(String) + Send + Sync + 'static,
     ) -> Self {
-        let display = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
-        let headed = options.headed || (settings.screen.screen_visible && display);
+        let headed = options.headed || (settings.screen.screen_visible && has_display());
         if settings.screen.screen_visible && !headed {
             tracing::warn!("screen_visible is set, but there is no display: the browser runs without a window");
         }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use armada_project::{Capability, Grant, Limits};
 use armada_protocol::report::{Artifact, Event, EventLevel, LogLevel, LogLine, Progress};
 use armada_protocol::{Attempt, JobStore, ProtocolError, Report};
-use jiff::{Timestamp, Unit};
+use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::Accessor;
@@ -65,11 +65,6 @@ struct JobReports {
     artifacts: HashMap<String, u64>,
     /// The sum of these.
     artifact_bytes: u64,
-}
-
-fn now() -> Timestamp {
-    let now = Timestamp::now();
-    now.round(Unit::Millisecond).unwrap_or(now)
 }
 
 impl Monitoring {
@@ -181,7 +176,7 @@ impl Monitoring {
         } else {
             (level, text)
         };
-        job.waiting.push(Report::Log(LogLine { time: now(), level, text }));
+        job.waiting.push(Report::Log(LogLine { time: Timestamp::now(), level, text }));
         drop(state);
         self.arrived.notify_one();
     }
@@ -194,7 +189,7 @@ impl Monitoring {
         if job.notices.len() as u64 >= NOTICES || !job.notices.insert(content.clone()) {
             return;
         }
-        let event = Event { time: now(), level: EventLevel::Warning, content, attachment: None };
+        let event = Event { time: Timestamp::now(), level: EventLevel::Warning, content, attachment: None };
         job.waiting.push(Report::Event(event));
         drop(state);
         self.arrived.notify_one();
@@ -232,7 +227,7 @@ impl Monitoring {
             job.keep(attachment, limits)?;
         }
         job.events += 1;
-        job.waiting.push(Report::Event(Event { time: now(), level, content, attachment: name }));
+        job.waiting.push(Report::Event(Event { time: Timestamp::now(), level, content, attachment: name }));
         state.recent_events.push_back(instant);
         drop(state);
         self.arrived.notify_one();

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use jiff::{Timestamp, Unit};
+use jiff::Timestamp;
 use tokio::sync::mpsc::PermitIterator;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -61,7 +61,7 @@ impl OpenJob {
             attempts: 0,
             running: false,
             agent,
-            started: now(),
+            started: Timestamp::now(),
             events: Vec::new(),
             log: Vec::new(),
             artifacts: Vec::new(),
@@ -97,12 +97,6 @@ impl Bits {
             self.count += 1;
         }
     }
-}
-
-/// Now, as records have it: to the millisecond.
-fn now() -> Timestamp {
-    let now = Timestamp::now();
-    now.round(Unit::Millisecond).unwrap_or(now)
 }
 
 /// Room for changes among those that wait to be heard.
@@ -179,7 +173,7 @@ impl Book {
             attempts: 0,
             agent: None,
             started: None,
-            finished: now(),
+            finished: Timestamp::now(),
             events: Vec::new(),
             log: Vec::new(),
             artifacts: Vec::new(),

@@ -129,6 +129,11 @@ pub fn find_chromium(named: Option<&Path>) -> Result<PathBuf, ChromiumNotFound> 
     places.find(|path| is_program(path)).ok_or(ChromiumNotFound::Nowhere)
 }
 
+/// Whether there is somewhere to show a window.
+pub fn has_display() -> bool {
+    cfg!(target_os = "macos") || ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some())
+}
+
 /// Why Chromium was not launched.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LaunchError {
