@@ -30,7 +30,7 @@ impl Times {
 }
 
 impl Row {
-    /// Times per operation, as many of each side, taken in turns.
+    /// Times per operation, as many of each side.
     pub(crate) fn new(
         what: impl Into<String>,
         peer: &'static str,
