@@ -51,8 +51,13 @@ pub(crate) fn printable(text: &str) -> String {
         match character {
             '\n' => shown.push('\n'),
             '\t' => shown.push(' '),
-            // Controls of both kinds, separators of lines and paragraphs, embeddings, overrides and isolates.
-            '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            // Controls of both kinds, separators of lines and paragraphs, what has no width, and what turns directions.
+            '\0'..='\u{1f}'
+            | '\u{7f}'..='\u{9f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{2069}'
+            | '\u{feff}' => {
                 shown.extend(character.escape_unicode());
             }
             _ => shown.push(character),
@@ -64,6 +69,15 @@ pub(crate) fn printable(text: &str) -> String {
 /// The first line of such a text.
 pub(crate) fn printable_line(text: &str) -> String {
     printable(text.lines().next().unwrap_or_default())
+}
+
+/// As much of a text as there is room for, in characters.
+pub(crate) fn cut(mut text: String, characters: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(characters) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 /// The progress that is shown at the moment; log lines go above it.

@@ -46,6 +46,10 @@ const TICK: Duration = Duration::from_millis(500);
 /// How long what is left of a run that ended at once may take to be dropped: its agents are killed by that.
 const DROPPING: Duration = Duration::from_secs(5);
 
+/// What is said when a signal asks a run to end.
+const ENDING: &str =
+    "ending: jobs in progress and agents have a moment to end in order (Ctrl-C again ends them at once)";
+
 /// A way of showing a run. Only one that writes for machines can fail: elsewhere, nobody looks.
 trait Show {
     /// The run begins.
@@ -55,7 +59,7 @@ trait Show {
     /// Time has passed.
     fn tick(&mut self, _summary: &Summary) {}
     /// The run is asked to end.
-    fn ending(&mut self) -> io::Result<()>;
+    fn ending(&mut self, reason: &str) -> io::Result<()>;
     /// The run is over.
     fn end(&mut self, summary: &Summary, about: &About) -> io::Result<()>;
 }
@@ -123,7 +127,7 @@ pub(crate) fn run(arguments: &Run) -> anyhow::Result<Ending> {
             let mut show: Box<dyn Show> = if arguments.json {
                 Box::new(Json)
             } else if io::stderr().is_terminal() {
-                Box::new(Live::new(progress().clone()))
+                Box::new(Live::new(progress().clone(), plain::say))
             } else {
                 Box::new(Plain::default())
             };
@@ -131,7 +135,6 @@ pub(crate) fn run(arguments: &Run) -> anyhow::Result<Ending> {
         }
         None => Ok(signals::interrupted(interruption.signal().unwrap_or_default())),
     };
-    // Where a second signal came, agents may still be there: they are killed now.
     runtime.shutdown_timeout(DROPPING);
     ended
 }
@@ -148,18 +151,19 @@ async fn drive(
     let mut summary = Summary::new(about.jobs);
     show.begin(about).context("standard output")?;
     let cancel = interruption.gently.child_token();
-    let mut running = tokio::spawn(launch(request, Stores::embedded(), changes, cancel.clone()));
+    let kill = interruption.at_once.clone();
+    let running = tokio::spawn(launch(request, Stores::embedded(), changes, cancel.clone(), kill));
     let mut ticks = tokio::time::interval(TICK);
     let mut is_told = false;
-    let mut failure = None;
-    let is_over = loop {
+    let mut failure: Option<anyhow::Error> = None;
+    loop {
         let change = tokio::select! {
             biased;
-            () = interruption.at_once.cancelled() => break false,
             () = cancel.cancelled(), if !is_told => {
                 is_told = true;
+                let reason = failure.as_ref().map_or(ENDING.to_owned(), |error| format!("ending: {error:#}"));
                 // Where this cannot be written, nothing can: that shows at the end.
-                let _ = show.ending();
+                let _ = show.ending(&reason);
                 continue;
             }
             change = heard.recv() => change,
@@ -168,7 +172,7 @@ async fn drive(
                 continue;
             }
         };
-        let Some(change) = change else { break true };
+        let Some(change) = change else { break };
         summary.count(&change);
         if failure.is_none()
             && let Err(error) = tell(&change, &summary, results, show)
@@ -176,13 +180,8 @@ async fn drive(
             failure = Some(error);
             cancel.cancel();
         }
-    };
-    let ended = if is_over {
-        Some((&mut running).await)
-    } else {
-        running.abort();
-        None
-    };
+    }
+    let ended = running.await;
     summary.finish(Instant::now());
     let shown = show.end(&summary, about).context("standard output");
     if let Some(error) = failure {
@@ -192,10 +191,10 @@ async fn drive(
         return Ok(Ending::Interrupted(signal));
     }
     shown?;
-    match ended.transpose()? {
-        Some(Ok(RunEnd::Drained)) if summary.failed() == 0 => Ok(Ending::Done),
-        Some(Err(error)) => Err(error.into()),
-        _ => Ok(Ending::JobsFailed),
+    match ended? {
+        Ok(RunEnd::Drained) if summary.failed() == 0 => Ok(Ending::Done),
+        Ok(_) => Ok(Ending::JobsFailed),
+        Err(error) => Err(error.into()),
     }
 }
 

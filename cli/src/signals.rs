@@ -84,6 +84,10 @@ fn is_ignored(kind: SignalKind) -> bool {
 fn came(number: u8) {
     SIGNAL.store(number, Ordering::Relaxed);
     if IN_ORDER.load(Ordering::SeqCst) {
+        if INTERRUPTION.at_once.is_cancelled() {
+            // Asked a third time: what is left is swept up by the next run.
+            std::process::exit(i32::from(interrupted(number).code()));
+        }
         if INTERRUPTION.gently.is_cancelled() {
             INTERRUPTION.at_once.cancel();
         }

@@ -94,14 +94,16 @@ pub enum LaunchError {
     Task(#[from] tokio::task::JoinError),
 }
 
-/// Runs a project until every job has ended, telling what happens. `cancel` ends it early.
+/// Runs a project until every job has ended, telling what happens. `cancel` ends it early; `kill` does not wait for the
+/// agents to end in order then.
 ///
-/// Whatever happens, no agent is left when this returns.
+/// Whatever happens, every job has ended and no agent is left when this returns.
 pub async fn launch(
     request: LaunchRequest,
     stores: Stores,
     changes: mpsc::Sender<Change>,
     cancel: CancellationToken,
+    kill: CancellationToken,
 ) -> Result<RunEnd, LaunchError> {
     let run = request.run;
     let options = RunOptions {
@@ -110,7 +112,7 @@ pub async fn launch(
         changes,
     };
     stores.jobs.open(run, options).await?;
-    let ended = drive(&request, &stores, &cancel).await;
+    let ended = drive(&request, &stores, &cancel, &kill).await;
     // After a mistake as after the last job, nothing of the run stays behind.
     stores.queue.delete(run).await?;
     stores.runs.delete(run).await?;
@@ -118,7 +120,12 @@ pub async fn launch(
     ended
 }
 
-async fn drive(request: &LaunchRequest, stores: &Stores, cancel: &CancellationToken) -> Result<RunEnd, LaunchError> {
+async fn drive(
+    request: &LaunchRequest,
+    stores: &Stores,
+    cancel: &CancellationToken,
+    kill: &CancellationToken,
+) -> Result<RunEnd, LaunchError> {
     let run = request.run;
     let digest = Digest::of(&request.component);
     let component = ComponentRef { digest, size: request.component.len() as u64 };
@@ -160,7 +167,11 @@ async fn drive(request: &LaunchRequest, stores: &Stores, cancel: &CancellationTo
     };
     // The agents end their jobs, and themselves; what they have not ended by then, nobody will.
     stores.jobs.cancel(run).await?;
-    while keeping.join_next().await.is_some() {}
+    let all = async { while keeping.join_next().await.is_some() {} };
+    if kill.run_until_cancelled(all).await.is_none() {
+        // Their processes are killed with the tasks that own them.
+        keeping.shutdown().await;
+    }
     stores.jobs.abandon(run, configuration.number_of_jobs(), outcome).await?;
     ended
 }

@@ -254,6 +254,11 @@ fn a_second_ctrl_c_ends_everything_at_once() {
     assert_eq!(ended.code, Some(130));
     assert_gone(&before);
     assert_eq!(ended.temporary_files, 0);
+    // Each job has its line, also those that were being done.
+    assert_eq!(ended.results.len(), 2);
+    for result in &ended.results {
+        assert_eq!((&result["status"], &result["attempts"]), (&json!("Cancelled"), &json!(1)), "{result}");
+    }
 }
 
 #[test]

@@ -57,8 +57,8 @@ impl Show for Json {
         told(change).map_or(Ok(()), |told| print(&told))
     }
 
-    fn ending(&mut self) -> io::Result<()> {
-        print(&json!({"type": "ending"}))
+    fn ending(&mut self, reason: &str) -> io::Result<()> {
+        print(&json!({"type": "ending", "reason": reason}))
     }
 
     fn end(&mut self, summary: &Summary, about: &About) -> io::Result<()> {

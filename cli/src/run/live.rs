@@ -7,7 +7,7 @@ use std::io;
 use armada_protocol::{AgentState, Attempt, Change, Status};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::plain::{ENDING, conclusion, heading, line};
+use super::plain::{conclusion, heading, line};
 use super::summary::{Summary, seconds};
 use super::{About, Show};
 use crate::console::{Style, paint, printable_line};
@@ -20,20 +20,21 @@ const WAITING: &str = "waiting for a job";
 /// A bar for the run and a line for each agent.
 pub(super) struct Live {
     progress: MultiProgress,
+    /// Says what stays, above the progress.
+    say: Box<dyn Fn(&str)>,
     verbose: bool,
     bar: Option<ProgressBar>,
     agents: Vec<ProgressBar>,
 }
 
 impl Live {
-    /// What is shown goes to `progress`.
-    pub(super) fn new(progress: MultiProgress) -> Self {
-        Self { progress, verbose: false, bar: None, agents: Vec::new() }
+    /// What moves goes to `progress`, and what stays to `say`.
+    pub(super) fn new(progress: MultiProgress, say: impl Fn(&str) + 'static) -> Self {
+        Self { progress, say: Box::new(say), verbose: false, bar: None, agents: Vec::new() }
     }
 
     fn say(&self, text: &str) {
-        // Where the terminal is gone, nobody looks.
-        let _ = self.progress.println(text);
+        self.progress.suspend(|| (self.say)(text));
     }
 
     fn add(&self, bar: ProgressBar, template: &str) -> ProgressBar {
@@ -142,8 +143,8 @@ impl Show for Live {
         self.show_counts(summary);
     }
 
-    fn ending(&mut self) -> io::Result<()> {
-        self.say(ENDING);
+    fn ending(&mut self, reason: &str) -> io::Result<()> {
+        self.say(reason);
         Ok(())
     }
 
@@ -159,7 +160,7 @@ impl Show for Live {
 #[cfg(test)]
 mod tests {
     use armada_protocol::{Cause, Outcome, RunId};
-    use indicatif::{InMemoryTerm, ProgressDrawTarget};
+    use indicatif::{InMemoryTerm, ProgressDrawTarget, TermLike as _};
 
     use super::super::summary::tests::record;
     use super::*;
@@ -170,7 +171,9 @@ mod tests {
     fn begun(width: u16, agents: u32) -> (InMemoryTerm, Live, Summary) {
         let terminal = InMemoryTerm::new(40, width);
         let target = ProgressDrawTarget::term_like_with_hz(Box::new(terminal.clone()), 255);
-        let mut live = Live::new(MultiProgress::with_draw_target(target));
+        let lasting = terminal.clone();
+        let say = move |text: &str| text.lines().for_each(|line| lasting.write_line(line).unwrap());
+        let mut live = Live::new(MultiProgress::with_draw_target(target), say);
         let project = "prices".to_owned();
         let about = About { run: RUN, project, agents, jobs: 10, results: "results.jsonl".to_owned(), verbose: false };
         live.begin(&about).unwrap();

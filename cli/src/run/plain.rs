@@ -7,10 +7,10 @@ use armada_protocol::{AgentState, Cause, Change, JobRecord, Outcome, Status};
 
 use super::summary::{Summary, duration, seconds};
 use super::{About, Show};
-use crate::console::{Style, paint, printable, printable_line};
+use crate::console::{Style, cut, paint, printable, printable_line};
 
-/// What is said when a run is asked to end.
-pub(super) const ENDING: &str = "ending: the jobs in progress have a moment to end (Ctrl-C again ends them at once)";
+/// How much of a failure stands in the line of its job, in characters.
+const REASON: usize = 300;
 
 /// One line for each thing that matters.
 #[derive(Default)]
@@ -56,13 +56,14 @@ fn ended(record: &JobRecord) -> String {
     };
     let more = record.error.as_ref().map(|error| match error.cause {
         // That has been said.
-        Cause::Failed => format!(": {}", printable_line(&error.message)),
-        cause => format!(": {}: {}", cause.describe(), printable_line(&error.message)),
+        Cause::Failed => format!(": {}", cut(printable_line(&error.message), REASON)),
+        cause => format!(": {}: {}", cause.describe(), cut(printable_line(&error.message), REASON)),
     });
     format!("{} job {}{took}{}", paint(word, style), record.index, more.unwrap_or_default())
 }
 
-fn say(line: &str) {
+/// Says something that stays.
+pub(super) fn say(line: &str) {
     // Where standard error is closed, nobody listens.
     let _ = writeln!(io::stderr(), "{line}");
 }
@@ -94,8 +95,8 @@ impl Show for Plain {
         Ok(())
     }
 
-    fn ending(&mut self) -> io::Result<()> {
-        say(ENDING);
+    fn ending(&mut self, reason: &str) -> io::Result<()> {
+        say(reason);
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use armada_protocol::{Cause, Change, JobError, JobRecord, Status};
 use serde_json::{Value, json};
 
 use super::json::in_seconds;
-use crate::console::{Style, paint, printable, printable_line};
+use crate::console::{Style, cut, paint, printable, printable_line};
 
 /// How many of the slowest jobs are shown.
 const SLOWEST: usize = 5;
@@ -18,6 +18,8 @@ const SLOWEST: usize = 5;
 const GROUPS: usize = 50;
 /// How many jobs of a group are named.
 const NAMED: usize = 10;
+/// How much of a failure is repeated, in characters; the results have it whole.
+const MESSAGE: usize = 2_000;
 /// How many places of a traceback are shown.
 const PLACES: usize = 8;
 
@@ -175,7 +177,7 @@ impl Group {
         let more = if self.count > self.jobs.len() as u64 { ", …" } else { "" };
         let noun = if self.count == 1 { "job" } else { "jobs" };
         let heading = format!("{} {noun} {}: ", self.count, self.example.cause.describe());
-        let mut text = format!("{}{}\n", paint(&heading, Style::Bad), printable(&self.example.message));
+        let mut text = format!("{}{}\n", paint(&heading, Style::Bad), cut(printable(&self.example.message), MESSAGE));
         // The places are those of the first job.
         let mut whose = self.jobs.first().map(|job| format!("job {job} at ")).unwrap_or_default();
         for place in self.example.traceback.iter().take(PLACES) {
