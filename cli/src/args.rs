@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use armada_project::{Ceiling, Language, Mode, Overrides};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::mistakes::in_form;
-
 /// Runs browser-automation projects in a sandbox, in parallel, each agent with a real Chromium.
 ///
 /// A project is a folder with a script (`ctx_script.rs`), a configuration (`config/`) and whatever else it needs. `armada new`
@@ -30,6 +28,19 @@ pub(crate) enum Command {
     Config(Config),
     #[command(hide = true)]
     Agent(Agent),
+}
+
+impl Command {
+    /// Whether machines read what it prints.
+    pub(crate) fn is_for_machines(&self) -> bool {
+        match self {
+            Self::Check(arguments) => arguments.json,
+            Self::Build(arguments) => arguments.json,
+            Self::Run(arguments) => arguments.json,
+            // The others print no objects but what was asked for.
+            Self::New(_) | Self::Config(_) | Self::Agent(_) => false,
+        }
+    }
 }
 
 /// Make a new project: a folder that builds and runs.
@@ -221,9 +232,9 @@ pub(crate) struct CeilingArguments {
 }
 
 impl CeilingArguments {
-    /// The operator's ceiling, if there is one; mistakes in it are to be told in this form.
-    pub(crate) fn open(&self, json: bool) -> anyhow::Result<Ceiling> {
-        self.ceiling.as_ref().map_or(Ok(Ceiling::none()), |path| in_form(Ceiling::open(path), json))
+    /// The operator's ceiling, if there is one.
+    pub(crate) fn open(&self) -> anyhow::Result<Ceiling> {
+        Ok(self.ceiling.as_ref().map_or(Ok(Ceiling::none()), |path| Ceiling::open(path))?)
     }
 }
 

@@ -45,9 +45,10 @@ impl Ending {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     console::set_up(&arguments);
+    let json = arguments.command.is_for_machines();
     let ended = signals::listen().map_err(Into::into).and_then(|()| carry_out(arguments.command));
     let ending = ended.unwrap_or_else(|error| {
-        mistakes::tell(&error);
+        mistakes::tell(&error, json);
         Ending::Mistake
     });
     ending.code().into()

@@ -4,40 +4,30 @@ use std::io::{IsTerminal as _, Write as _};
 
 use armada_project::{Capability, Component, Denied, Grant, Mistakes, Note};
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::console::{Style, has_colours, paint, printable};
 use crate::run::with;
 
-/// Mistakes that are to be told as JSON.
-#[derive(Debug)]
-pub(crate) struct AsJson(pub(crate) Mistakes);
-
-impl std::fmt::Display for AsJson {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)
+/// Tells of an error, whatever it is: to people, or as an object to machines.
+pub(crate) fn tell(error: &anyhow::Error, json: bool) {
+    let mistakes = error.downcast_ref::<Mistakes>();
+    if json && writeln!(std::io::stdout().lock(), "{}", as_json(error, mistakes)).is_ok() {
+        return;
     }
-}
-
-impl std::error::Error for AsJson {}
-
-/// Passes mistakes on, to be told in this form.
-pub(crate) fn in_form<T>(result: Result<T, Mistakes>, json: bool) -> anyhow::Result<T> {
-    result.map_err(|mistakes| if json { AsJson(mistakes).into() } else { mistakes.into() })
-}
-
-/// Tells of an error, whatever it is.
-pub(crate) fn tell(error: &anyhow::Error) {
-    let mut out = std::io::stderr().lock();
-    // Where standard error is closed, nobody listens.
-    let _ = if let Some(AsJson(mistakes)) = error.downcast_ref() {
-        let told = with(json!({"type": "mistakes"}), serde_json::to_value(mistakes).unwrap_or_default());
-        writeln!(std::io::stdout().lock(), "{told}")
-    } else if let Some(mistakes) = error.downcast_ref::<Mistakes>() {
-        writeln!(out, "{}", render(mistakes))
-    } else {
-        writeln!(out, "{} {}", paint("error:", Style::Bad), printable(&format!("{error:#}")))
+    let text = match mistakes {
+        Some(mistakes) => render(mistakes),
+        None => format!("{} {}", paint("error:", Style::Bad), printable(&format!("{error:#}"))),
     };
+    // Where standard error is closed, nobody listens.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+fn as_json(error: &anyhow::Error, mistakes: Option<&Mistakes>) -> Value {
+    match mistakes {
+        Some(mistakes) => with(json!({"type": "mistakes"}), serde_json::to_value(mistakes).unwrap_or_default()),
+        None => json!({"type": "error", "message": format!("{error:#}")}),
+    }
 }
 
 /// Tells of what is worth knowing.

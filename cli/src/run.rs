@@ -35,7 +35,7 @@ use crate::Ending;
 use crate::args::Run;
 use crate::commands::compile;
 use crate::console::progress;
-use crate::mistakes::{in_form, tell_notes, tell_refusals};
+use crate::mistakes::{tell_notes, tell_refusals};
 use crate::places;
 use crate::signals::{self, Interruption};
 
@@ -76,9 +76,9 @@ struct About {
 }
 
 pub(crate) fn run(arguments: &Run) -> anyhow::Result<Ending> {
-    let project = in_form(Project::open(&arguments.project.project), arguments.json)?;
-    let configuration = in_form(project.resolve(arguments.layers.mode, &arguments.layers.overrides()), arguments.json)?;
-    let grant = Grant::new(configuration.sandbox(), &arguments.ceiling.open(arguments.json)?);
+    let project = Project::open(&arguments.project.project)?;
+    let configuration = project.resolve(arguments.layers.mode, &arguments.layers.overrides())?;
+    let grant = Grant::new(configuration.sandbox(), &arguments.ceiling.open()?);
     let places = Places::new(arguments.output.as_deref(), arguments.artifacts.as_deref())?;
     ensure!(
         places.results.is_some() || !arguments.json,

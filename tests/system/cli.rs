@@ -209,9 +209,11 @@ fn results_go_to_standard_output_when_asked() {
     let result: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(result["status"], "Success");
     assert!(told.ends_with("results: standard output\n"), "{told}");
-    let (code, out, told) = scaffold.run(&["run", "--json", "--output", "-"]);
-    assert_eq!((code, out.as_str()), (2, ""));
-    assert!(told.contains("give one of them"), "{told}");
+    let (code, out, _) = scaffold.run(&["run", "--json", "--output", "-"]);
+    assert_eq!(code, 2);
+    let error: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(error["type"], "error");
+    assert!(error["message"].as_str().unwrap().contains("give one of them"), "{error}");
 }
 
 #[test]
@@ -240,7 +242,8 @@ fn a_file_that_is_cut_short_under_a_run_ends_it() {
         run.finish()
     });
     assert_eq!(ended.code, Some(2));
-    let summary = ended.told.last().unwrap();
+    let [.., summary, error] = ended.told.as_slice() else { panic!("{:?}", ended.told) };
+    assert_eq!((&summary["type"], &error["type"]), (&json!("summary"), &json!("error")));
     assert!(summary["not_started"].as_u64().unwrap() > 0, "{summary}");
     assert_eq!(ended.results.len(), 5_000);
     assert_eq!(ended.temporary_files, 0);

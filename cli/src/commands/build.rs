@@ -12,11 +12,11 @@ use indicatif::{BinaryBytes, ProgressBar, ProgressStyle};
 use crate::Ending;
 use crate::args::Build;
 use crate::console::{self, Style, has_colours, paint, progress};
-use crate::mistakes::{in_form, tell_notes};
+use crate::mistakes::tell_notes;
 use crate::signals;
 
 pub(crate) fn build(arguments: &Build) -> anyhow::Result<Ending> {
-    let project = in_form(Project::open(&arguments.project.project), arguments.json)?;
+    let project = Project::open(&arguments.project.project)?;
     let component = compile(&project)?;
     let path = arguments.output.clone().unwrap_or_else(|| project.root().join(format!("{}.armada", project.name())));
     write_bundle(&project, &component, &path).with_context(|| format!("{}", path.display()))?;

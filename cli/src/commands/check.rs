@@ -10,12 +10,12 @@ use crate::Ending;
 use crate::args::Check;
 use crate::commands::compile;
 use crate::console::{Style, paint};
-use crate::mistakes::{in_form, tell_notes};
+use crate::mistakes::tell_notes;
 
 pub(crate) fn check(arguments: &Check) -> anyhow::Result<Ending> {
-    let project = in_form(Project::open(&arguments.project.project), arguments.json)?;
-    let configuration = in_form(project.resolve(arguments.layers.mode, &arguments.layers.overrides()), arguments.json)?;
-    let grant = Grant::new(configuration.sandbox(), &arguments.ceiling.open(arguments.json)?);
+    let project = Project::open(&arguments.project.project)?;
+    let configuration = project.resolve(arguments.layers.mode, &arguments.layers.overrides())?;
+    let grant = Grant::new(configuration.sandbox(), &arguments.ceiling.open()?);
     let component = compile(&project)?;
     if arguments.json {
         let report = report(&configuration, &component, &grant);

@@ -10,11 +10,11 @@ use crate::Ending;
 use crate::args::Config;
 use crate::commands::compile;
 use crate::console::{Style, paint};
-use crate::mistakes::{in_form, tell_notes};
+use crate::mistakes::tell_notes;
 
 pub(crate) fn config(arguments: &Config) -> anyhow::Result<Ending> {
-    let project = in_form(Project::open(&arguments.project.project), false)?;
-    let mut configuration = in_form(project.resolve(arguments.layers.mode, &arguments.layers.overrides()), false)?;
+    let project = Project::open(&arguments.project.project)?;
+    let mut configuration = project.resolve(arguments.layers.mode, &arguments.layers.overrides())?;
     tell_notes(configuration.notes());
     if arguments.injected {
         let component = compile(&project)?.reference();
