@@ -115,7 +115,9 @@ impl<'a> MakeWriter<'a> for AboveProgress {
 
 /// Sets up logging: warnings, or what `ARMADA_LOG` asks for (`debug`, `armada_host=trace`, …).
 pub(crate) fn set_up(arguments: &Arguments) {
-    let filter = EnvFilter::try_from_env("ARMADA_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let asked = EnvFilter::try_from_env("ARMADA_LOG").ok();
+    let is_asked = asked.is_some();
+    let filter = asked.unwrap_or_else(|| EnvFilter::new("warn"));
     // An agent's lines are read by its orchestrator, and have passed the agent's filter already.
     let filter = match "armada::agent=trace".parse() {
         Ok(directive) => filter.add_directive(directive),
@@ -128,8 +130,11 @@ pub(crate) fn set_up(arguments: &Arguments) {
     let _ = if is_agent {
         // So that spans of host calls show at all: each is a line when it closes.
         log.without_time().with_span_events(FmtSpan::CLOSE).try_init()
-    } else {
+    } else if is_asked {
         log.try_init()
+    } else {
+        // A warning among what is said to people needs no time.
+        log.without_time().try_init()
     };
 }
 

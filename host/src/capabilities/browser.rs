@@ -8,6 +8,7 @@ mod actions;
 mod cdp;
 mod chromium;
 mod context;
+mod dialogs;
 mod downloads;
 mod emulation;
 mod frames;

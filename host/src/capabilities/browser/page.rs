@@ -11,8 +11,7 @@ use chromiumoxide_cdp::cdp::browser_protocol::emulation::SetFocusEmulationEnable
 use chromiumoxide_cdp::cdp::browser_protocol::input::DragData;
 use chromiumoxide_cdp::cdp::browser_protocol::network::EnableParams as EnableNetwork;
 use chromiumoxide_cdp::cdp::browser_protocol::page::{
-    AddScriptToEvaluateOnNewDocumentParams, BringToFrontParams, DialogType, EnableParams as EnablePage,
-    EventJavascriptDialogOpening, GetFrameTreeParams, HandleJavaScriptDialogParams,
+    AddScriptToEvaluateOnNewDocumentParams, BringToFrontParams, EnableParams as EnablePage, GetFrameTreeParams,
     SetInterceptFileChooserDialogParams, SetLifecycleEventsEnabledParams,
 };
 use chromiumoxide_cdp::cdp::browser_protocol::target::CloseTargetParams;
@@ -23,19 +22,15 @@ use tokio::sync::Notify;
 
 use super::cdp::{CdpError, Session, decode};
 use super::context::Context;
+use super::dialogs::DialogPolicy;
 use super::downloads::Download;
 use super::frames::{FrameDescription, FrameTreeDescription, Frames, World, WorldId};
 use super::requests::{HeldRequest, Route};
-use crate::capabilities::cut;
 use crate::contract::Error;
 use crate::contract::browser as wit;
 use crate::deadline::Deadline;
 use crate::keep::Kept;
 
-/// How many answered dialogs are remembered.
-const DIALOGS: usize = 100;
-/// How many bytes of a dialog's texts are remembered, and given as its answer.
-const DIALOG_BYTES: usize = 4 * 1024;
 /// How many popups, downloads and held requests wait to be taken; what comes after is closed, cancelled or sent on.
 pub(super) const WAITING: usize = 32;
 /// How many answers of documents are remembered.
@@ -72,8 +67,8 @@ pub(super) struct PageState {
     pub(super) engines: HashSet<WorldId>,
     /// The frames of the elements that are held by handle.
     pub(super) elements: BTreeMap<u64, String>,
-    dialog_policy: DialogPolicy,
-    dialogs: VecDeque<wit::Dialog>,
+    pub(super) dialog_policy: DialogPolicy,
+    pub(super) dialogs: VecDeque<wit::Dialog>,
     pub(super) popups: VecDeque<Arc<Page>>,
     pub(super) downloads: VecDeque<Arc<Download>>,
     pub(super) routes: Vec<Route>,
@@ -97,12 +92,6 @@ pub(super) struct Media {
     pub(super) kind: String,
     pub(super) color_scheme: Option<&'static str>,
     pub(super) reduced_motion: Option<&'static str>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct DialogPolicy {
-    accept: bool,
-    text: Option<String>,
 }
 
 impl Page {
@@ -258,22 +247,6 @@ impl Page {
             .collect()
     }
 
-    /// Says what to do with dialogs from now on.
-    pub(crate) fn set_dialog_policy(&self, policy: wit::DialogPolicy) {
-        self.state().dialog_policy = match policy {
-            wit::DialogPolicy::Dismiss => DialogPolicy::default(),
-            wit::DialogPolicy::Accept => DialogPolicy { accept: true, text: None },
-            wit::DialogPolicy::AcceptWith(text) => {
-                DialogPolicy { accept: true, text: Some(cut(&text, DIALOG_BYTES).to_owned()) }
-            }
-        };
-    }
-
-    /// The dialogs so far.
-    pub(crate) fn dialogs(&self) -> Vec<wit::Dialog> {
-        self.state().dialogs.iter().cloned().collect()
-    }
-
     /// Brings the page to the front.
     pub(crate) async fn bring_to_front(&self) -> Result<(), Error> {
         self.session.call(BringToFrontParams::default()).await.map_err(|error| self.error(error))?;
@@ -417,8 +390,7 @@ impl Page {
                 }
             }
             "Page.javascriptDialogOpening" => {
-                let event: EventJavascriptDialogOpening = decode(params)?;
-                self.answer_dialog(event);
+                self.answer_dialog(decode(params)?);
             }
             "Inspector.targetCrashed" => {
                 self.close_popups(self.closed("the page crashed"));
@@ -452,28 +424,6 @@ impl Page {
             state.responses.push_back((event.loader_id, response));
         });
         Ok(())
-    }
-
-    /// Answers a dialog at once: while it is open, the page answers nothing else.
-    fn answer_dialog(&self, event: EventJavascriptDialogOpening) {
-        let unloading = event.r#type == DialogType::Beforeunload;
-        let policy = self.state().dialog_policy.clone();
-        let accepted = unloading || policy.accept;
-        let mut answer = HandleJavaScriptDialogParams::new(accepted);
-        answer.prompt_text = policy.text.or_else(|| event.default_prompt.clone());
-        self.session.tell(&answer);
-        let dialog = wit::Dialog {
-            kind: event.r#type.as_ref().to_owned(),
-            message: cut(&event.message, DIALOG_BYTES).to_owned(),
-            default_value: cut(&event.default_prompt.unwrap_or_default(), DIALOG_BYTES).to_owned(),
-            accepted,
-        };
-        self.change(|state| {
-            if state.dialogs.len() >= DIALOGS {
-                state.dialogs.pop_front();
-            }
-            state.dialogs.push_back(dialog);
-        });
     }
 }
 
