@@ -1,10 +1,14 @@
 //! Has a page hold and give a quarter of a gigabyte of text in every way there is.
 
+use std::time::Duration;
+
 use armada::{Agent, Job, Result, Value, json};
 
 guests::hostile!(attack);
 
 async fn attack(_job: &Job, agent: &Agent) -> Result<Value> {
+    // On a busy machine a page takes a while to write so much down.
+    agent.browser.current_context().await?.set_default_timeout(Duration::from_secs(110));
     let page = agent.browser.new_page().await?;
     let value = page.evaluate::<String>("'x'.repeat(2 ** 28)").await.map(|text| text.len());
     // Hidden: laying it out would take the page minutes.

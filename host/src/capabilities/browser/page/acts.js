@@ -1,8 +1,10 @@
 // What can be done with the one element, in the table `operations`, and when it is ready for that: each operation
 // answers that it is done, why not yet, or why never.
 
+// The next picture of the page. A page that is not drawn has none, and a machine that is busy has it late; what moves
+// from picture to picture stands still meanwhile, so that too little patience would take it for ready.
 const frame = () => new Promise(done => {
-  const late = setTimeout(done, 100);
+  const late = setTimeout(done, 500);
   requestAnimationFrame(() => { clearTimeout(late); done(); });
 });
 const boxOf = element => { const { x, y, width, height } = element.getBoundingClientRect(); return { x, y, width, height }; };
