@@ -400,7 +400,7 @@ pub(crate) fn decode<T: DeserializeOwned>(json: &RawValue) -> Result<T, CdpError
 
 /// Replaces escapes of lone surrogates in a JSON text by U+FFFD; nothing when there are none.
 pub(crate) fn replace_lone_surrogates(json: &str) -> Option<String> {
-    /// The code unit of an escape `\uXXXX` at the start of a text.
+    /// The code unit of an escape such as `\u00e9` at the start of a text.
     fn unit(text: &str) -> Option<u16> {
         u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
     }

@@ -372,7 +372,7 @@ impl Router {
             page
         };
         if let Some(page) = page {
-            page.close_popups(page.closed("the page is closed"));
+            page.closed("the page is closed");
         }
         self.registry.changed.notify_waiters();
     }

@@ -264,20 +264,15 @@ impl Page {
         self.context.browser.tell(&CloseTargetParams::new(self.target.clone()));
     }
 
-    /// The page is closed. Gives the popups that nobody has taken, which nobody will now.
-    pub(super) fn closed(&self, reason: &'static str) -> Vec<Arc<Page>> {
-        let popups = self.change(|state| {
+    /// The page is closed. So are the popups that nobody has taken, as nobody will now.
+    pub(super) fn closed(&self, reason: &'static str) {
+        let popups: Vec<Arc<Self>> = self.change(|state| {
             state.closed.get_or_insert(reason);
             state.held.clear();
             state.downloads.clear();
             state.popups.drain(..).collect()
         });
         self.session.end();
-        popups
-    }
-
-    /// Has popups closed that nobody can take any more.
-    pub(super) fn close_popups(&self, popups: Vec<Arc<Self>>) {
         for popup in popups {
             popup.begin_close();
         }
@@ -393,7 +388,7 @@ impl Page {
                 self.answer_dialog(decode(params)?);
             }
             "Inspector.targetCrashed" => {
-                self.close_popups(self.closed("the page crashed"));
+                self.closed("the page crashed");
             }
             _ => {}
         }
