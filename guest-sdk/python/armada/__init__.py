@@ -1,0 +1,2 @@
+from .contexts import Agent, Job, Message
+from .errors import *

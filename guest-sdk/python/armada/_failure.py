@@ -1,0 +1,100 @@
+"""What becomes of an exception: the failure of the job, and tracebacks that show an author's code and nobody else's."""
+
+import linecache
+import sys
+import traceback
+from collections.abc import Iterator
+from types import FrameType, TracebackType
+from typing import Any
+
+from wit_world.imports import types as wit
+
+from . import errors
+from ._modules import MODULES
+
+# Whose frames no author wants to see: those of the SDK, and those of what componentize-py makes.
+_INTERNAL = ("armada", "src", "wit_world", "componentize_py_async_support", "componentize_py_types")
+_MOST_PLACES = 32
+
+
+def is_internal(frame: FrameType) -> bool:
+    """Whether a frame is of the SDK or generated."""
+    if MODULES.is_own(frame.f_code.co_filename):
+        return False
+    return str(frame.f_globals.get("__name__", "")).split(".")[0] in _INTERNAL
+
+
+def install() -> None:
+    """Has every traceback that Python formats leave out what is internal."""
+    extract = traceback.StackSummary._extract_from_extended_frame_gen.__func__
+
+    def visible(frames: Iterator[Any]) -> Iterator[Any]:
+        return ((frame, place) for frame, place in frames if not is_internal(frame))
+
+    def extract_visible(cls: Any, frames: Iterator[Any], **options: Any) -> Any:
+        return extract(cls, visible(frames), **options)
+
+    traceback.StackSummary._extract_from_extended_frame_gen = classmethod(extract_visible)
+
+
+def failure_of(error: BaseException) -> wit.Failure:
+    """The failure of the job that ended with this exception."""
+    kind = wit.FailureKind.FAILED
+    if isinstance(error, errors.Retry):
+        kind = wit.FailureKind.RETRY
+    elif isinstance(error, errors.Fatal):
+        kind = wit.FailureKind.FATAL
+    return wit.Failure(kind, message_of(error), "\n".join(places(error)))
+
+
+def message_of(error: BaseException) -> str:
+    """An exception in words: its own, then those of what it was raised from."""
+    if isinstance(error, SystemExit):
+        return f"the script called sys.exit({error.code!r})"
+    lines = []
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        lines.append(("caused by " if lines else "") + _one(cause))
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return "\n".join(lines)
+
+
+def _one(error: BaseException) -> str:
+    if isinstance(error, errors.Failure):
+        return str(error) or type(error).__name__
+    text = "".join(traceback.format_exception_only(error)).strip()
+    if isinstance(error, BaseExceptionGroup):
+        inner = "; ".join(_one(one) for one in error.exceptions[:3])
+        return f"{text}: {inner}"
+    return text
+
+
+def places(error: BaseException) -> list[str]:
+    """Where it happened, in the author's own files, innermost place first."""
+    places = []
+    if isinstance(error, SyntaxError) and error.filename and MODULES.is_own(error.filename):
+        places.append(f"{error.filename}:{error.lineno}")
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions[:1]:
+            places += globals()["places"](inner)
+    own = [frame for frame in _frames(error.__traceback__) if MODULES.is_own(frame[0])]
+    for file, line, name in reversed(own):
+        text = linecache.getline(file, line).strip()
+        where = "" if name == "<module>" else f" in {name}"
+        places.append(f"{file}:{line}{where}" + (f": {text}" if text else ""))
+    return places[:_MOST_PLACES]
+
+
+def _frames(tb: TracebackType | None) -> Iterator[tuple[str, int, str]]:
+    while tb is not None:
+        code = tb.tb_frame.f_code
+        linecache.lazycache(code.co_filename, tb.tb_frame.f_globals)
+        yield code.co_filename, tb.tb_lineno or 0, code.co_qualname.replace("<locals>.", "")
+        tb = tb.tb_next
+
+
+def report_unraisable(unraisable: Any) -> None:
+    """What `sys.unraisablehook` does: the exception, in the log."""
+    traceback.print_exception(unraisable.exc_value, file=sys.stderr)

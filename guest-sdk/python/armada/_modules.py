@@ -1,0 +1,136 @@
+"""Where modules come from.
+
+A project has no files in the sandbox, so everything that it may import is carried along in its memory, compressed: its own
+modules, the packages of its requirements, and Python's standard library. What is imported while the project is built is
+part of the component as it is then; what a function imports later, or a library when it first needs it, is taken from here.
+"""
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import os
+import sys
+import zlib
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+from typing import Any, NamedTuple
+
+# Of the standard library, what makes no sense in a component, or is no part of a program.
+_LEFT_OUT = {"__pycache__", "_pyrepl", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "test", "tests", "tkinter",
+             "turtledemo", "turtle.py", "venv"}
+
+
+class _Module(NamedTuple):
+    """A module that can be imported."""
+
+    file: str
+    is_package: bool
+    is_own: bool
+
+
+class Modules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    """Finds and loads what is carried along."""
+
+    def __init__(self) -> None:
+        self._modules: dict[str, _Module] = {}
+        self._files: dict[str, bytes] = {}
+        self._own_files: set[str] = set()
+
+    # While the project is built.
+
+    def add(self, root: str, prefix: str, *, own: bool = False) -> None:
+        """Carries along the files of a folder, under names that start with `prefix`. What is there already stays."""
+        for path in _files(root):
+            relative = path[len(root) + 1 :]
+            file = prefix + relative
+            with open(path, "rb") as stream:
+                self._files.setdefault(file, zlib.compress(stream.read(), 1))
+            if not relative.endswith(".py"):
+                continue
+            name = relative.removesuffix(".py").replace("/", ".")
+            is_package = name == "__init__" or name.endswith(".__init__")
+            name = name.removesuffix(".__init__")
+            self._modules.setdefault(name, _Module(file, is_package, own))
+            if own:
+                self._own_files.add(file)
+            # A folder without `__init__.py` is a package, too.
+            while "." in name:
+                name = name.rpartition(".")[0]
+                self._modules.setdefault(name, _Module("", True, own))
+
+    def own_modules(self) -> list[str]:
+        """The names of the project's own modules."""
+        return sorted(name for name, module in self._modules.items() if module.is_own and module.file)
+
+    def is_own(self, file: str) -> bool:
+        """Whether a file, as tracebacks name it, is the author's."""
+        return file in self._own_files
+
+    # As an importer.
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        module = self._modules.get(fullname)
+        if module is None:
+            return None
+        if not module.file:
+            spec = importlib.machinery.ModuleSpec(fullname, None, is_package=True)
+            return spec
+        spec = importlib.util.spec_from_loader(fullname, self, origin=module.file, is_package=module.is_package)
+        if spec is not None:
+            spec.has_location = True
+        return spec
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(self.get_code(module.__name__), module.__dict__)
+
+    def is_package(self, fullname: str) -> bool:
+        return self._module(fullname).is_package
+
+    def get_code(self, fullname: str) -> Any:
+        module = self._module(fullname)
+        return compile(self.get_data(module.file), module.file, "exec", dont_inherit=True)
+
+    def get_source(self, fullname: str) -> str:
+        return importlib.util.decode_source(self.get_data(self._module(fullname).file))
+
+    def get_filename(self, fullname: str) -> str:
+        """The name that tracebacks have for a module's file."""
+        return self._module(fullname).file
+
+    def get_data(self, path: str) -> bytes:
+        """The content of a file that is carried along (`pkgutil.get_data`)."""
+        try:
+            return zlib.decompress(self._files[os.path.normpath(path)])
+        except KeyError:
+            raise FileNotFoundError(f"{path} is no file of the project or its packages") from None
+
+    def get_resource_reader(self, fullname: str) -> Any:
+        """A package's files (`importlib.resources`)."""
+        from ._resources import Reader
+
+        return Reader(self, os.path.dirname(self._module(fullname).file)) if self.is_package(fullname) else None
+
+    def files(self, folder: str) -> list[str]:
+        """The files in and below a folder, by their whole names."""
+        return [file for file in self._files if file.startswith(folder + "/")]
+
+    def _module(self, fullname: str) -> _Module:
+        try:
+            return self._modules[fullname]
+        except KeyError:
+            raise ImportError(f"there is no module {fullname!r}", name=fullname) from None
+
+
+def _files(root: str) -> Iterator[str]:
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(set(folders) - _LEFT_OUT)
+        for file in sorted(set(files) - _LEFT_OUT):
+            yield f"{folder}/{file}"
+
+
+MODULES = Modules()

@@ -1,0 +1,32 @@
+"""Values as JSON: what the host gives, and what a script gives back."""
+
+import dataclasses
+import datetime
+import enum
+import json
+from typing import Any
+
+
+def read(text: str) -> Any:
+    """A value that the host gave."""
+    return json.loads(text)
+
+
+def write(value: Any) -> str:
+    """The result of a job. Beside what JSON knows, it may have dataclasses, enums, sets, and dates and times (ISO 8601)."""
+    try:
+        return json.dumps(value, default=_plain, allow_nan=False, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"the result of ctx_script cannot be written as JSON: {error}") from None
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, (set, frozenset)):
+        return list(value)
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} is no type of JSON")
