@@ -1,8 +1,7 @@
 //! The project that is measured, built as every project is, and the thinnest program that can run it: wasmtime alone.
 
-use anyhow::Context as _;
 use armada_host::Sandbox;
-use armada_project::{Ceiling, Configuration, Grant, Mode, Overrides, Project};
+use armada_project::{Ceiling, Configuration, Grant, Mode, Overrides};
 use armada_tests::repository;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{
@@ -12,11 +11,8 @@ use wasmtime::{Engine, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 /// The component of `benches/project`.
-pub(crate) fn built() -> anyhow::Result<Vec<u8>> {
-    let project = Project::open(repository().join("benches/project")).context("benches/project")?;
-    let mut printed = String::new();
-    let built = armada_project::build(&project, false, |told| printed.push_str(&format!("{told:?}\n")));
-    Ok(built.with_context(|| printed.clone())?.into_bytes())
+pub(crate) fn built() -> Vec<u8> {
+    armada_tests::guests::built(&repository().join("benches/project"))
 }
 
 /// What `benches/project` asks for.

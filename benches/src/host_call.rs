@@ -15,7 +15,7 @@ const CALLS: u32 = 100_000;
 
 pub(crate) fn measure() -> anyhow::Result<Vec<Row>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (sandbox, component) = (Sandbox::new()?, built()?);
+    let (sandbox, component) = (Sandbox::new()?, built());
     let runner = Runner::new(&sandbox, &component, grant()?)?;
     let bare = BareHost::new(&sandbox, &component)?;
     let job = json!({"measure": "host_call", "times": CALLS}).to_string();

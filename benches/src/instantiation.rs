@@ -13,7 +13,7 @@ const TIMES: u32 = 100;
 
 pub(crate) fn measure() -> anyhow::Result<Vec<Row>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (sandbox, component) = (Sandbox::new()?, built()?);
+    let (sandbox, component) = (Sandbox::new()?, built());
     let runner = Runner::new(&sandbox, &component, grant()?)?;
     let bare = BareHost::new(&sandbox, &component)?;
     let times = runtime.block_on(async {

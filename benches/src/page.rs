@@ -22,7 +22,7 @@ const OPERATIONS: [&str; 2] = ["evaluate", "text_content"];
 pub(crate) fn measure() -> anyhow::Result<Vec<Row>> {
     let site = Site::start();
     let url = format!("{}/plain.html", site.url());
-    let component = built()?;
+    let component = built();
     let rounds = || (0..ROUNDS).flat_map(|_| OPERATIONS);
     let native = native(&url)?;
     let jobs = rounds().map(|operation| json!({"measure": operation, "times": TIMES, "url": url}));

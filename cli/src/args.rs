@@ -84,6 +84,8 @@ pub(crate) struct Check {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) cache: CacheArguments,
 }
 
 /// Compile a project to one component, and put it into one file together with its configuration.
@@ -101,6 +103,8 @@ pub(crate) struct Build {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) cache: CacheArguments,
 }
 
 /// Run a project on this machine: build it, run its jobs in parallel agents, and write their results.
@@ -168,6 +172,8 @@ pub(crate) struct Config {
     /// With --explain, print a JSON object per value; everything else is JSON anyway.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) cache: CacheArguments,
 }
 
 /// Be an agent of a run: started by `armada run`, with a link to it as standard input.
@@ -240,7 +246,7 @@ impl CeilingArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct CacheArguments {
-    /// Where compiled components are kept [default: the user's cache folder].
+    /// Where components, and what they are made with, are kept [default: the user's cache folder].
     #[arg(long, value_name = "DIR", env = "ARMADA_CACHE_DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
 }

@@ -88,7 +88,7 @@ pub(crate) fn run(arguments: &Run) -> anyhow::Result<Ending> {
     if !arguments.json {
         tell_notes(configuration.notes());
     }
-    let component = compile(&project)?;
+    let component = compile(&project, &arguments.cache)?;
     if !arguments.json {
         tell_refusals(&component, &grant);
     }

@@ -1,36 +1,49 @@
 //! Building: from a project folder to one component.
 //!
-//! Cargo decides what has to be compiled again and keeps what it has compiled; nothing is rebuilt that has not changed.
-//! Source files are named by their place in the project, so that a traceback says `ctx_script.rs:12` on any machine and
-//! the same sources give the same component.
-//!
-//! Build scripts and procedural macros run on this machine, as Cargo has it. But which compiler works is for whoever
-//! builds to say: a `.cargo/config.toml` or `rust-toolchain.toml` in the project's folder, which could name any program,
-//! is not read, because Cargo and rustup are started elsewhere and look for these where they start.
+//! Each language has its own tools, which are started in a process group of their own, so that they end with whoever
+//! started them, and whose lines are passed on as they print them.
 
-use std::ffi::OsStr;
-use std::io::{self, BufRead as _, BufReader};
+mod python;
+mod rust;
+
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
-use cargo_metadata::{Message, MetadataCommand, Package, TargetKind};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use crate::component::{Component, ComponentFlaw};
-use crate::mistake::Note;
+use crate::mistake::{Mistakes, Note};
 use crate::project::{Language, Project};
 use crate::sdk;
-
-/// What components are compiled for.
-const TARGET: &str = "wasm32-wasip2";
 
 /// Why a project could not be built.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// It is written in a language that cannot be built yet.
-    #[error("this version of Armada builds Rust projects only: {0} comes with a later one")]
-    Language(Language),
+    /// Something in the project is not right.
+    #[error(transparent)]
+    Mistakes(#[from] Mistakes),
+    /// Python, or a part of it, is not there.
+    #[error("Python projects need Python 3.10 or later with pip and venv on this machine: {0}")]
+    NoPython(String),
+    /// What builds Python projects could not be installed.
+    #[error("{what} could not be installed: {reason}")]
+    Install {
+        /// What was to be installed.
+        what: String,
+        /// What the installer said.
+        reason: String,
+    },
+    /// It took too long.
+    #[error("{what} took longer than {seconds} s and was ended")]
+    TooLong {
+        /// What took so long.
+        what: &'static str,
+        /// How long it may take.
+        seconds: u64,
+    },
     /// A program that is needed is not there.
     #[error("{program} could not be started ({source}): {advice}")]
     Tool {
@@ -45,7 +58,7 @@ pub enum BuildError {
     #[error("no Rust toolchain can be used: {0}")]
     NoToolchain(String),
     /// The compiler cannot compile for Wasm.
-    #[error("the Rust toolchain in {} cannot compile for {TARGET}: {advice}", folder.display())]
+    #[error("the Rust toolchain in {} cannot compile for {target}: {advice}", folder.display(), target = rust::TARGET)]
     NoTarget {
         /// Where it is.
         folder: PathBuf,
@@ -79,144 +92,93 @@ pub enum BuildError {
 /// What is to be told while a project is built.
 #[derive(Clone, Debug)]
 pub enum Progress<'a> {
-    /// Something worth knowing before anything is compiled.
+    /// Something is begun that takes a while.
+    Step(&'a str),
+    /// Something worth knowing.
     Note(Note),
-    /// The compiler has been started: the process group of all that it starts, for whoever wants to end it.
+    /// A program has been started: the process group of all that it starts, for whoever wants to end it.
     Started(u32),
-    /// A line that the compiler prints.
+    /// A line that the program prints.
     Line(&'a str),
 }
 
-/// Compiles a project to a component. `progress` is told of it; lines have colours if they are wanted.
+/// How a project is to be built.
+#[derive(Clone, Copy, Debug)]
+pub struct BuildOptions<'a> {
+    /// Whether the lines that are passed on have colours.
+    pub colours: bool,
+    /// The folder of what can be made again: tools, packages, components.
+    pub cache: &'a Path,
+}
+
+/// Makes a component of a project. `progress` is told of it.
 pub fn build(
     project: &Project,
-    colours: bool,
+    options: BuildOptions<'_>,
     mut progress: impl FnMut(Progress<'_>),
 ) -> Result<Component, BuildError> {
-    if project.language() != Language::Rust {
-        return Err(BuildError::Language(project.language()));
-    }
     let root = project.root();
-    sdk::provide(root).map_err(|(path, source)| BuildError::File { path, source })?;
-    check_target()?;
-    let package = package(root)?;
-    if let Some(script) = package.targets.iter().find(|target| target.is_custom_build()) {
-        progress(Progress::Note(Note {
-            about: script.src_path.strip_prefix(root).unwrap_or(&script.src_path).to_string(),
-            message: "Cargo runs this build script on this machine, outside the sandbox".to_owned(),
-        }));
+    sdk::provide(root, project.language()).map_err(|(path, source)| BuildError::File { path, source })?;
+    match project.language() {
+        Language::Rust => rust::build(root, options.colours, &mut progress),
+        Language::Python => python::build(root, options.cache, &mut progress),
     }
-    let name = package.name.to_string();
-    let mut command = elsewhere(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command
-        .args(["build", "--release", "--target", TARGET, "--manifest-path"])
-        .arg(&package.manifest_path)
-        .arg("--message-format=json-render-diagnostics")
-        .arg(format!("--color={}", if colours { "always" } else { "never" }))
-        .args(["--config", &remapping(root)])
-        // Lines for the author's own code; what it uses does not show in tracebacks.
-        .args(["--config", &format!("profile.release.package.{name}.debug=\"line-tables-only\"")])
-        .args(["--config", "profile.release.strip=\"none\""])
+}
+
+/// How a program ended.
+struct Ended {
+    status: ExitStatus,
+    /// What it wrote to standard output.
+    output: Vec<u8>,
+    /// Whether it was ended because it took too long.
+    too_long: bool,
+}
+
+/// Runs a program to its end, or to that of its time, passing on the lines of its standard error.
+fn run(mut command: Command, time: Option<Duration>, progress: &mut dyn FnMut(Progress<'_>)) -> io::Result<Ended> {
+    let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        // What Cargo starts is ended with it.
-        .process_group(0);
-    let mut child = command.spawn().map_err(no_cargo)?;
-    progress(Progress::Started(child.id()));
-    let (printed, messages) = (child.stderr.take(), child.stdout.take());
-    let reading = std::thread::spawn(move || messages.map(|messages| component_path(messages, &name)));
+        // What it starts is ended with it.
+        .process_group(0)
+        .spawn()?;
+    let group = child.id();
+    progress(Progress::Started(group));
+    let (printed, output) = (child.stderr.take(), child.stdout.take());
+    let reading = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What cannot be read was not written.
+        let _ = output.map(|mut output| output.read_to_end(&mut bytes));
+        bytes
+    });
+    let (ended, watched) = mpsc::channel::<()>();
+    let watching = std::thread::spawn(move || {
+        let is_over = time.is_some_and(|time| watched.recv_timeout(time) == Err(RecvTimeoutError::Timeout));
+        if is_over {
+            end_group(group);
+        }
+        is_over
+    });
     if let Some(printed) = printed {
-        for line in BufReader::new(printed).lines().map_while(Result::ok) {
-            progress(Progress::Line(&line));
+        let mut printed = BufReader::new(printed);
+        let mut line = Vec::new();
+        while printed.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            progress(Progress::Line(String::from_utf8_lossy(&line).trim_end()));
+            line.clear();
         }
     }
-    let path = reading.join().ok().flatten().flatten();
-    if !child.wait().map_err(no_cargo)?.success() {
-        return Err(BuildError::Compile);
-    }
-    let path = path.ok_or(BuildError::NoComponent)?;
-    let bytes = std::fs::read(&path).map_err(|source| BuildError::File { path, source })?;
-    Ok(Component::read(bytes)?)
+    let output = reading.join().unwrap_or_default();
+    let status = child.wait()?;
+    drop(ended);
+    Ok(Ended { status, output, too_long: watching.join().unwrap_or_default() })
 }
 
-/// A program that reads no configuration and chooses no toolchain by the folder that it is started in, nor by one above.
-fn elsewhere(program: impl AsRef<OsStr>) -> Command {
-    let mut command = Command::new(program);
-    command.current_dir("/");
-    // Relative to where the user is, as for Cargo.
-    if let Some(folder) = std::env::var_os("CARGO_TARGET_DIR").and_then(|folder| std::path::absolute(folder).ok()) {
-        command.env("CARGO_TARGET_DIR", folder);
+/// Ends a program and what it has started.
+fn end_group(group: u32) {
+    let group = i32::try_from(group).ok().and_then(rustix::process::Pid::from_raw);
+    if let Some(group) = group {
+        // Whoever has ended by itself needs no ending.
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
     }
-    command
-}
-
-fn no_cargo(source: io::Error) -> BuildError {
-    BuildError::Tool { program: "cargo", source, advice: "install Rust from https://rustup.rs" }
-}
-
-/// Whether the toolchain in use has the target.
-fn check_target() -> Result<(), BuildError> {
-    let mut command = elsewhere("rustc");
-    command.args(["--print", "sysroot", "--print", "target-libdir", "--target", TARGET]).env("RUST_BACKTRACE", "0");
-    let output = command.output().map_err(|source| BuildError::Tool {
-        program: "rustc",
-        source,
-        advice: "install Rust from https://rustup.rs",
-    })?;
-    if !output.status.success() {
-        return Err(BuildError::NoToolchain(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
-    }
-    let printed = String::from_utf8_lossy(&output.stdout);
-    let mut folders = printed.lines().map(Path::new);
-    let toolchain = folders.next().unwrap_or(Path::new(""));
-    if folders.next().is_some_and(Path::is_dir) {
-        return Ok(());
-    }
-    let of_rustup = toolchain.parent().is_some_and(|folder| folder.ends_with("toolchains"));
-    let advice = match toolchain.file_name().filter(|_| of_rustup) {
-        Some(name) => format!("run `rustup target add {TARGET} --toolchain {}`", name.to_string_lossy()),
-        None => format!("install Rust from https://rustup.rs, then run `rustup target add {TARGET}`"),
-    };
-    Err(BuildError::NoTarget { folder: toolchain.to_owned(), advice })
-}
-
-/// The project's own package.
-fn package(root: &Path) -> Result<Package, BuildError> {
-    let manifest = root.join("Cargo.toml");
-    if !manifest.is_file() {
-        return Err(BuildError::Manifest(
-            "there is no Cargo.toml: `armada new` makes a project that has one".to_owned(),
-        ));
-    }
-    let mut command = MetadataCommand::new();
-    command.manifest_path(&manifest).no_deps().current_dir("/");
-    let metadata = command.exec().map_err(|error| BuildError::Manifest(error.to_string()))?;
-    let own = metadata.packages.into_iter().find(|package| package.manifest_path.as_std_path() == manifest);
-    own.ok_or_else(|| BuildError::Manifest("Cargo.toml is of a workspace, not of a package".to_owned()))
-}
-
-/// Names source files by their place: in the project, or under a name that is the same everywhere.
-fn remapping(root: &Path) -> String {
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
-    let mut flags = vec![format!("--remap-path-prefix={}=", root.display())];
-    flags.extend(home.map(|home| format!("--remap-path-prefix={}=/cargo", home.display())));
-    // JSON strings are TOML strings.
-    format!("target.{TARGET}.rustflags={}", serde_json::Value::from(flags))
-}
-
-/// The component among the messages of Cargo.
-fn component_path(messages: impl io::Read, package: &str) -> Option<PathBuf> {
-    let mut found = None;
-    for message in Message::parse_stream(BufReader::new(messages)).map_while(Result::ok) {
-        if let Message::CompilerArtifact(artifact) = message
-            && artifact.target.kind.contains(&TargetKind::CDyLib)
-            && artifact.target.name.replace('-', "_") == package.replace('-', "_")
-        {
-            let wasm = artifact.filenames.iter().find(|file| file.extension() == Some("wasm"));
-            found = wasm.map(|file| file.clone().into_std_path_buf()).or(found);
-        }
-    }
-    found
 }

@@ -10,7 +10,10 @@ use crate::grant::{Denied, Grant};
 use crate::suggest::{harmless, shown};
 
 /// The section in which SDKs leave their name and version.
-const SDK_SECTION: &str = "armada:sdk";
+pub(crate) const SDK_SECTION: &str = "armada:sdk";
+/// The section with the capabilities that the project's own sources speak of, where the component imports them all: what the
+/// imports of an interpreter tell nothing about. It is for people: what a component may do is decided elsewhere.
+pub(crate) const USES_SECTION: &str = "armada:uses";
 /// What every project exports.
 const LIFECYCLE: &str = "armada:project/lifecycle@";
 /// Interfaces that need no grant: they are types, or harmless.
@@ -23,6 +26,7 @@ pub struct Component {
     reference: ComponentRef,
     imports: BTreeSet<String>,
     sdk: Option<String>,
+    uses: Option<String>,
 }
 
 /// Why bytes are no component of a project.
@@ -44,7 +48,7 @@ impl Component {
     pub fn read(bytes: Vec<u8>) -> Result<Self, ComponentFlaw> {
         let broken = |error: wasmparser::BinaryReaderError| ComponentFlaw::NoComponent(error.to_string());
         let mut imports = BTreeSet::new();
-        let (mut sdk, mut lifecycle, mut depth) = (None, false, 0_usize);
+        let (mut sdk, mut uses, mut lifecycle, mut depth) = (None, None, false, 0_usize);
         for payload in Parser::new(0).parse_all(&bytes) {
             match payload.map_err(broken)? {
                 Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
@@ -67,6 +71,9 @@ impl Component {
                 Payload::CustomSection(section) if section.name() == SDK_SECTION => {
                     sdk = Some(shown(&String::from_utf8_lossy(section.data())));
                 }
+                Payload::CustomSection(section) if section.name() == USES_SECTION && depth == 0 => {
+                    uses = Some(String::from_utf8_lossy(section.data()).into_owned());
+                }
                 _ => {}
             }
         }
@@ -74,7 +81,7 @@ impl Component {
             return Err(ComponentFlaw::NoLifecycle);
         }
         let reference = ComponentRef::of(&bytes);
-        Ok(Self { bytes, reference, imports, sdk })
+        Ok(Self { bytes, reference, imports, sdk, uses })
     }
 
     /// Its bytes.
@@ -104,9 +111,12 @@ impl Component {
 
     /// The capabilities that it uses.
     pub fn capabilities(&self) -> impl Iterator<Item = Capability> {
-        let uses =
+        let imports =
             |capability: &Capability| self.imports().any(|import| capability_of(import) == Some(capability.name()));
-        Capability::ALL.iter().copied().filter(uses)
+        let speaks_of = |capability: &Capability| {
+            self.uses.as_ref().is_none_or(|uses| uses.split_whitespace().any(|used| used == capability.name()))
+        };
+        Capability::ALL.iter().copied().filter(move |capability| imports(capability) && speaks_of(capability))
     }
 
     /// The capabilities that it uses and that this grant refuses it, and why.
@@ -136,7 +146,13 @@ fn capability_of(import: &str) -> Option<&str> {
 impl Component {
     /// Bytes that stand for a component where only bytes matter.
     pub(crate) fn fake(bytes: &[u8]) -> Self {
-        Self { bytes: bytes.to_vec(), reference: ComponentRef::of(bytes), imports: BTreeSet::new(), sdk: None }
+        Self {
+            bytes: bytes.to_vec(),
+            reference: ComponentRef::of(bytes),
+            imports: BTreeSet::new(),
+            sdk: None,
+            uses: None,
+        }
     }
 }
 

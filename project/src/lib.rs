@@ -53,7 +53,7 @@ mod template;
 mod text;
 
 pub use browser::{BrowserOptions, BrowserSettings, ScreenSettings};
-pub use build::{BuildError, Progress, build};
+pub use build::{BuildError, BuildOptions, Progress, build};
 pub use bundle::Bundle;
 pub use capability::{Capability, UnknownCapability};
 pub use component::{Component, ComponentFlaw, is_known_import};

@@ -62,7 +62,7 @@ pub fn scaffold(path: &Path, language: Language) -> Result<Vec<PathBuf>, Scaffol
     let made = write_all(&RUST, path, &name, &mut written).and_then(|()| {
         let folder = path.join(sdk::FOLDER);
         std::fs::create_dir_all(&folder).map_err(|error| (folder, error))?;
-        sdk::provide(path)
+        sdk::provide(path, language)
     });
     match made {
         Ok(()) => Ok(written),

@@ -1,34 +1,49 @@
 //! The SDK's own source, carried along in this program.
 //!
-//! A project's Cargo.toml names the SDK by a path in its own folder, `.armada/guest-sdk/rust`, and this puts it there: the SDK
-//! that this very program's host knows, on any machine, with nothing to look up anywhere. The folder is not for version
-//! control; a project that names another path (as the examples here do) gets none.
+//! A Rust project's Cargo.toml names the SDK by a path in its own folder, `.armada/guest-sdk/rust`, and this puts it there:
+//! the SDK that this very program's host knows, on any machine, with nothing to look up anywhere. The folder is not for
+//! version control; a project that names another path (as the examples here do) gets none. A Python project is always built
+//! with the SDK that is carried along; what is put into its folder is for editors.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
 
+use crate::project::Language;
 use crate::schema::template_schema;
 
 static RUST: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../guest-sdk/rust");
+static PYTHON: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../guest-sdk/python/armada");
+/// Modules of the system that Armada succeeds, for projects that import them.
+static REFERENCE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../guest-sdk/python/reference");
 static WIT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../wit");
 
 /// Where Armada keeps what is its own in a project folder.
 pub(crate) const FOLDER: &str = ".armada";
 /// Where the schema of the template is put, within that folder.
 pub(crate) const SCHEMA: &str = "config_template.schema.json";
-/// Where the SDK is put, within that folder.
-const SDK: &str = "guest-sdk/rust";
+/// Where the SDKs are put, within that folder.
+const RUST_SDK: &str = "guest-sdk/rust";
+const PYTHON_SDK: &str = "guest-sdk/python";
 
 /// Puts the SDK and the schema into a project folder, if the project wants them from there. Files that are as they
 /// should be are left alone, so that nothing is compiled again for nothing.
-pub(crate) fn provide(root: &Path) -> Result<(), (PathBuf, io::Error)> {
+pub(crate) fn provide(root: &Path, language: Language) -> Result<(), (PathBuf, io::Error)> {
     let folder = root.join(FOLDER);
-    let manifest = std::fs::read_to_string(root.join("Cargo.toml")).unwrap_or_default();
-    if manifest.contains(&format!("{FOLDER}/{SDK}")) {
-        write_all(&RUST, &folder.join(SDK))?;
-        write_all(&WIT, &folder.join("wit"))?;
+    match language {
+        Language::Rust => {
+            let manifest = std::fs::read_to_string(root.join("Cargo.toml")).unwrap_or_default();
+            if manifest.contains(&format!("{FOLDER}/{RUST_SDK}")) {
+                write_all(&RUST, &folder.join(RUST_SDK))?;
+                write_all(&WIT, &folder.join("wit"))?;
+            }
+        }
+        Language::Python if folder.is_dir() => {
+            write_all(&PYTHON, &folder.join(PYTHON_SDK).join("armada"))?;
+            write_all(&REFERENCE, &folder.join(PYTHON_SDK))?;
+        }
+        Language::Python => {}
     }
     if folder.is_dir() {
         let schema = serde_json::to_string_pretty(&template_schema()).unwrap_or_default();
@@ -37,8 +52,33 @@ pub(crate) fn provide(root: &Path) -> Result<(), (PathBuf, io::Error)> {
     Ok(())
 }
 
+/// Puts what Python projects are built with into folders: the SDK, the reference's modules, and the contract.
+pub(crate) fn write_python(sdk: &Path, reference: &Path, wit: &Path) -> Result<(), (PathBuf, io::Error)> {
+    write_all(&PYTHON, &sdk.join("armada"))?;
+    write_all(&REFERENCE, reference)?;
+    write_all(&WIT, wit)
+}
+
+/// Each file that Python projects are built with.
+pub(crate) fn each_python_file(visit: &mut dyn FnMut(&Path, &[u8])) {
+    fn each(folder: &Dir<'_>, visit: &mut dyn FnMut(&Path, &[u8])) {
+        for file in folder.files().filter(|file| belongs(file.path())) {
+            visit(file.path(), file.contents());
+        }
+        folder.dirs().for_each(|folder| each(folder, visit));
+    }
+    for folder in [&PYTHON, &REFERENCE, &WIT] {
+        each(folder, visit);
+    }
+}
+
+/// Whether a file is part of an SDK, rather than what Python leaves beside one.
+fn belongs(file: &Path) -> bool {
+    file.extension().is_none_or(|extension| extension != "pyc")
+}
+
 fn write_all(from: &Dir<'_>, to: &Path) -> Result<(), (PathBuf, io::Error)> {
-    for file in from.files() {
+    for file in from.files().filter(|file| belongs(file.path())) {
         write(&to.join(file.path().file_name().unwrap_or_default()), file.contents())?;
     }
     for folder in from.dirs() {

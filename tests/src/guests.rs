@@ -1,10 +1,26 @@
-//! Guests: small projects under `tests/guests`, each compiled to a component of its own.
+//! What is run in the sandbox: guests under `tests/guests`, each a component of its own, and whole projects.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use armada_project::{BuildOptions, Project};
+
+use crate::run::cache_folder;
 use crate::{repository, target_folder};
+
+/// The component of a project, built as `armada build` does.
+///
+/// # Panics
+///
+/// When it cannot be built.
+pub fn built(folder: &Path) -> Vec<u8> {
+    let project = Project::open(folder).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    let mut printed = String::new();
+    let options = BuildOptions { colours: false, cache: &cache_folder() };
+    let built = armada_project::build(&project, options, |told| printed.push_str(&format!("{told:?}\n")));
+    built.unwrap_or_else(|error| panic!("{error}\n{printed}")).into_bytes()
+}
 
 /// The component of a guest, by the name of its file.
 ///
@@ -12,14 +28,14 @@ use crate::{repository, target_folder};
 ///
 /// When guests do not compile, or there is none of this name.
 pub fn component(name: &str) -> Vec<u8> {
-    let path = built().join(format!("{name}.wasm"));
+    let path = compiled().join(format!("{name}.wasm"));
     std::fs::read(&path).unwrap_or_else(|error| panic!("there is no guest {name}: {}: {error}", path.display()))
 }
 
 /// Compiles all guests, once; gives the folder that they are in.
-fn built() -> &'static PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
+fn compiled() -> &'static PathBuf {
+    static COMPILED: OnceLock<PathBuf> = OnceLock::new();
+    COMPILED.get_or_init(|| {
         let folder = repository().join("tests/guests");
         // Apart from the host's own target folder: both can be compiled at the same time.
         let target = target_folder().join("guests");

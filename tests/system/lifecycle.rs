@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use armada_project::Project;
 use armada_protocol::{AgentState, Cause, Change, JobRecord, Status};
 use armada_tests::command::{Running, armada_for, finish, project};
+use armada_tests::guests::built;
 use armada_tests::processes::{assert_gone, signal, wait_for};
 use armada_tests::run::{Finished, TestRun};
 use armada_tests::site::Site;
@@ -17,13 +17,7 @@ use serde_json::{Value, json};
 /// The component of `tests/projects/lifecycle`.
 fn component() -> Vec<u8> {
     static BUILT: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
-    let build = || {
-        let project = Project::open(project("lifecycle")).unwrap();
-        let mut printed = String::new();
-        let built = armada_project::build(&project, false, |told| printed.push_str(&format!("{told:?}\n")));
-        built.unwrap_or_else(|error| panic!("{error}\n{printed}")).into_bytes()
-    };
-    BUILT.get_or_init(build).clone()
+    BUILT.get_or_init(|| built(&project("lifecycle"))).clone()
 }
 
 fn run(kinds: &[&str]) -> TestRun {

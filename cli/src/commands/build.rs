@@ -6,18 +6,18 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use armada_project::{BuildError, Bundle, Component, Progress, Project};
+use armada_project::{BuildError, BuildOptions, Bundle, Component, Progress, Project};
 use indicatif::{BinaryBytes, ProgressBar, ProgressStyle};
 
 use crate::Ending;
-use crate::args::Build;
+use crate::args::{Build, CacheArguments};
 use crate::console::{self, Style, has_colours, paint, progress};
 use crate::mistakes::tell_notes;
-use crate::signals;
+use crate::{places, signals};
 
 pub(crate) fn build(arguments: &Build) -> anyhow::Result<Ending> {
     let project = Project::open(&arguments.project.project)?;
-    let component = compile(&project)?;
+    let component = compile(&project, &arguments.cache)?;
     let path = arguments.output.clone().unwrap_or_else(|| project.root().join(format!("{}.armada", project.name())));
     write_bundle(&project, &component, &path).with_context(|| format!("{}", path.display()))?;
     let reference = component.reference();
@@ -45,7 +45,7 @@ fn write_bundle(project: &Project, component: &Component, path: &Path) -> std::i
 }
 
 /// Compiles a project, showing what the compiler does; what it printed is shown when it fails.
-pub(crate) fn compile(project: &Project) -> anyhow::Result<Component> {
+pub(crate) fn compile(project: &Project, cache: &CacheArguments) -> anyhow::Result<Component> {
     /// Nothing to compile takes less than this, and nothing is shown.
     const QUICK: Duration = Duration::from_millis(400);
     let started = Instant::now();
@@ -57,9 +57,21 @@ pub(crate) fn compile(project: &Project) -> anyhow::Result<Component> {
     let mut printed = String::new();
     let mut compiled = false;
     let mut compiling = None;
-    let built = armada_project::build(project, has_colours(), |told| {
+    let options = BuildOptions { colours: has_colours(), cache: &places::cache(cache)? };
+    let built = armada_project::build(project, options, |told| {
         let line = match told {
             Progress::Line(line) => line,
+            Progress::Step(step) => {
+                compiled = true;
+                if std::io::stderr().is_terminal() {
+                    bar.enable_steady_tick(Duration::from_millis(100));
+                    bar.set_message(format!("{}  {step}", project.name()));
+                } else {
+                    // Nothing moves, and it may take a minute.
+                    let _ = writeln!(std::io::stderr(), "{step} {} …", project.name());
+                }
+                return;
+            }
             Progress::Note(note) => return tell_notes(&[note]),
             Progress::Started(group) => {
                 compiling = Some(signals::end_with_us(group));
@@ -100,6 +112,7 @@ pub(crate) fn compile(project: &Project) -> anyhow::Result<Component> {
             write!(err, "{printed}")?;
             Err(error.into())
         }
+        Err(BuildError::Mistakes(mistakes)) => Err(mistakes.into()),
         Err(error) => Err(error.into()),
     }
 }

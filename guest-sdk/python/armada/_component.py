@@ -1,6 +1,7 @@
 """What becomes a component: imported by componentize-py, which keeps everything as it is when the import is done.
 
-The folders are those of its `--python-path`: the project, its packages, and one to leave word in.
+The folders are those of its `--python-path`, in this order: the SDK, the reference's modules, the project, its packages, and
+one to leave word in.
 """
 
 import importlib
@@ -11,12 +12,23 @@ from typing import Any
 import componentize_py_runtime as runtime
 from wit_world import exports
 
-from . import _failure, _lifecycle, _results
+from . import _failure, _lifecycle
 from ._modules import MODULES
 from ._project import ProjectError, find_project
+from ._uses import uses
 
-_PROJECT, _PACKAGES, _SDK, _WORD = "/0", "/1", "/2", "/3"
+_SDK, _REFERENCE, _PROJECT, _PACKAGES, _WORD = "/0", "/1", "/2", "/3", "/4"
 _LIBRARY = "/python"
+# Modules that a script may ask for and that are not in the sandbox.
+_NOT_HERE = {
+    "_bz2": "the sandbox has zlib and gzip, but not bz2",
+    "_ctypes": "the sandbox runs no native code, so there is nothing for ctypes to call",
+    "_lzma": "the sandbox has zlib and gzip, but not lzma",
+    "_ssl": "the sandbox has no sockets: have a page make the request, with `page.evaluate`",
+    "src": "of the reference's modules there are `src.monitoring_client` and `src.database_connector`; everything else is on `agent_ctx` and `job_ctx`",
+    "fantomas": "the browser is `agent_ctx.browser`, made by Armada: remove this import",
+    "celery": "Armada takes jobs from its queue itself and calls `ctx_script`: remove this import",
+}
 _PARTS = ("ctx_script", "ctx_agent_context", "ctx_job_context")
 
 
@@ -36,7 +48,8 @@ def _build() -> _lifecycle.Life:
     MODULES.add(_PROJECT, "", own=True)
     MODULES.add(_PACKAGES, "packages/")
     MODULES.add(_LIBRARY, "lib/")
-    MODULES.add(_SDK, "armada/")
+    MODULES.add(_SDK, "")
+    MODULES.add(_REFERENCE, "")
     sys.meta_path.insert(0, MODULES)
     call, runtime.call_import = runtime.call_import, _refuse
     try:
@@ -45,14 +58,26 @@ def _build() -> _lifecycle.Life:
         project = find_project(modules)
     except BaseException as error:
         internal = isinstance(error, ProjectError)
-        _tell("mistake.json", {
+        _tell("wrong.json", {
             "message": str(error) if internal else _failure.message_of(error),
+            "help": _help(error),
             "places": _failure.places(error),
         })
         raise
     finally:
         runtime.call_import = call
+    _tell("report.json", {"uses": uses(MODULES.own_sources())})
     return _lifecycle.Life(project)
+
+
+def _help(error: BaseException) -> str | None:
+    """What to do about an exception that many will meet."""
+    if isinstance(error, ModuleNotFoundError) and error.name is not None:
+        top = error.name.split(".")[0]
+        if top in _NOT_HERE:
+            return _NOT_HERE[top]
+        return f"name the package that has `{top}` in requirements.txt, or put the module into the project"
+    return None
 
 
 _LIFE = _build()

@@ -62,6 +62,10 @@ class Modules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         """The names of the project's own modules."""
         return sorted(name for name, module in self._modules.items() if module.is_own and module.file)
 
+    def own_sources(self) -> Iterator[str]:
+        """The text of the project's own modules."""
+        return (self.get_source(name) for name in self.own_modules())
+
     def is_own(self, file: str) -> bool:
         """Whether a file, as tracebacks name it, is the author's."""
         return file in self._own_files

@@ -1,0 +1,273 @@
+//! Projects in Python: componentize-py makes a component of an interpreter and what it has imported.
+//!
+//! None of the project's code runs on this machine itself: packages are installed from wheels only, which runs none of
+//! theirs, and modules are imported by the interpreter in Wasm, which sees copies of the project's files and nothing else.
+//! What was built is kept under the digest of all that it was built from.
+
+mod packages;
+mod sources;
+mod tool;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use self::packages::Packages;
+use self::sources::Sources;
+use self::tool::Tool;
+use super::{BuildError, Progress, run};
+use crate::component::{Component, SDK_SECTION, USES_SECTION};
+use crate::digest::Digest;
+use crate::mistake::{Mistake, Mistakes};
+use crate::sdk;
+use crate::text::{SourceFile, Span};
+
+/// How long importing a project may take: a module that computes for ever would be imported for ever.
+const TIME: Duration = Duration::from_secs(600);
+/// How many components are kept; of those, the ones that were used last.
+const KEPT: usize = 50;
+/// What the interpreter runs.
+const ENTRY: &str = "armada._component";
+
+/// What the interpreter leaves word of when all is well.
+#[derive(Deserialize)]
+struct Report {
+    /// The capabilities that the project's modules speak of.
+    uses: Vec<String>,
+}
+
+/// What it leaves word of when something is wrong.
+#[derive(Deserialize)]
+struct Wrong {
+    message: String,
+    help: Option<String>,
+    /// `file:line` and more, innermost first.
+    places: Vec<String>,
+}
+
+/// Makes a component of a project, or takes the one that was made of the same.
+pub(super) fn build(
+    root: &Path,
+    cache: &Path,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Component, BuildError> {
+    let cache = cache.join("python");
+    let sources = Sources::read(root)?;
+    let packages = Packages::read(root)?;
+    let key = key(&sources, &packages);
+    let kept = cache.join("components").join(format!("{}.wasm", key.to_hex()));
+    if let Ok(bytes) = fs::read(&kept) {
+        touch(&kept);
+        return Ok(Component::read(bytes)?);
+    }
+    let tool = Tool::new(&cache);
+    let installed = packages.install(&tool, &cache, progress)?;
+    let bytes = make(&sources, installed.as_deref(), &tool, progress)?;
+    let component = Component::read(bytes)?;
+    // A cache that cannot be written costs time and nothing else.
+    let _ = keep(&kept, component.bytes());
+    Ok(component)
+}
+
+/// The digest of everything that a component is made of.
+fn key(sources: &Sources, packages: &Packages) -> Digest {
+    let mut hash = Sha256::new();
+    hash.update(tool::VERSION);
+    hash.update(env!("CARGO_PKG_VERSION"));
+    sdk::each_python_file(&mut |path, content| part(&mut hash, path, content));
+    packages.each(&mut |line| part(&mut hash, Path::new("requirements.txt"), line.as_bytes()));
+    sources.each(&mut |path, content| part(&mut hash, path, content));
+    Digest::from_bytes(hash.finalize().into())
+}
+
+fn part(hash: &mut Sha256, path: &Path, content: &[u8]) {
+    let path = path.as_os_str().as_encoded_bytes();
+    for bytes in [path, content] {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    }
+}
+
+/// Has the interpreter import copies of everything, and keeps it as it is then.
+fn make(
+    sources: &Sources,
+    packages: Option<&Path>,
+    tool: &Tool,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Vec<u8>, BuildError> {
+    let mut command = tool.componentize(progress)?;
+    progress(Progress::Step("compiling"));
+    let folder = tempfile::Builder::new().prefix("armada-build-").tempdir().map_err(at(&std::env::temp_dir()))?;
+    let folder = folder.path();
+    // In the order of the folders that `_component.py` names.
+    let folders = ["sdk", "reference", "project", "packages", "word"].map(|name| folder.join(name));
+    let [own, reference, project, installed, word] = &folders;
+    for folder in &folders {
+        fs::create_dir(folder).map_err(at(folder))?;
+    }
+    sdk::write_python(own, reference, &folder.join("wit"))
+        .map_err(|(path, source)| BuildError::File { path, source })?;
+    sources.write(project)?;
+    if let Some(packages) = packages {
+        packages::copy(packages, installed)?;
+    }
+    let output = folder.join("component.wasm");
+    command.arg("-q").arg("-d").arg(folder.join("wit")).args(["-w", "project", "componentize", ENTRY]);
+    for folder in &folders {
+        command.arg("-p").arg(folder);
+    }
+    command.arg("-o").arg(&output).current_dir(folder);
+    let mut printed = String::new();
+    let ended = run(command, Some(TIME), &mut |told| match told {
+        // What it prints is not for people; what the interpreter has to say is in the folder for it.
+        Progress::Line(line) => {
+            printed.push_str(line);
+            printed.push('\n');
+        }
+        told => progress(told),
+    })
+    .map_err(tool::not_started)?;
+    if ended.too_long {
+        return Err(BuildError::TooLong { what: "importing the project's modules", seconds: TIME.as_secs() });
+    }
+    if !ended.status.success() {
+        return match told(&word.join("wrong.json")) {
+            Some(wrong) => Err(mistake(wrong, sources).into()),
+            None => {
+                progress(Progress::Line(&printed));
+                Err(BuildError::Compile)
+            }
+        };
+    }
+    let report: Report = told(&word.join("report.json")).ok_or(BuildError::NoComponent)?;
+    let mut bytes = fs::read(&output).map_err(at(&output))?;
+    append_section(&mut bytes, SDK_SECTION, concat!("python ", env!("CARGO_PKG_VERSION")));
+    append_section(&mut bytes, USES_SECTION, &report.uses.join(" "));
+    Ok(bytes)
+}
+
+fn told<T: for<'a> Deserialize<'a>>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+/// What is wrong, at its place in the author's file.
+fn mistake(wrong: Wrong, sources: &Sources) -> Mistakes {
+    let mut places = wrong.places.iter().filter_map(|place| {
+        let (file, line) = place.split_once(':')?;
+        let digits = line.find(|character: char| !character.is_ascii_digit()).unwrap_or(line.len());
+        Some((file, line.get(..digits)?.parse::<usize>().ok()?))
+    });
+    let mistake = match places.next() {
+        Some((file, line)) => {
+            let text = sources.text(file).unwrap_or_default();
+            let source = SourceFile::new(file, text);
+            source.mistake(line_span(source.text(), line), wrong.message)
+        }
+        None => Mistake::new("the project", wrong.message),
+    };
+    let others: Vec<String> = places.map(|(file, line)| format!("{file}:{line}")).collect();
+    let others = (!others.is_empty()).then(|| format!("reached from {}", others.join(", ")));
+    let help: Vec<String> = wrong.help.into_iter().chain(others).collect();
+    if help.is_empty() { mistake } else { mistake.help(help.join("; ")) }.into()
+}
+
+/// A line of a text, from 1, without the blanks around it.
+fn line_span(text: &str, line: usize) -> Span {
+    let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    let content = text.get(before..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+    let start = before + content.len() - content.trim_start().len();
+    Span::new(start, start + content.trim().len())
+}
+
+/// Appends a custom section to a component (WebAssembly Core Specification, 5.5.3).
+fn append_section(component: &mut Vec<u8>, name: &str, content: &str) {
+    let mut body = Vec::new();
+    length(&mut body, name.len());
+    body.extend_from_slice(name.as_bytes());
+    body.extend_from_slice(content.as_bytes());
+    component.push(0);
+    length(component, body.len());
+    component.extend_from_slice(&body);
+}
+
+/// An unsigned LEB128 number.
+fn length(bytes: &mut Vec<u8>, mut number: usize) {
+    while number > 0x7f {
+        bytes.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+/// Keeps a component, and not too many of them.
+fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    // Written beside it and then put in its place: half a component is never there.
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    io::Write::write_all(&mut file, bytes)?;
+    file.persist(path).map_err(|error| error.error)?;
+    let mut files: Vec<_> = fs::read_dir(folder)?
+        .flatten()
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+        .collect();
+    files.sort();
+    let too_many = files.len().saturating_sub(KEPT);
+    files.iter().take(too_many).try_for_each(|(_, path)| fs::remove_file(path))
+}
+
+/// Notes that a file was used.
+fn touch(path: &Path) {
+    if let Ok(file) = fs::File::options().append(true).open(path) {
+        // Without it, the file may be thrown away sooner.
+        let _ = file.set_modified(std::time::SystemTime::now());
+    }
+}
+
+/// An error of a file.
+fn at(path: &Path) -> impl Fn(io::Error) -> BuildError {
+    let path: PathBuf = path.to_owned();
+    move |source| BuildError::File { path: path.clone(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_can_be_read_again() {
+        let mut component = wat::parse_str(
+            r#"(component (import "x:y/z@1.0.0" (instance $i)) (export "armada:project/lifecycle@0.1.0" (instance $i)))"#,
+        )
+        .unwrap();
+        let long = format!("python {}", "x".repeat(300));
+        append_section(&mut component, SDK_SECTION, &long);
+        assert_eq!(Component::read(component).unwrap().sdk(), Some(long.as_str()));
+    }
+
+    #[test]
+    fn a_mistake_shows_the_authors_line() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("ctx_script.py"), "import a\n  from b import c\n").unwrap();
+        let sources = Sources::read(folder.path()).unwrap();
+        let wrong = Wrong {
+            message: "ModuleNotFoundError: No module named 'b'".to_owned(),
+            help: None,
+            places: vec!["ctx_script.py:2".to_owned(), "addon/x.py:7 in f: g()".to_owned()],
+        };
+        let lines: Vec<_> = mistake(wrong, &sources).lines().collect();
+        let expected = "ctx_script.py:2:3: ModuleNotFoundError: No module named 'b' (reached from addon/x.py:7)";
+        assert_eq!(lines, [expected]);
+    }
+
+    #[test]
+    fn a_line_that_is_not_there_is_the_end_of_the_file() {
+        assert_eq!(line_span("a\nb", 9), Span::new(3, 3));
+        assert_eq!(line_span("a\n  b \n", 2), Span::new(4, 5));
+        assert_eq!(line_span("", 0), Span::new(0, 0));
+    }
+}

@@ -1,0 +1,196 @@
+//! componentize-py and pip, in a virtual environment of Armada's own.
+//!
+//! The environment is made when it is first needed, under a lock, so that two builds do not make it at once, and it counts
+//! as made only when it is complete. A componentize-py of the right version that is installed already is used instead.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::at;
+use crate::build::{BuildError, Progress, run};
+
+/// The version of componentize-py that components are made with.
+pub(super) const VERSION: &str = "0.25.1";
+/// Its wheels, as PyPI has them: one for each platform.
+const WHEELS: [&str; 4] = [
+    "8623cd8cab8453cb0cd8bf03f3c7103420d06f2f3d360186a280a70a1ca5e89f", // Linux, x86-64
+    "7b6a87c520358166843af0daa86d2312d7af4cbcbbf1e598951085cf7f2991ca", // Linux, ARM
+    "a556991534cc496207a9d2ca733c4b0f17ed38ef56a8d6b5f1847fdf1225dd1b", // macOS, ARM
+    "65fbc4a94df1de8acf7da50a1f5ed1711230188844e53e6332d99029be4e0afa", // macOS, x86-64
+];
+/// The oldest Python whose pip knows what it is asked.
+const OLDEST: (u32, u32) = (3, 10);
+/// How long an installation may take.
+const TIME: Duration = Duration::from_secs(600);
+/// What starts componentize-py, in whatever folder its environment is.
+const START: &str = "import sys; from componentize_py import script; sys.exit(script())";
+
+/// Where the tools are, or will be.
+pub(super) struct Tool {
+    folder: PathBuf,
+}
+
+impl Tool {
+    /// The tools that are kept in this folder.
+    pub(super) fn new(cache: &Path) -> Self {
+        Self { folder: cache.to_owned() }
+    }
+
+    /// componentize-py, installed first if it is not.
+    pub(super) fn componentize(&self, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Command, BuildError> {
+        let marker = self.folder.join(format!("componentize-py-{VERSION}"));
+        if !marker.exists() {
+            if is_installed() {
+                return Ok(clean(Path::new("componentize-py")));
+            }
+            let _lock = self.lock()?;
+            // Whoever had the lock may have installed it.
+            if !marker.exists() {
+                progress(Progress::Step("installing componentize-py (once)"));
+                let hashes: String = WHEELS.iter().map(|hash| format!(" --hash=sha256:{hash}")).collect();
+                let wanted = self.folder.join("componentize-py.txt");
+                let mut pip = self.pip_in_place(progress)?;
+                fs::write(&wanted, format!("componentize-py=={VERSION}{hashes}\n")).map_err(at(&wanted))?;
+                pip.args(["install", "--require-hashes", "--only-binary", ":all:", "--no-deps", "--requirement"]);
+                install(pip.arg(&wanted), "componentize-py", progress)?;
+                fs::write(&marker, "").map_err(at(&marker))?;
+            }
+        }
+        let mut command = clean(&self.python());
+        command.args(["-I", "-c", START]);
+        Ok(command)
+    }
+
+    /// pip, in an environment that is made first if there is none.
+    pub(super) fn pip(&self, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Command, BuildError> {
+        let _lock = self.lock()?;
+        self.pip_in_place(progress)
+    }
+
+    /// Keeps other builds from installing the same at the same time.
+    pub(super) fn lock(&self) -> Result<File, BuildError> {
+        fs::create_dir_all(&self.folder).map_err(at(&self.folder))?;
+        let path = self.folder.join("lock");
+        let file = File::create(&path).map_err(at(&path))?;
+        file.lock().map_err(at(&path))?;
+        Ok(file)
+    }
+
+    fn python(&self) -> PathBuf {
+        self.folder.join("venv/bin/python")
+    }
+
+    fn pip_in_place(&self, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Command, BuildError> {
+        let (venv, complete) = (self.folder.join("venv"), self.folder.join("venv/complete"));
+        let works = |python: &Path| {
+            let tried = clean(python).args(["-I", "-c", "import pip"]).stderr(Stdio::null()).status();
+            tried.is_ok_and(|status| status.success())
+        };
+        // An environment is of the Python that made it, which may be gone.
+        if !complete.exists() || !works(&self.python()) {
+            progress(Progress::Step("making a virtual environment (once)"));
+            let python = find_python()?;
+            let _ = fs::remove_dir_all(&venv);
+            // What was installed went with it.
+            let _ = fs::remove_file(self.folder.join(format!("componentize-py-{VERSION}")));
+            let mut command = clean(&python);
+            let ended = run_told(command.args(["-I", "-m", "venv"]).arg(&venv), progress)?;
+            if !ended.0 {
+                let advice = "its module venv does not work (on Debian and Ubuntu: apt-get install python3-venv)";
+                return Err(BuildError::NoPython(format!("{advice}: {}", ended.1)));
+            }
+            fs::write(&complete, "").map_err(at(&complete))?;
+        }
+        let mut pip = Command::new(self.python());
+        // The user's own settings of pip hold, such as another index.
+        pip.args(["-I", "-m", "pip", "--quiet", "--no-input", "--disable-pip-version-check", "--no-color"]);
+        pip.current_dir(&self.folder);
+        Ok(pip)
+    }
+}
+
+/// Runs pip; what it says when it fails is the reason.
+pub(super) fn install(pip: &mut Command, what: &str, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(), BuildError> {
+    match run_told(pip, progress)? {
+        (true, _) => Ok(()),
+        (false, reason) => Err(BuildError::Install { what: what.to_owned(), reason }),
+    }
+}
+
+/// Runs a program; gives whether it succeeded, and what it said.
+pub(super) fn run_told(
+    command: &mut Command,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<(bool, String), BuildError> {
+    let mut said = String::new();
+    let command = std::mem::replace(command, Command::new(""));
+    let ended = run(command, Some(TIME), &mut |told| {
+        if let Progress::Line(line) = told {
+            said.push_str(line);
+            said.push('\n');
+        }
+        progress(told);
+    })
+    .map_err(not_started)?;
+    if ended.too_long {
+        return Err(BuildError::TooLong { what: "installing", seconds: TIME.as_secs() });
+    }
+    // Some say it there.
+    said.push_str(&String::from_utf8_lossy(&ended.output));
+    Ok((ended.status.success(), said.trim().to_owned()))
+}
+
+/// Python could not be started.
+pub(super) fn not_started(source: io::Error) -> BuildError {
+    BuildError::NoPython(source.to_string())
+}
+
+/// A program that gets nothing of this process's environment but what programs need to be found and to find their own.
+fn clean(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear();
+    for name in ["PATH", "HOME", "TMPDIR", "LANG", "LC_ALL"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command
+}
+
+/// Whether componentize-py is installed in the right version.
+fn is_installed() -> bool {
+    let output = clean(Path::new("componentize-py")).arg("--version").stderr(Stdio::null()).output();
+    output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).split_whitespace().any(|word| word == VERSION))
+}
+
+/// A Python that is new enough.
+fn find_python() -> Result<PathBuf, BuildError> {
+    let chosen = std::env::var_os("ARMADA_PYTHON").map(PathBuf::from);
+    let names = ["python3", "python3.14", "python3.13", "python3.12", "python3.11", "python3.10", "python"];
+    let candidates =
+        chosen.clone().into_iter().chain(names.map(PathBuf::from).into_iter().filter(|_| chosen.is_none()));
+    let mut found = Vec::new();
+    for python in candidates {
+        let asked = clean(&python)
+            .args(["-I", "-c", "import sys; print(sys.version_info[0], sys.version_info[1])"])
+            .stderr(Stdio::null())
+            .output();
+        let Ok(output) = asked else { continue };
+        let printed = String::from_utf8_lossy(&output.stdout);
+        let mut numbers = printed.split_whitespace().filter_map(|number| number.parse::<u32>().ok());
+        if let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) {
+            if (major, minor) >= OLDEST {
+                return Ok(python);
+            }
+            found.push(format!("{} is {major}.{minor}", python.display()));
+        }
+    }
+    Err(BuildError::NoPython(match (found.is_empty(), chosen) {
+        (true, Some(chosen)) => format!("ARMADA_PYTHON is {}, which is none", chosen.display()),
+        (true, None) => "there is none (on Debian and Ubuntu: apt-get install python3-venv)".to_owned(),
+        (false, _) => format!("{}; ARMADA_PYTHON names another one", found.join(", ")),
+    }))
+}
