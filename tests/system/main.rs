@@ -5,4 +5,5 @@ mod cli;
 mod examples;
 mod hostile;
 mod lifecycle;
+mod python;
 mod readme;

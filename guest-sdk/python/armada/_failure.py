@@ -1,5 +1,6 @@
 """What becomes of an exception: the failure of the job, and tracebacks that show an author's code and nobody else's."""
 
+import itertools
 import linecache
 import sys
 import traceback
@@ -82,10 +83,12 @@ def places(error: BaseException) -> list[str]:
         for inner in error.exceptions[:1]:
             places += globals()["places"](inner)
     own = [frame for frame in _frames(error.__traceback__) if MODULES.is_own(frame[0])]
-    for file, line, name in reversed(own):
+    # What calls itself is told once.
+    for (file, line, name), again in itertools.groupby(reversed(own)):
         text = linecache.getline(file, line).strip()
         where = "" if name == "<module>" else f" in {name}"
-        places.append(f"{file}:{line}{where}" + (f": {text}" if text else ""))
+        times = len(list(again))
+        places.append(f"{file}:{line}{where}" + (f": {text}" if text else "") + (f" ({times} times)" if times > 1 else ""))
     return places[:_MOST_PLACES]
 
 

@@ -34,7 +34,7 @@ def _name(task: asyncio.Task[Any]) -> str:
     """What an author knows a task by: the name it was given, or that of its function."""
     name = task.get_name()
     if name.startswith("Task-"):
-        name = getattr(task.get_coro(), "__qualname__", name)
+        name = getattr(task.get_coro(), "__qualname__", name).replace("<locals>.", "")
     return name
 
 
