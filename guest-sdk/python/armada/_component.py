@@ -11,9 +11,10 @@ from typing import Any
 import componentize_py_runtime as runtime
 from wit_world import exports
 
-from . import _failure, _lifecycle, _results
+from . import _failure, _lifecycle, errors
 from ._modules import MODULES
 from ._project import ProjectError, find_project
+from ._reference import Unserved
 
 _PROJECT, _PACKAGES, _SDK, _WORD = "/0", "/1", "/2", "/3"
 _LIBRARY = "/python"
@@ -21,7 +22,7 @@ _PARTS = ("ctx_script", "ctx_agent_context", "ctx_job_context")
 
 
 def _refuse(*_: Any) -> Any:
-    raise RuntimeError(
+    raise errors.OutsideError(
         "there is no host to call while the project is built: call it in ctx_script or a context, not where a module is imported"
     )
 
@@ -38,6 +39,7 @@ def _build() -> _lifecycle.Life:
     MODULES.add(_LIBRARY, "lib/")
     MODULES.add(_SDK, "armada/")
     sys.meta_path.insert(0, MODULES)
+    sys.meta_path.append(Unserved())
     call, runtime.call_import = runtime.call_import, _refuse
     try:
         own = MODULES.own_modules()

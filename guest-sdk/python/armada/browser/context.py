@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from .. import _results
+from .._done import Done
 from .._host import browser as _wit
 from ..errors import ClosedError
 from .._words import optional_choice
@@ -95,9 +96,10 @@ class Browser:
         await tab.goto(url)
         return tab
 
-    def stop(self) -> None:
+    def stop(self) -> Done:
         """Forgets the tab of `get`. The browser itself goes on: the agent has it, and ends it after the last job."""
         self._tab = None
+        return Done()
 
 
 class BrowserContext:
