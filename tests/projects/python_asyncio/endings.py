@@ -94,6 +94,23 @@ async def a_task_that_goes_on_calling_is_given_up(browser):
     return "over"
 
 
+@ends(result="over", log="cancelled: spin")
+async def a_task_that_only_passes_the_turn_is_given_up(browser):
+    page = await browser.new_page()
+    asyncio.create_task(page.wait_for_function("false"))
+
+    async def spin():
+        while True:
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                pass
+
+    asyncio.create_task(spin(), name="spin")
+    await asyncio.sleep(0.05)
+    return "over"
+
+
 @ends(result="over", log="the generator ended")
 async def an_async_generator_that_is_left_behind_is_closed(browser):
     async def numbers():

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 
+import armada
 from cases import case, raises
 
 
@@ -43,10 +44,31 @@ async def calls_of_the_host_go_on_together(browser):
 
 
 @case
-async def a_hundred_calls_go_on_together(browser):
+async def sixty_calls_go_on_together(browser):
     page = await browser.new_page()
-    values = await asyncio.gather(*(page.evaluate("n => Promise.resolve(n)", n) for n in range(100)))
-    assert values == list(range(100))
+    values = await asyncio.gather(*(page.evaluate("n => Promise.resolve(n)", n) for n in range(60)))
+    assert values == list(range(60))
+
+
+@case
+async def calls_beyond_the_limit_are_refused_and_time_goes_on(browser):
+    page = await browser.new_page()
+    short = "new Promise(done => setTimeout(done, 100, 'done'))"
+    calls = [asyncio.create_task(page.evaluate(short)) for _ in range(100)]
+    await asyncio.sleep(0.01)
+    await asyncio.wait(calls, timeout=3600)
+    ended = [call.exception() or call.result() for call in calls]
+    assert ended.count("done") == 64 and sum(isinstance(one, armada.LimitError) for one in ended) == 36
+
+
+@case
+async def passing_the_turn_keeps_nobody_out(browser):
+    page = await browser.new_page()
+    call = asyncio.create_task(page.wait_for_function("new Promise(done => setTimeout(done, 50, 'called'))"))
+    sleep = asyncio.create_task(asyncio.sleep(0.05, "slept"))
+    while not (call.done() and sleep.done()):
+        await asyncio.sleep(0)
+    assert (call.result(), sleep.result()) == ("called", "slept")
 
 
 @case

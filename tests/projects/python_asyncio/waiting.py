@@ -78,6 +78,7 @@ async def cancelling_gather_cancels_what_it_gathers(browser):
     gathered.cancel()
     with raises(asyncio.CancelledError):
         await gathered
+    await asyncio.wait(calls)
     assert all(call.cancelled() for call in calls)
 
 
