@@ -12,9 +12,10 @@ from typing import Any
 import componentize_py_runtime as runtime
 from wit_world import exports
 
-from . import _failure, _lifecycle
+from . import _failure, _lifecycle, errors
 from ._modules import MODULES
 from ._project import ProjectError, find_project
+from ._reference import SERVED_OTHERWISE, Unserved
 from ._uses import uses
 
 _SDK, _REFERENCE, _PROJECT, _PACKAGES, _WORD = "/0", "/1", "/2", "/3", "/4"
@@ -25,15 +26,13 @@ _NOT_HERE = {
     "_ctypes": "the sandbox runs no native code, so there is nothing for ctypes to call",
     "_lzma": "the sandbox has zlib and gzip, but not lzma",
     "_ssl": "the sandbox has no sockets: have a page make the request, with `page.evaluate`",
-    "src": "of the reference's modules there are `src.monitoring_client` and `src.database_connector`; everything else is on `agent_ctx` and `job_ctx`",
-    "fantomas": "the browser is `agent_ctx.browser`, made by Armada: remove this import",
     "celery": "Armada takes jobs from its queue itself and calls `ctx_script`: remove this import",
 }
 _PARTS = ("ctx_script", "ctx_agent_context", "ctx_job_context")
 
 
 def _refuse(*_: Any) -> Any:
-    raise RuntimeError(
+    raise errors.OutsideError(
         "there is no host to call while the project is built: call it in ctx_script or a context, not where a module is imported"
     )
 
@@ -52,6 +51,7 @@ def _build() -> _lifecycle.Life:
     MODULES.add(_REFERENCE, "")
     sys.meta_path.insert(0, MODULES)
     sys.path_hooks.insert(0, MODULES.find_folder)
+    sys.meta_path.append(Unserved())
     call, runtime.call_import = runtime.call_import, _refuse
     try:
         own = MODULES.own_modules()
@@ -75,8 +75,8 @@ def _help(error: BaseException) -> str | None:
     """What to do about an exception that many will meet."""
     if isinstance(error, ModuleNotFoundError) and error.name is not None:
         top = error.name.split(".")[0]
-        if top in _NOT_HERE:
-            return _NOT_HERE[top]
+        if top in _NOT_HERE or top in SERVED_OTHERWISE:
+            return _NOT_HERE.get(top)
         return f"name the package that has `{top}` in requirements.txt, or put the module into the project"
     return None
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from wit_world.imports import types as wit
 
-from . import errors
+from . import _results, errors
 from ._modules import MODULES
 
 # Whose frames no author wants to see: those of the SDK, and those of what componentize-py makes.
@@ -45,7 +45,7 @@ def failure_of(error: BaseException, raised: BaseException) -> wit.Failure:
         kind = wit.FailureKind.RETRY
     elif isinstance(error, errors.Fatal):
         kind = wit.FailureKind.FATAL
-    return wit.Failure(kind, message_of(error), "\n".join(places(error) or places(raised)))
+    return wit.Failure(kind, _results.text(message_of(error)), _results.text("\n".join(places(error) or places(raised))))
 
 
 def message_of(error: BaseException) -> str:

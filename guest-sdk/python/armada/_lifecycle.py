@@ -5,13 +5,14 @@ import os
 import random
 import sys
 from collections.abc import Awaitable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from componentize_py_types import Err
 
 from . import _failure, _output, _results
 from ._loop import LOOP
 from ._project import Opened, Project, call, enter
+from ._reference import given_to_agents, given_to_jobs
 from .browser import Browser
 from .contexts import Message
 from .monitoring import MonitoringClient
@@ -47,12 +48,12 @@ class Life:
             await _entered(agent.close(None, None, None))
 
     async def _open(self, message: Message) -> None:
-        given = {"agent_message": message, "browser": Browser()}
+        given = given_to_agents() | {"agent_message": message, "browser": Browser()}
         self._agent = await enter(self._project.agent_context, message, given)
 
     async def _run(self, message: Message) -> str:
         assert self._agent is not None, "the host opens an agent before it runs a job"
-        given = {"job_message": message, "monitoring_client": MonitoringClient()}
+        given = given_to_jobs() | {"job_message": message, "monitoring_client": MonitoringClient()}
         job = await enter(self._project.job_context, message, given)
         result = None
         try:
@@ -68,7 +69,7 @@ class Life:
                 raise
         else:
             await job.close(None, None, None)
-        return _results.write(result)
+        return _results.write(result, "the result of ctx_script")
 
 
 async def _entered(work: Awaitable[_T]) -> _T:

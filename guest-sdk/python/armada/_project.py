@@ -72,14 +72,14 @@ class Opened:
 
 async def enter(make: Callable[[Any], Any], message: "contexts.Message", given: dict[str, Any]) -> Opened:
     """Makes a context of its message and enters it. `given` is what it has unless it says otherwise."""
-    made = make(message)
-    for name, value in given.items():
-        if not hasattr(made, name):
-            try:
-                setattr(made, name, value)
-            except AttributeError:
-                # It has no place for it, so it does not want it.
-                pass
+    if isinstance(make, type) and make.__new__ is object.__new__:
+        # Its `__init__` may use what it is given already.
+        made = make.__new__(make)
+        _give(made, given)
+        made.__init__(message)
+    else:
+        made = make(message)
+    _give(made, given)
     # As the reference has it: asynchronous, synchronous, or neither but for its parts.
     for name in ("__aenter__", "__enter__", "instantiate_default"):
         enter = getattr(made, name, None)
@@ -87,6 +87,16 @@ async def enter(make: Callable[[Any], Any], message: "contexts.Message", given: 
             entered = await _awaited(enter())
             return Opened(made, entered if name != "instantiate_default" else None)
     return Opened(made, None)
+
+
+def _give(made: Any, given: dict[str, Any]) -> None:
+    for name, value in given.items():
+        if not hasattr(made, name):
+            try:
+                setattr(made, name, value)
+            except AttributeError:
+                # It has no place for it, so it does not want it.
+                pass
 
 
 async def call(function: Callable[..., Any], *arguments: Any) -> Any:
