@@ -6,3 +6,5 @@ mod examples;
 mod hostile;
 mod lifecycle;
 mod readme;
+mod scaffold;
+mod watch;
