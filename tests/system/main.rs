@@ -7,3 +7,5 @@ mod hostile;
 mod lifecycle;
 mod python;
 mod readme;
+mod scaffold;
+mod watch;

@@ -31,7 +31,7 @@ fn new_project(name: &str) -> PathBuf {
     let folder = target_folder().join("readme");
     let _ = std::fs::remove_dir_all(folder.join(name));
     std::fs::create_dir_all(&folder).unwrap();
-    let (code, _, told) = finish(armada().args(["new", name]).current_dir(&folder));
+    let (code, _, told) = finish(armada().args(["new", name, "--lang", "rust"]).current_dir(&folder));
     assert_eq!(code, 0, "{told}");
     folder.join(name)
 }
