@@ -37,6 +37,8 @@ _ROUNDS = 10
 _ROUND = 0.05
 # How long tasks may pass the turn to each other before the host has one, in seconds.
 _TURN = 0.005
+# How often the export's own task is cancelled before the instance is ended.
+_MOST_INTERRUPTIONS = 100
 # The longest that the host sleeps at once, in milliseconds: `u32` of the contract.
 _LONGEST = 2**32 - 1
 
@@ -121,6 +123,7 @@ class Loop(base_events.BaseEventLoop):
         self._main: asyncio.Task[Any] | None = None
         self._is_ending = False
         self._interruption: BaseException | None = None
+        self._interruptions = 0
         self._abandoned: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
 
     def install(self) -> None:
@@ -139,6 +142,7 @@ class Loop(base_events.BaseEventLoop):
         self._next_call = wit.next_call()
         self._main = asyncio.current_task()
         self._interruption = None
+        self._interruptions = 0
         self._is_ending = False
         self._asyncgens_shutdown_called = False
         sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook)
@@ -295,10 +299,11 @@ class Loop(base_events.BaseEventLoop):
                 self._alarm = None
 
     def _interrupt(self, error: BaseException) -> None:
-        if self._interruption is not None or self._main is None:
-            # It was told already, and did not end.
+        self._interruptions += 1
+        if self._main is None or self._interruptions > _MOST_INTERRUPTIONS:
+            # It was told already, and does not end.
             raise error
-        self._interruption = error
+        self._interruption = self._interruption or error
         self._main.cancel()
 
     # What the base loop leaves to others.

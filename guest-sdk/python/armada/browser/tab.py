@@ -11,9 +11,8 @@ import base64
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from .. import _results
 from .._host import browser as _wit
-from ..errors import TimeoutError
+from ..errors import ClosedError, TimeoutError
 from ..monitoring import MonitoringClient
 from .locator import ElementHandle, Locator
 from .options import FilePayload, ImageType, Timeout
@@ -27,12 +26,15 @@ _Self = TypeVar("_Self", bound="Tab")
 # Seconds between two looks at a page.
 _PAUSE = 0.1
 
-_DESCRIBE = """elements => elements.map(element => {
+# How many elements are asked at once what they have.
+_AT_ONCE = 16
+
+_DESCRIBE = """element => {
     const texts = [], walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
     while (walker.nextNode()) texts.push(walker.currentNode.data);
     const attrs = Object.fromEntries([...element.attributes].map(({ name, value }) => [name, value]));
     return { tag: element.localName, texts, attrs };
-})"""
+}"""
 
 
 class Attributes(dict[str, str]):
@@ -92,7 +94,7 @@ class Element(ElementHandle):
 
     async def update(self) -> Element:
         """Looks again what the element has."""
-        self._describe((await self.evaluate_all(_DESCRIBE))[0])
+        self._describe(await self.evaluate(_DESCRIBE))
         return self
 
     async def send_keys(self, text: str) -> None:
@@ -299,12 +301,23 @@ class Tab(Page):
 
 async def _elements(page: _wit.Page, selector: str, *kept: object) -> list[Element]:
     """The elements that match now, with what they have."""
-    while True:
-        elements = await page.query_all(selector)
-        described = _results.read(await page.evaluate_all(selector, _DESCRIBE, None)) if elements else []
-        if len(elements) == len(described):
-            # Otherwise, the page has changed in between.
-            return [Element(page, one, what, *kept) for one, what in zip(elements, described, strict=True)]
+
+    async def known(element: _wit.Element) -> Element | None:
+        try:
+            return Element(page, element, await ElementHandle(page, element).evaluate(_DESCRIBE), *kept)
+        except ClosedError:
+            if page.is_closed():
+                raise
+            # It has left the document meanwhile.
+            return None
+
+    found: list[Element] = []
+    elements = await page.query_all(selector)
+    for start in range(0, len(elements), _AT_ONCE):
+        some = elements[start : start + _AT_ONCE]
+        asked = await asyncio.gather(*(known(one) for one in some))
+        found += [element for element in asked if element is not None]
+    return found
 
 
 async def _until(look: Callable[[], Awaitable[list[_T]]], timeout: float, wanted: str) -> list[_T]:
