@@ -59,7 +59,8 @@ lint: setup
 	else echo "cargo-deny is not installed: licences and versions of dependencies were not checked"; fi
 
 bench: setup
-	$(CARGO) run --release --package armada-benches
+	$(CARGO) build --release --workspace
+	"$(TARGET_DIR)/release/armada-benches"
 
 clean:
 	$(CARGO) clean

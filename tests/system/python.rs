@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use armada_protocol::report::LogLevel;
 use armada_protocol::{Cause, JobRecord};
-use armada_tests::command::{armada_for, finish, project};
+use armada_tests::command::{Running, armada_for, finish, project};
 use armada_tests::guests::built;
 use armada_tests::run::TestRun;
+use armada_tests::site::Site;
 use serde_json::{Value, json};
 
 /// What must come of an attack.
@@ -112,6 +114,153 @@ fn written(files: &[(&str, &str)]) -> tempfile::TempDir {
         std::fs::write(path, content).unwrap();
     }
     folder
+}
+
+/// Runs the cases that a project of `tests/projects` tells when it is asked for none, and fails unless all pass; gives what
+/// else it told.
+fn all_cases_pass(component: &[u8], cases: &Value, site: &Site) {
+    let cases: Vec<&str> = cases.as_array().unwrap().iter().map(|case| case.as_str().unwrap()).collect();
+    assert!(cases.len() > 20, "{cases:?}");
+    let jobs = cases.iter().map(|case| json!({"case": case, "site": site.url()}));
+    let finished = TestRun::of(component.to_vec()).jobs(jobs).agents(2).finish();
+    let failed: Vec<String> = cases
+        .iter()
+        .zip(&finished.jobs)
+        .filter(|(_, job)| text(job) != "\"passed\"")
+        .map(|(case, job)| format!("{case}: {:#?}\nlog: {:?}", job.error, job.log))
+        .collect();
+    assert!(failed.is_empty(), "{} of {} cases failed:\n{}", failed.len(), cases.len(), failed.join("\n"));
+}
+
+/// What a project gives when its job asks for no case.
+fn told(component: &[u8]) -> Value {
+    let listed = TestRun::of(component.to_vec()).finish();
+    serde_json::from_str(text(&listed.jobs[0])).unwrap_or_else(|_| panic!("{:#?}", listed.jobs[0].error))
+}
+
+#[test]
+fn every_function_of_the_python_sdk_does_what_it_says() {
+    let component = built(&project("python_browser"));
+    all_cases_pass(&component, &told(&component), &Site::start());
+}
+
+#[test]
+fn asyncio_behaves_as_on_any_event_loop() {
+    let component = built(&project("python_asyncio"));
+    let told = told(&component);
+    all_cases_pass(&component, &told["cases"], &Site::start());
+
+    let endings = told["endings"].as_object().unwrap();
+    let jobs = endings.keys().map(|name| json!({"case": name}));
+    let limits = json!({"cpu_seconds_per_job": 5, "seconds_per_job": 30});
+    let finished = TestRun::of(component).limits(limits).jobs(jobs).finish();
+    for ((name, expected), job) in endings.iter().zip(&finished.jobs) {
+        let expected = |part: &str| expected[part].as_str();
+        if let Some(result) = expected("result") {
+            assert_eq!(text(job), json!(result).to_string(), "{name}: {:#?}", job.error);
+        }
+        if let Some(message) = expected("error") {
+            let error = job.error.as_ref().unwrap_or_else(|| panic!("{name}: {}", text(job)));
+            assert!(error.message.contains(message), "{name}: {}", error.message);
+        }
+        if let Some(line) = expected("log") {
+            let log: Vec<&str> = job.log.iter().map(|line| line.report.text.as_str()).collect();
+            assert!(log.iter().any(|logged| logged.contains(line)), "{name}: {log:?}");
+        }
+    }
+}
+
+#[test]
+fn a_project_that_was_written_for_the_reference_runs_unchanged() {
+    let site = armada_sites::Site::default();
+    let server = Site::serve(site.router());
+    let url = format!("url={}", server.url());
+    let ended = Running::start_at(&project("python_reference"), &["--set", &url]).finish();
+    assert_eq!(ended.code, Some(0), "{:#?}", ended.told);
+    let results: Vec<_> = ended.results.iter().map(|job| job["result"].as_str().unwrap()).collect();
+    assert_eq!(results, ["Quotes for “love”", "Quotes for “moon”"]);
+    let events = ended.results[0]["events"].as_array().unwrap();
+    let contents: Vec<_> = events.iter().map(|event| event["content"].as_str().unwrap()).collect();
+    assert_eq!(contents, ["Page loaded", "Quotes for “love”"]);
+}
+
+#[test]
+fn an_exception_is_the_jobs_failure_with_the_authors_lines() {
+    let script = r#"
+import logging
+
+from addon.shop import price
+
+
+async def ctx_script(job_ctx, agent_ctx):
+    print("looking", "for", 1)
+    logging.debug("not shown")
+    logging.getLogger("shop").info("prices")
+    logging.warning("no %s", "price")
+    try:
+        await price(agent_ctx.browser)
+    except armada.NotFoundError:
+        pass
+    except Exception as error:
+        logging.exception("that was it")
+        raise armada.Failure("the shop is closed") from error
+import armada
+"#;
+    let shop = r#"
+async def price(browser):
+    page = await browser.new_page()
+    return await page.locator("h1").inner_text(timeout=50)
+"#;
+    let folder = written(&[("ctx_script.py", script), ("addon/shop.py", shop)]);
+    let finished = TestRun::of(built(folder.path())).finish();
+    let job = &finished.jobs[0];
+    let error = job.error.as_ref().unwrap();
+    let lines: Vec<&str> = error.message.lines().collect();
+    assert_eq!(lines[0], "the shop is closed");
+    assert!(lines[1].starts_with("caused by armada.TimeoutError: "), "{lines:?}");
+    assert_eq!(
+        error.traceback,
+        [
+            "ctx_script.py:18 in ctx_script: raise armada.Failure(\"the shop is closed\") from error",
+            "addon/shop.py:4 in price: return await page.locator(\"h1\").inner_text(timeout=50)",
+            "ctx_script.py:13 in ctx_script: await price(agent_ctx.browser)",
+        ]
+    );
+    let log: Vec<_> = job.log.iter().map(|line| (line.report.level, line.report.text.as_str())).collect();
+    let expected = [(LogLevel::Info, "looking for 1"), (LogLevel::Info, "prices"), (LogLevel::Warning, "no price")];
+    assert_eq!(log[..3], expected);
+    assert_eq!(log[3], (LogLevel::Error, "that was it"));
+    let traceback: String = log[4..].iter().map(|(_, text)| format!("{text}\n")).collect();
+    let files: Vec<_> = traceback.lines().filter_map(|line| line.trim_start().strip_prefix("File ")).collect();
+    assert_eq!(files, ["\"ctx_script.py\", line 13, in ctx_script", "\"addon/shop.py\", line 4, in price"]);
+}
+
+#[test]
+fn a_script_decides_what_becomes_of_its_job() {
+    let script = r#"
+import armada
+
+
+async def ctx_script(job_ctx, agent_ctx):
+    attempt = job_ctx.monitoring_client.current_job().attempt
+    match job_ctx.job_message["kind"]:
+        case "retry" if attempt < 3:
+            raise armada.Retry("busy")
+        case "fatal" if attempt < 2:
+            raise armada.Fatal("worn out")
+        case "failed":
+            raise armada.Failure("no")
+        case "key":
+            return job_ctx.job_message["price"]
+    return attempt
+"#;
+    let folder = written(&[("ctx_script.py", script)]);
+    let jobs = ["retry", "fatal", "failed", "key"].map(|kind| json!({"kind": kind}));
+    let finished = TestRun::of(built(folder.path())).jobs(jobs).finish();
+    let results: Vec<_> = finished.jobs.iter().map(|job| (text(job), job.attempts)).collect();
+    assert_eq!(results, [("3", 3), ("2", 2), ("", 1), ("", 1)]);
+    let messages: Vec<_> = finished.jobs[2..].iter().map(|job| job.error.as_ref().unwrap().message.as_str()).collect();
+    assert_eq!(messages, ["no", "KeyError: 'the message has no `price`: it has `kind`'"]);
 }
 
 /// What `armada check` says of a project that has a mistake.

@@ -52,14 +52,18 @@ def message_of(error: BaseException) -> str:
     """An exception in words: its own, then those of what it was raised from."""
     if isinstance(error, SystemExit):
         return f"the script called sys.exit({error.code!r})"
-    lines = []
-    seen: set[int] = set()
+    first, *causes = (_one(one) for one in _chain(error))
+    return "\n".join([first, *(f"caused by {cause}" for cause in causes)])
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """An exception, and what it was raised from."""
+    chain: list[BaseException] = []
     cause: BaseException | None = error
-    while cause is not None and id(cause) not in seen:
-        seen.add(id(cause))
-        lines.append(("caused by " if lines else "") + _one(cause))
+    while cause is not None and all(cause is not one for one in chain):
+        chain.append(cause)
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
-    return "\n".join(lines)
+    return chain
 
 
 def _one(error: BaseException) -> str:
@@ -75,13 +79,16 @@ def _one(error: BaseException) -> str:
 
 
 def places(error: BaseException) -> list[str]:
-    """Where it happened, in the author's own files, innermost place first."""
-    places = []
+    """Where it happened, in the author's own files, innermost place first; then where what it was raised from happened."""
+    return [place for one in _chain(error) for place in _places(one)][:_MOST_PLACES]
+
+
+def _places(error: BaseException) -> list[str]:
+    places: list[str] = []
     if isinstance(error, SyntaxError) and error.filename and MODULES.is_own(error.filename):
         places.append(f"{error.filename}:{error.lineno}:{error.offset or 1}")
     if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions[:1]:
-            places += globals()["places"](inner)
+        places += _places(error.exceptions[0])
     own = [frame for frame in _frames(error.__traceback__) if MODULES.is_own(frame[0])]
     # What calls itself is told once.
     for (file, line, name), again in itertools.groupby(reversed(own)):
@@ -89,7 +96,7 @@ def places(error: BaseException) -> list[str]:
         where = "" if name == "<module>" else f" in {name}"
         times = len(list(again))
         places.append(f"{file}:{line}{where}" + (f": {text}" if text else "") + (f" ({times} times)" if times > 1 else ""))
-    return places[:_MOST_PLACES]
+    return places
 
 
 def _frames(tb: TracebackType | None) -> Iterator[tuple[str, int, str]]:
