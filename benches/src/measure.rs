@@ -76,7 +76,8 @@ pub(crate) fn table(rows: &[Row]) -> String {
     let mut table =
         format!("{:<38} {:>22} {:>22} {:>8} {:>6}  peer\n", "what (median, least)", "armada", "peer", "ratio", "must");
     for row in rows {
-        let figures = |figures: Figures| format!("{} ({})", row.unit.show(figures.median), row.unit.show(figures.least));
+        let figures =
+            |figures: Figures| format!("{} ({})", row.unit.show(figures.median), row.unit.show(figures.least));
         let must = row.must_reach.map_or("-".to_owned(), |must| format!("{must}x"));
         // A string takes what is written to it.
         let _ = writeln!(

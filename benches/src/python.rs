@@ -57,7 +57,8 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Row>> {
     })?);
     let memory = runners.each(|runner| {
         let before = resident()?;
-        let instances: Vec<Running> = (0..INSTANCES).map(|_| runtime.block_on(ready(runner))).collect::<Result<_, _>>()?;
+        let instances: Vec<Running> =
+            (0..INSTANCES).map(|_| runtime.block_on(ready(runner))).collect::<Result<_, _>>()?;
         let used = resident()?.saturating_sub(before) / INSTANCES as u64;
         drop(instances);
         anyhow::Ok(used)
@@ -68,7 +69,7 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Row>> {
     let mut take = |name: &str, job: &str, from: fn(Duration, &str) -> anyhow::Result<Duration>| {
         let mut times = Vec::new();
         for _ in 0..MANY {
-            let mut one = |instance: &mut Running| {
+            let one = |instance: &mut Running| {
                 let started = Instant::now();
                 let result = runtime.block_on(instance.run_job(job)).map_err(anyhow::Error::msg)?;
                 from(started.elapsed(), &result)
@@ -94,7 +95,12 @@ impl<T> Pair<T> {
         Ok(Pair { python: make(&self.python)?, rust: make(&self.rust)? })
     }
 
-    fn times(&self, what: &str, rounds: usize, mut one: impl FnMut(&T) -> anyhow::Result<Duration>) -> anyhow::Result<Row> {
+    fn times(
+        &self,
+        what: &str,
+        rounds: usize,
+        mut one: impl FnMut(&T) -> anyhow::Result<Duration>,
+    ) -> anyhow::Result<Row> {
         let times: anyhow::Result<_> = (0..rounds).map(|_| Ok((one(&self.python)?, one(&self.rust)?))).collect();
         Ok(Row::new(what, PEER, times?, None))
     }
@@ -113,7 +119,8 @@ fn build() -> anyhow::Result<Row> {
     };
     let projects = Pair { python: project(Language::Python)?, rust: project(Language::Rust)? };
     projects.times("python: build after a change", FEW, |path| {
-        let script = ["ctx_script.py", "ctx_script.rs"].map(|name| path.join(name)).into_iter().find(|file| file.exists());
+        let script =
+            ["ctx_script.py", "ctx_script.rs"].map(|name| path.join(name)).into_iter().find(|file| file.exists());
         let script = script.context("a project has a script")?;
         let text = std::fs::read_to_string(&script)?;
         let comment = if script.extension().is_some_and(|extension| extension == "py") { "#" } else { "//" };

@@ -1,7 +1,7 @@
 """Write browser-automation projects for [Armada](https://github.com/armada-engine/armada) in Python.
 
-A project is a folder with a `ctx_script.py`. Its `ctx_script` is called once per job, in parallel agents, each with a real
-Chromium:
+A project is a folder with a `ctx_script.py`. Its `ctx_script` is called once per job, in parallel agents, each with a
+real Chromium:
 
     import armada
 
@@ -14,13 +14,14 @@ Chromium:
 
 - `armada.browser` drives Chromium: pages, locators that wait by themselves, frames, dialogs, downloads, requests.
 - `armada.monitoring` reports events, logs, progress and files.
-- `Agent` and `Job` keep what lives as long as an agent or a job: `AgentContext` and `JobContext` of a project may build on
-  them.
-- `Error` and its kinds are what a host call raises when it does not succeed; raise `Failure`, `Retry` or `Fatal` to say what
-  becomes of a job.
+- `Agent` and `Job` keep what lives as long as an agent or a job: `AgentContext` and `JobContext` of a project may build
+  on them.
+- `Error` and its kinds are what a host call raises when it does not succeed; raise `Failure`, `Retry` or `Fatal` to say
+  what becomes of a job.
 
-All of `asyncio` works: `asyncio.gather` and `TaskGroup` run several calls at once, `asyncio.timeout` ends one. The package
-is importable anywhere, for completion and type checks; its calls work only under `armada run` and `armada test`.
+All of `asyncio` works: `asyncio.gather` and `TaskGroup` run several calls at once, `asyncio.timeout` ends one. The
+package is importable anywhere, for completion and type checks; its calls work only under `armada run` and `armada
+test`.
 """
 
 from . import browser, monitoring

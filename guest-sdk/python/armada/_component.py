@@ -1,7 +1,7 @@
 """What becomes a component: imported by componentize-py, which keeps everything as it is when the import is done.
 
-The folders are those of its `--python-path`, in this order: the SDK, the reference's modules, the project, its packages, and
-one to leave word in.
+The folders are those of its `--python-path`, in this order: the SDK, the reference's modules, the project, its
+packages, and one to leave word in.
 """
 
 import importlib
@@ -33,7 +33,8 @@ _PARTS = ("ctx_script", "ctx_agent_context", "ctx_job_context")
 
 def _refuse(*_: Any) -> Any:
     raise errors.OutsideError(
-        "there is no host to call while the project is built: call it in ctx_script or a context, not where a module is imported"
+        "there is no host to call while the project is built: call it in ctx_script or a context, not where a module is "
+        "imported"
     )
 
 
@@ -52,21 +53,26 @@ def _build() -> _lifecycle.Life:
     sys.meta_path.insert(0, MODULES)
     sys.path_hooks.insert(0, MODULES.find_folder)
     sys.meta_path.append(Unserved())
-    call, runtime.call_import = runtime.call_import, _refuse
+    # Every call of a host function comes through this one.
+    host: Any = runtime
+    call, host.call_import = host.call_import, _refuse
     try:
         own = MODULES.own_modules()
         modules = {part: importlib.import_module(part) for part in _PARTS if part in own}
         project = find_project(modules)
     except BaseException as error:
         is_ours = isinstance(error, ProjectError)
-        _tell("wrong.json", {
-            "message": str(error) if is_ours else _failure.message_of(error),
-            "help": _help(error),
-            "places": [error.place] if isinstance(error, ProjectError) else _failure.places(error),
-        })
+        _tell(
+            "wrong.json",
+            {
+                "message": str(error) if is_ours else _failure.message_of(error),
+                "help": _help(error),
+                "places": [error.place] if isinstance(error, ProjectError) else _failure.places(error),
+            },
+        )
         raise
     finally:
-        runtime.call_import = call
+        host.call_import = call
     _tell("report.json", {"uses": uses(MODULES.own_sources())})
     return _lifecycle.Life(project)
 

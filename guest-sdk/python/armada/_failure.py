@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, cast
 
 from wit_world.imports import types as wit
 
@@ -27,15 +27,16 @@ def is_internal(frame: FrameType) -> bool:
 
 def install() -> None:
     """Has every traceback that Python formats leave out what is internal."""
-    extract = traceback.StackSummary._extract_from_extended_frame_gen.__func__
+    summary: Any = traceback.StackSummary
+    extract = summary._extract_from_extended_frame_gen.__func__
 
     def visible(frames: Iterator[Any]) -> Iterator[Any]:
         return ((frame, place) for frame, place in frames if not is_internal(frame))
 
-    def extract_visible(cls: Any, frames: Iterator[Any], **options: Any) -> Any:
+    def extract_visible(cls: Any, /, frames: Iterator[Any], **options: Any) -> Any:
         return extract(cls, visible(frames), **options)
 
-    traceback.StackSummary._extract_from_extended_frame_gen = classmethod(extract_visible)
+    summary._extract_from_extended_frame_gen = classmethod(extract_visible)
 
 
 def failure_of(error: BaseException, raised: BaseException) -> wit.Failure:
@@ -45,7 +46,9 @@ def failure_of(error: BaseException, raised: BaseException) -> wit.Failure:
         kind = wit.FailureKind.RETRY
     elif isinstance(error, errors.Fatal):
         kind = wit.FailureKind.FATAL
-    return wit.Failure(kind, _results.text(message_of(error)), _results.text("\n".join(places(error) or places(raised))))
+    return wit.Failure(
+        kind, _results.text(message_of(error)), _results.text("\n".join(places(error) or places(raised)))
+    )
 
 
 def message_of(error: BaseException) -> str:
@@ -72,10 +75,8 @@ def _one(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg}"
     text = "".join(traceback.format_exception_only(error)).strip()
-    if isinstance(error, BaseExceptionGroup):
-        inner = "; ".join(_one(one) for one in error.exceptions[:3])
-        return f"{text}: {inner}"
-    return text
+    inner = "; ".join(_one(one) for one in _inside(error)[:3])
+    return f"{text}: {inner}" if inner else text
 
 
 def places(error: BaseException) -> list[str]:
@@ -87,16 +88,24 @@ def _places(error: BaseException) -> list[str]:
     places: list[str] = []
     if isinstance(error, SyntaxError) and error.filename and MODULES.is_own(error.filename):
         places.append(f"{error.filename}:{error.lineno}:{error.offset or 1}")
-    if isinstance(error, BaseExceptionGroup):
-        places += _places(error.exceptions[0])
+    for inner in _inside(error)[:1]:
+        places += _places(inner)
     own = [frame for frame in _frames(error.__traceback__) if MODULES.is_own(frame[0])]
     # What calls itself is told once.
     for (file, line, name), again in itertools.groupby(reversed(own)):
         text = linecache.getline(file, line).strip()
         where = "" if name == "<module>" else f" in {name}"
         times = len(list(again))
-        places.append(f"{file}:{line}{where}" + (f": {text}" if text else "") + (f" ({times} times)" if times > 1 else ""))
+        places.append(
+            f"{file}:{line}{where}" + (f": {text}" if text else "") + (f" ({times} times)" if times > 1 else "")
+        )
     return places
+
+
+def _inside(error: BaseException) -> tuple[BaseException, ...]:
+    """The exceptions of a group."""
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    return group.exceptions if isinstance(error, BaseExceptionGroup) else ()
 
 
 def _frames(tb: TracebackType | None) -> Iterator[tuple[str, int, str]]:

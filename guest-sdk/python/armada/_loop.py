@@ -1,9 +1,10 @@
 """The event loop of a project, made complete.
 
 componentize-py brings a loop that runs tasks and waits for host calls, and nothing else: it has no timers, and a host
-call that is cancelled, or still in flight when the export returns, ends the whole instance. This loop takes its place. It is
-asyncio's own base loop, so that tasks, timeouts, groups and queues behave as they do anywhere, with one thing of its own: how
-it waits. Timers share one `sleep` of the host, and cancelling a host call asks the host to end it and waits until it has.
+call that is cancelled, or still in flight when the export returns, ends the whole instance. This loop takes its place.
+It is asyncio's own base loop, so that tasks, timeouts, groups and queues behave as they do anywhere, with one thing of
+its own: how it waits. Timers share one `sleep` of the host, and cancelling a host call asks the host to end it and
+waits until it has.
 """
 
 import asyncio
@@ -30,8 +31,8 @@ __all__ = ["LOOP", "Loop"]
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
-# How long tasks that are left behind have to end when they are cancelled, in seconds; and how often they are cancelled again,
-# and how long they have each time, before they are given up.
+# How long tasks that are left behind have to end when they are cancelled, in seconds; and how often they are cancelled
+# again, and how long they have each time, before they are given up.
 _GRACE = 1.0
 _ROUNDS = 10
 _ROUND = 0.05

@@ -1,7 +1,8 @@
-"""A project as its author wrote it: a script, an agent context and a job context, in the ways in which these may be written."""
+"""A project as its author wrote it: a script, an agent context and a job context, in the ways in which these may be
+written."""
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -72,9 +73,11 @@ class Opened:
 
 async def enter(make: Callable[[Any], Any], message: "contexts.Message", given: dict[str, Any]) -> Opened:
     """Makes a context of its message and enters it. `given` is what it has unless it says otherwise."""
-    if isinstance(make, type) and make.__new__ is object.__new__:
+    cls: Any = make
+    made: Any
+    if isinstance(make, type) and cls.__new__ is object.__new__:
         # Its `__init__` may use what it is given already.
-        made = make.__new__(make)
+        made = cls.__new__(cls)
         _give(made, given)
         made.__init__(message)
     else:
@@ -105,4 +108,4 @@ async def call(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 async def _awaited(value: Any) -> Any:
-    return await value if isinstance(value, Awaitable) else value
+    return await value if inspect.isawaitable(value) else value

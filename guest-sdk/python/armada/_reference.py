@@ -1,8 +1,8 @@
 """What projects of the reference system find here of what it gave them.
 
-Its contexts had a proxy, a fingerprint, a screen, a database and an identity without making them. Until Armada has these
-capabilities, something takes their places that says so when it is used, so that a project runs as far as it can without them.
-Modules of the reference that are not served end the build with what to do instead.
+Its contexts had a proxy, a fingerprint, a screen, a database and an identity without making them. Until Armada has
+these capabilities, something takes their places that says so when it is used, so that a project runs as far as it can
+without them. Modules of the reference that are not served end the build with what to do instead.
 """
 
 import importlib.abc
@@ -27,7 +27,7 @@ SERVED_OTHERWISE = {
 def denied(capability: str) -> DeniedError:
     """The error of using what there is not."""
     return DeniedError(
-        f"the capability `{capability}` does not exist in this version of Armada: take what uses it out of the project, "
+        f"the capability `{capability}` does not exist in this version of Armada: take out what uses it, "
         "or put it behind `if`, as what stands for it counts as false"
     )
 

@@ -1,7 +1,8 @@
 """Pages in the way of nodriver: `tab.find(text)`, `tab.select(css)`, `element.click()`, `element.send_keys(text)`.
 
-A tab is a page and its elements are element handles, so everything of theirs works on them, too. Times are in seconds here,
-as nodriver has them. What an element knows of itself (`text`, `attrs`) is as it was when it was found; `update` looks again.
+A tab is a page and its elements are element handles, so everything of theirs works on them, too. Times are in seconds
+here, as nodriver has them. What an element knows of itself (`text`, `attrs`) is as it was when it was found; `update`
+looks again.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from .._host import browser as _wit
 from ..errors import ClosedError, TimeoutError
@@ -21,7 +22,6 @@ from .page import Page
 __all__ = ["Attributes", "Element", "Tab"]
 
 _T = TypeVar("_T")
-_Self = TypeVar("_Self", bound="Tab")
 
 # Seconds between two looks at a page.
 _PAUSE = 0.1
@@ -38,15 +38,16 @@ _DESCRIBE = """element => {
 
 
 class Attributes(dict[str, str]):
-    """The attributes of an element, also as `attrs.href`; `None` where it has none of that name. `class` is `class_`."""
+    """The attributes of an element, also as `attrs.href`; `None` where it has none of that name. `class` is
+    `class_`."""
 
     def __getattr__(self, name: str) -> str | None:
         return self.get(name)
 
 
 class Element(ElementHandle):
-    """An element of a tab. Its attributes are also read as `element.href` and `element["href"]`: `None` where it has none of
-    that name."""
+    """An element of a tab. Its attributes are also read as `element.href` and `element["href"]`: `None` where it has
+    none of that name."""
 
     def __init__(self, page: _wit.Page, element: _wit.Element, described: Mapping[str, Any], *kept: object) -> None:
         super().__init__(page, element, *kept)
@@ -106,7 +107,8 @@ class Element(ElementHandle):
         await self.clear()
 
     async def send_file(self, *files: FilePayload) -> None:
-        """Gives files to an `<input type=file>`: there are no paths here, so each is its name, media type and content."""
+        """Gives files to an `<input type=file>`: there are no paths here, so each is its name, media type and
+        content."""
         await self.set_input_files(files)
 
     async def select_option(
@@ -176,18 +178,18 @@ class Tab(Page):
     What waits raises `armada.TimeoutError` after `timeout` seconds, 10 unless given; `query_selector` does not wait.
     """
 
-    def __await__(self: _Self) -> Generator[Any, None, _Self]:
+    def __await__(self) -> Generator[Any, None, Self]:
         yield from self.sleep(0.5).__await__()
         return self
 
-    async def get(self: _Self, url: str) -> _Self:
+    async def get(self, url: str) -> Self:
         """Goes to a URL."""
         await self.goto(url)
         return self
 
     async def find(self, text: str, best_match: bool = True, *, timeout: float = 10) -> Element:
-        """Waits for an element with this text (or that it is labelled with), ignoring case: of several, the one whose text is
-        closest in length, or the first unless `best_match`."""
+        """Waits for an element with this text (or that it is labelled with), ignoring case: of several, the one whose
+        text is closest in length, or the first unless `best_match`."""
         text = text.strip()
         found = await self.find_all(text, timeout=timeout)
         if not best_match:
@@ -293,7 +295,8 @@ class Tab(Page):
     async def save_screenshot(
         self, filename: str = "auto", format: str = "jpeg", full_page: bool = False, as_base64: bool = False
     ) -> str:
-        """Keeps a picture of the page with the job's results, and gives its name; or gives the picture itself in base64."""
+        """Keeps a picture of the page with the job's results, and gives its name; or gives the picture itself in
+        base64."""
         kind = _image_type(format)
         picture = await self.screenshot(type=kind, full_page=full_page)
         return base64.b64encode(picture).decode() if as_base64 else await _save(filename, kind, picture)

@@ -1,7 +1,7 @@
 """The reference's monitoring client, by its own name and calls.
 
-It registered runs and jobs with a server; here the host knows which job runs, so that is done already. What reports, reports
-for the job that is running. Every call may be awaited or not.
+It registered runs and jobs with a server; here the host knows which job runs, so that is done already. What reports,
+reports for the job that is running. Every call may be awaited or not.
 """
 
 from typing import Any
