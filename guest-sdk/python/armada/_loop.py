@@ -162,14 +162,17 @@ class Loop(base_events.BaseEventLoop):
         """Ends what the export leaves behind, so that nothing of it is in flight; gives the names of its tasks."""
         left = self._left()
         # Those that are being cancelled need just a moment.
-        names = [_name(task) for task in left if not task.cancelling()]
+        names = sorted(_name(task) for task in left if not task.cancelling())
         await self._cancel(left, _GRACE)
         for _ in range(_ROUNDS):
             await self._cancel(self._left(), _ROUND)
         if self._asyncgens:
             await asyncio.wait([self.create_task(self.shutdown_asyncgens())], timeout=_GRACE)
         # What still runs has refused to end: it is never woken again.
-        self._abandoned.update(self._left())
+        for task in self._left():
+            self._abandoned.add(task)
+            # Its name has been told: that says enough.
+            cast(Any, task)._log_destroy_pending = False
         self._is_ending = True
         self._scheduled.clear()
         if self._alarm is not None:

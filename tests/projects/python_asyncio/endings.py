@@ -94,7 +94,7 @@ async def a_task_that_goes_on_calling_is_given_up(browser):
     return "over"
 
 
-@ends(result="over", log="cancelled: spin")
+@ends(result="over", log="cancelled: Page.wait_for_function, spin")
 async def a_task_that_only_passes_the_turn_is_given_up(browser):
     page = await browser.new_page()
     asyncio.create_task(page.wait_for_function("false"))
