@@ -160,10 +160,18 @@ class Loop(base_events.BaseEventLoop):
 
     async def leave(self) -> list[str]:
         """Ends what the export leaves behind, so that nothing of it is in flight; gives the names of its tasks."""
-        left = self._left()
         # Those that are being cancelled need just a moment.
-        names = sorted(_name(task) for task in left if not task.cancelling())
-        await self._cancel(left, _GRACE)
+        names = sorted(_name(task) for task in self._left() if not task.cancelling())
+        while self._main is not None:
+            try:
+                await self._end()
+            except asyncio.CancelledError:
+                # Somebody has cancelled the export itself, which is over anyway.
+                pass
+        return names
+
+    async def _end(self) -> None:
+        await self._cancel(self._left(), _GRACE)
         for _ in range(_ROUNDS):
             await self._cancel(self._left(), _ROUND)
         if self._asyncgens:
@@ -186,7 +194,6 @@ class Loop(base_events.BaseEventLoop):
         self._ready.clear()
         self._asyncgens.clear()
         self._main = None
-        return names
 
     async def _cancel(self, tasks: list[asyncio.Task[Any]], seconds: float) -> None:
         for task in tasks:
@@ -230,9 +237,8 @@ class Loop(base_events.BaseEventLoop):
     def is_over(self, call: _HostCall) -> None:
         """The host is done with a call."""
         self._in_flight.discard(call)
-        if self._idle is not None and not self._in_flight:
+        if self._idle is not None and not self._idle.done() and not self._in_flight:
             self._idle.set_result(None)
-            self._idle = None
 
     # What componentize-py calls.
 
@@ -260,6 +266,9 @@ class Loop(base_events.BaseEventLoop):
                 self._ready.append(timer)
         handle: Any = None
         for _ in range(len(self._ready)):
+            if not self._ready:
+                # The export has ended meanwhile.
+                break
             handle = self._ready.popleft()
             if handle._cancelled:
                 continue

@@ -203,6 +203,34 @@ async def leaving_python_in_a_task_fails(browser):
     await asyncio.gather(leave(), asyncio.sleep(3600))
 
 
+@ends(result="over", log="cancelled: leaves")
+async def leaving_python_when_all_is_over_changes_nothing(browser):
+    async def leave():
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            sys.exit(5)
+
+    asyncio.create_task(leave(), name="leaves")
+    await asyncio.sleep(0)
+    return "over"
+
+
+@ends(result="over", log="cancelled: cancels")
+async def cancelling_what_is_over_changes_nothing(browser):
+    script = asyncio.current_task()
+
+    async def cancel():
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            script.cancel()
+
+    asyncio.create_task(cancel(), name="cancels")
+    await asyncio.sleep(0)
+    return "over"
+
+
 @ends(error="KeyboardInterrupt")
 async def an_interrupt_fails(browser):
     raise KeyboardInterrupt
