@@ -202,7 +202,7 @@ class Loop(base_events.BaseEventLoop):
             await asyncio.wait(tasks, timeout=seconds)
 
     def _left(self) -> list[asyncio.Task[Any]]:
-        ours = {self._main, self._alarm, *self._abandoned}
+        ours = {self._main, *self._abandoned}
         return [task for task in asyncio.all_tasks(self) if task not in ours]
 
     # Host calls.
@@ -296,6 +296,8 @@ class Loop(base_events.BaseEventLoop):
             self._alarm.cancel()
         self._alarm_at = at
         self._alarm = self.create_task(self._sleep(at))
+        # It is none of the author's: `asyncio.all_tasks` does not tell of it.
+        cast(Any, asyncio.tasks)._unregister_task(self._alarm)
         return True
 
     async def _sleep(self, at: float) -> None:
