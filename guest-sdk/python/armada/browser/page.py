@@ -360,8 +360,8 @@ class Page(Finders):
     # Requests.
 
     def route(self, url: str) -> Route:
-        """What to do with the requests of this page whose URL matches this pattern: `await
-        page.route("**/ads/**").abort()`."""
+        """What to do with the requests of this page whose URL matches this pattern: await a method of what this gives,
+        as in `await page.route("**/ads/**").abort()`."""
         return Route(self._handle, url)
 
     async def unroute(self, route: int) -> None:
