@@ -66,8 +66,10 @@ fn reads_the_whole_site_right(example: &str) {
     let members = ["Ada", "Ben", "Cleo"];
     let site = armada_sites::Site::default();
     let server = Site::serve(site.router());
-    let mut run =
-        Running::start_at(&repository().join("examples").join(example), &["--set", &format!("SITE_URL={}", server.url())]);
+    let mut run = Running::start_at(
+        &repository().join("examples").join(example),
+        &["--set", &format!("SITE_URL={}", server.url())],
+    );
     run.until(|told| told["type"] == "ended");
     let processes = run.processes();
     assert_eq!(processes.iter().filter(|process| process.is_agent()).count(), 3);
