@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Runs browser-automation projects in a sandbox, in parallel, each agent with a real Chromium.
 ///
-/// A project is a folder with a script (`ctx_script.rs`), a configuration (`config/`) and whatever else it needs. `armada new`
-/// makes one; `armada run` compiles it to one WebAssembly component and runs its jobs.
+/// A project is a folder with a script (`ctx_script.py` or `ctx_script.rs`), a configuration (`config/`) and whatever else it
+/// needs. `armada new` makes one; `armada run` compiles it to one WebAssembly component and runs its jobs.
 #[derive(Debug, Parser)]
 #[command(name = "armada", version, max_term_width = 100, propagate_version = true, subcommand_required = true)]
 #[command(
@@ -43,26 +43,28 @@ impl Command {
     }
 }
 
-/// Make a new project: a folder that builds and runs.
+/// Make a new project, in Python or Rust: a folder that builds and runs.
 #[derive(Debug, Args)]
 pub(crate) struct New {
     /// The folder to make, or an empty one, such as `.`; its last part is the project's name.
     #[arg(value_name = "NAME")]
     pub(crate) path: PathBuf,
-    /// The language that it is written in.
-    #[arg(long, value_enum, default_value_t = NewLanguage::Rust)]
-    pub(crate) lang: NewLanguage,
+    /// The language that it is written in [default: asks on a terminal, and is Python elsewhere].
+    #[arg(long, value_enum)]
+    pub(crate) lang: Option<NewLanguage>,
 }
 
 /// A language that projects are made in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum NewLanguage {
+    Python,
     Rust,
 }
 
 impl From<NewLanguage> for Language {
     fn from(language: NewLanguage) -> Self {
         match language {
+            NewLanguage::Python => Self::Python,
             NewLanguage::Rust => Self::Rust,
         }
     }
@@ -70,9 +72,9 @@ impl From<NewLanguage> for Language {
 
 /// Compile a project and check it without running it: its configuration, and what its script uses but is not granted.
 ///
-/// Every mistake is reported at once, with its file, line and column. Compiling runs Cargo, and with it the build scripts and
-/// procedural macros of the project and its dependencies, on this machine and outside the sandbox. Exits with 2 if the script
-/// uses something that it would be refused.
+/// Every mistake is reported at once, with its file, line and column. Exits with 2 if the script uses something that it would
+/// be refused. Compiling a Python project runs none of its code outside the sandbox; compiling a Rust project runs the build
+/// scripts and procedural macros of the project and its dependencies on this machine.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     #[command(flatten)]
@@ -90,9 +92,10 @@ pub(crate) struct Check {
 
 /// Compile a project to one component, and put it into one file together with its configuration.
 ///
-/// The file holds all of `config/`, including any secrets in config_local.json and config_distant.json. Compiling runs
-/// Cargo, and with it the build scripts and procedural macros of the project and its dependencies, on this machine and
-/// outside the sandbox.
+/// The file holds all of `config/`, including any secrets in config_local.json and config_distant.json. Compiling a Python
+/// project runs none of its code outside the sandbox: packages are installed as wheels, and modules are imported in Wasm.
+/// Compiling a Rust project runs Cargo, and with it the build scripts and procedural macros of the project and its
+/// dependencies, on this machine and outside the sandbox.
 #[derive(Debug, Args)]
 pub(crate) struct Build {
     #[command(flatten)]
@@ -110,9 +113,9 @@ pub(crate) struct Build {
 /// Run a project on this machine: build it, run its jobs in parallel agents, and write their results.
 ///
 /// Nothing else is needed but Chromium. The script runs in a sandbox: it can use the capabilities, hosts and limits that
-/// `run_message.sandbox` in config/config_template.json asks for, and nothing else. Compiling it is another matter: Cargo runs
-/// the build scripts and procedural macros of the project and its dependencies on this machine, outside the sandbox. Ctrl-C
-/// ends the run in good order; a second one ends everything at once.
+/// `run_message.sandbox` in config/config_template.json asks for, and nothing else. Compiling a Python project runs none of
+/// its code outside the sandbox. Compiling a Rust project does: Cargo runs the build scripts and procedural macros of the
+/// project and its dependencies on this machine. Ctrl-C ends the run in good order; a second one ends everything at once.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     #[command(flatten)]
@@ -139,6 +142,9 @@ pub(crate) struct Run {
     /// Print what happens as JSON lines, and the summary as the last one.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Run again whenever a file of the project is saved; a run that goes on then is ended in order first.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) watch: bool,
     #[command(flatten)]
     pub(crate) cache: CacheArguments,
 }

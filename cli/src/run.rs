@@ -2,6 +2,7 @@
 //!
 //! One task launches the run and tells what happens; this one writes results and shows it. What is kept in memory of a run
 //! does not grow with its jobs. However it ends, it ends in this order: agents, results, what is shown, temporary files.
+//! With `--watch` there is one run after the other, each made from the folder as it is then.
 
 mod json;
 mod live;
@@ -10,6 +11,7 @@ mod prepare;
 mod results;
 mod summary;
 mod temp;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
@@ -31,6 +33,7 @@ use self::plain::Plain;
 use self::results::{Places, Results};
 use self::summary::Summary;
 use self::temp::Temp;
+use self::watch::Saves;
 use crate::Ending;
 use crate::args::Run;
 use crate::commands::compile;
@@ -76,6 +79,11 @@ struct About {
 }
 
 pub(crate) fn run(arguments: &Run) -> anyhow::Result<Ending> {
+    if arguments.watch { watch::run(arguments) } else { once(arguments, None) }
+}
+
+/// One run, from the project's folder to its summary. It ends early when something is saved.
+fn once(arguments: &Run, mut saves: Option<&mut Saves>) -> anyhow::Result<Ending> {
     let project = Project::open(&arguments.project.project)?;
     let configuration = project.resolve(arguments.layers.mode, &arguments.layers.overrides())?;
     let grant = Grant::new(configuration.sandbox(), &arguments.ceiling.open()?);
@@ -106,6 +114,8 @@ pub(crate) fn run(arguments: &Run) -> anyhow::Result<Ending> {
     let cache = places::cache(&arguments.cache)?;
     let compiled = runtime.block_on(prepare::compile(&component, cache, temp.path(), &interruption))?;
     let ended = match compiled {
+        // What was compiled is out of date already.
+        Some(_) if saves.as_mut().is_some_and(|saves| saves.are_there()) => Ok(Ending::Done),
         Some(cache) => {
             let run = RunId::new();
             let request = LaunchRequest {
@@ -131,21 +141,23 @@ pub(crate) fn run(arguments: &Run) -> anyhow::Result<Ending> {
             } else {
                 Box::new(Plain::default())
             };
-            runtime.block_on(drive(request, &about, &mut results, &mut *show, &interruption))
+            runtime.block_on(drive(request, &about, &mut results, &mut *show, &interruption, saves))
         }
-        None => Ok(signals::interrupted(interruption.signal().unwrap_or_default())),
+        None => Ok(signals::interrupted(signals::signal_that_came().unwrap_or_default())),
     };
     runtime.shutdown_timeout(DROPPING);
     ended
 }
 
-/// Runs, shows, and writes results, until the run is over. When results cannot be written, the run ends in order.
+/// Runs, shows, and writes results, until the run is over. When results cannot be written or something is saved, the run ends
+/// in order.
 async fn drive(
     request: LaunchRequest,
     about: &About,
     results: &mut Results,
     show: &mut dyn Show,
     interruption: &Interruption,
+    mut saves: Option<&mut Saves>,
 ) -> anyhow::Result<Ending> {
     let (changes, mut heard) = mpsc::channel(CHANGES);
     let mut summary = Summary::new(about.jobs);
@@ -156,14 +168,24 @@ async fn drive(
     let mut ticks = tokio::time::interval(TICK);
     let mut is_told = false;
     let mut failure: Option<anyhow::Error> = None;
+    let mut saved = None;
     loop {
         let change = tokio::select! {
             biased;
             () = cancel.cancelled(), if !is_told => {
                 is_told = true;
-                let reason = failure.as_ref().map_or(ENDING.to_owned(), |error| format!("ending: {error:#}"));
+                let reason = match (&failure, &saved) {
+                    (Some(error), _) => format!("ending: {error:#}"),
+                    (None, Some(saved)) => format!("ending: {saved}"),
+                    (None, None) => ENDING.to_owned(),
+                };
                 // Where this cannot be written, nothing can: that shows at the end.
                 let _ = show.ending(&reason);
+                continue;
+            }
+            what = until_saved(&mut saves), if saved.is_none() => {
+                saved = Some(what);
+                cancel.cancel();
                 continue;
             }
             change = heard.recv() => change,
@@ -187,7 +209,7 @@ async fn drive(
     if let Some(error) = failure {
         return Err(error);
     }
-    if let Some(signal) = interruption.signal() {
+    if let Some(signal) = signals::signal_that_came() {
         return Ok(Ending::Interrupted(signal));
     }
     shown?;
@@ -195,6 +217,14 @@ async fn drive(
         Ok(RunEnd::Drained) if summary.failed() == 0 => Ok(Ending::Done),
         Ok(_) => Ok(Ending::JobsFailed),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits until something is saved: for ever, if nobody watches for that.
+async fn until_saved(saves: &mut Option<&mut Saves>) -> String {
+    match saves {
+        Some(saves) => saves.wait().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,12 +1,13 @@
 //! Being interrupted.
 //!
-//! While there is nothing to end in order, a signal ends the compiler, if it runs, and this process. Once something
-//! has asked for signals ([`in_order`]), the first one lets it end in order and the second one at once.
+//! While there is nothing to end in order, a signal ends the compiler, if it runs, and this process. While somebody has
+//! asked for signals ([`in_order`]), the first one lets it end in order and the second one at once.
 
 use std::io::Write as _;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
 
+use dialoguer::console::Term;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +15,10 @@ use tokio_util::sync::CancellationToken;
 use crate::Ending;
 use crate::console::progress;
 
-static INTERRUPTION: LazyLock<Interruption> = LazyLock::new(Interruption::default);
+/// Cancelled by the first signal.
+static GENTLY: LazyLock<CancellationToken> = LazyLock::new(CancellationToken::new);
+/// Cancelled by the second.
+static AT_ONCE: LazyLock<CancellationToken> = LazyLock::new(CancellationToken::new);
 /// Whether somebody ends in order.
 static IN_ORDER: AtomicBool = AtomicBool::new(false);
 /// The process group of the compiler; 0 while none runs.
@@ -22,8 +26,8 @@ static COMPILER: AtomicI32 = AtomicI32::new(0);
 /// The number of the last signal; 0 before the first.
 static SIGNAL: AtomicU8 = AtomicU8::new(0);
 
-/// What the process was told.
-#[derive(Clone, Debug, Default)]
+/// What the process is told while this is there: whoever has it ends in order.
+#[derive(Debug)]
 pub(crate) struct Interruption {
     /// Cancelled by the first signal: end in order.
     pub(crate) gently: CancellationToken,
@@ -31,11 +35,15 @@ pub(crate) struct Interruption {
     pub(crate) at_once: CancellationToken,
 }
 
-impl Interruption {
-    /// The number of the signal that came, if one did.
-    pub(crate) fn signal(&self) -> Option<u8> {
-        Some(SIGNAL.load(Ordering::Relaxed)).filter(|number| *number > 0)
+impl Drop for Interruption {
+    fn drop(&mut self) {
+        IN_ORDER.store(false, Ordering::SeqCst);
     }
+}
+
+/// The number of the signal that came, if one did.
+pub(crate) fn signal_that_came() -> Option<u8> {
+    Some(SIGNAL.load(Ordering::Relaxed)).filter(|number| *number > 0)
 }
 
 /// Listens for SIGINT, SIGTERM and SIGHUP, on a thread of its own, as long as this process lives. A hangup that whoever
@@ -84,14 +92,14 @@ fn is_ignored(kind: SignalKind) -> bool {
 fn came(number: u8) {
     SIGNAL.store(number, Ordering::Relaxed);
     if IN_ORDER.load(Ordering::SeqCst) {
-        if INTERRUPTION.at_once.is_cancelled() {
+        if AT_ONCE.is_cancelled() {
             // Asked a third time: what is left is swept up by the next run.
             std::process::exit(i32::from(interrupted(number).code()));
         }
-        if INTERRUPTION.gently.is_cancelled() {
-            INTERRUPTION.at_once.cancel();
+        if GENTLY.is_cancelled() {
+            AT_ONCE.cancel();
         }
-        INTERRUPTION.gently.cancel();
+        GENTLY.cancel();
         return;
     }
     if let Some(group) = Pid::from_raw(COMPILER.load(Ordering::SeqCst)) {
@@ -104,15 +112,24 @@ fn came(number: u8) {
 /// The end of a command that was interrupted before there was anything to sum up; says so.
 pub(crate) fn interrupted(signal: u8) -> Ending {
     let _ = progress().clear();
+    // A prompt hides the cursor.
+    let _ = Term::stderr().show_cursor();
     // Where standard error is closed, nobody listens.
     let _ = writeln!(std::io::stderr(), "interrupted");
     Ending::Interrupted(signal)
 }
 
+/// Waits for a signal that is on its way to end this process.
+pub(crate) fn wait_for_the_end() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
 /// From now on, whoever calls this ends in order when a signal comes.
 pub(crate) fn in_order() -> Interruption {
     IN_ORDER.store(true, Ordering::SeqCst);
-    INTERRUPTION.clone()
+    Interruption { gently: GENTLY.clone(), at_once: AT_ONCE.clone() }
 }
 
 /// The compiler of this process group is ended by a signal, until what is returned is dropped.

@@ -12,12 +12,15 @@ use serde_json::Value;
 
 use crate::configuration::Configuration;
 use crate::json;
-use crate::mistake::{Mistake, Mistakes};
+use crate::mistake::{Mistake, Mistakes, Note};
 use crate::node::Source;
 use crate::suggest::{quoted, shown};
 
 /// What to do where there is no project.
 const NO_PROJECT: &str = "give the folder of a project, or make one: `armada new NAME`";
+
+/// What starts a Python program elsewhere; projects that come from there may still have it.
+const MAIN: &str = "main.py";
 
 /// The parts of a project that are written in its language.
 const CONTEXTS: [&str; 2] = ["ctx_agent_context", "ctx_job_context"];
@@ -25,10 +28,10 @@ const CONTEXTS: [&str; 2] = ["ctx_agent_context", "ctx_job_context"];
 /// The language that a project is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
-    /// A crate: `ctx_script.rs`, `lib.rs`, `Cargo.toml`.
-    Rust,
     /// `ctx_script.py` and, if needed, `requirements.txt`.
     Python,
+    /// A crate: `ctx_script.rs`, `lib.rs`, `Cargo.toml`.
+    Rust,
 }
 
 impl Language {
@@ -182,6 +185,7 @@ pub struct Project {
     root: PathBuf,
     name: String,
     language: Language,
+    notes: Vec<Note>,
 }
 
 impl Project {
@@ -207,7 +211,9 @@ impl Project {
                     .into());
             }
             (false, false) => {
-                return Err(Mistake::new(&shown, "there is no ctx_script.rs in this folder").help(NO_PROJECT).into());
+                return Err(Mistake::new(&shown, "there is no ctx_script.py or ctx_script.rs in this folder")
+                    .help(NO_PROJECT)
+                    .into());
             }
         };
         let other = if language == Language::Rust { Language::Python } else { Language::Rust };
@@ -218,7 +224,12 @@ impl Project {
                     .help(format!("ctx_script.{} makes this a {language} project", language.extension())),
             );
         }
-        mistakes.unless_any(|| Project { root, name, language })
+        let mut notes = Vec::new();
+        if language == Language::Python && root.join(MAIN).is_file() {
+            let message = "not used: Armada calls ctx_script itself".to_owned();
+            notes.push(Note { about: MAIN.to_owned(), message });
+        }
+        mistakes.unless_any(|| Project { root, name, language, notes })
     }
 
     /// The folder, as an absolute path.
@@ -234,6 +245,11 @@ impl Project {
     /// The language of its `ctx_script`.
     pub fn language(&self) -> Language {
         self.language
+    }
+
+    /// What is worth knowing of the folder.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
     }
 
     /// Reads and checks the project's whole configuration. Either all of it is right, or every mistake is reported.
@@ -274,13 +290,22 @@ mod tests {
     fn a_folder_that_is_no_project_says_why() {
         assert_eq!(
             mistakes(&["lib.rs"]),
-            ["FOLDER: there is no ctx_script.rs in this folder (give the folder of a project, or make one: \
+            ["FOLDER: there is no ctx_script.py or ctx_script.rs in this folder (give the folder of a project, or make one: \
               `armada new NAME`)"]
         );
         assert_eq!(mistakes(&["ctx_script.rs", "ctx_script.py"]).len(), 1);
         assert_eq!(mistakes(&["ctx_script.rs", "ctx_agent_context.py", "ctx_job_context.py"]).len(), 2);
         assert!(Project::open("/nowhere/at/all").is_err());
         assert!(Project::open("/dev/null").is_err());
+    }
+
+    #[test]
+    fn a_main_program_beside_a_python_script_gets_a_note_and_nothing_else_is_needed() {
+        let notes = |files: &[&str]| Project::open(folder(files).path()).unwrap().notes().to_vec();
+        let noted: Vec<_> = notes(&["ctx_script.py", "main.py"]).iter().map(ToString::to_string).collect();
+        assert_eq!(noted, ["main.py: not used: Armada calls ctx_script itself"]);
+        assert_eq!(notes(&["ctx_script.py"]), []);
+        assert_eq!(notes(&["ctx_script.rs", "main.py"]), []);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! New projects.
+//! New projects: a template for each language, and the configuration that all languages share.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,15 @@ use include_dir::{Dir, include_dir};
 use crate::project::Language;
 use crate::sdk;
 
-/// Names that no project can have: the crates that its Cargo.toml names and those that come with Rust, and the keywords.
+/// Names that no Rust project can have: the crates that its Cargo.toml names and those that come with Rust, and the keywords.
 const TAKEN: &str = "armada serde \
     alloc compiler_builtins core proc_macro std test \
     abstract as async await become box break const continue crate do dyn else enum extern false final fn for gen if impl \
     in let loop macro match mod move mut override priv pub ref return self Self static struct super trait true try type \
     typeof unsafe unsized use virtual where while yield";
 
+static CONFIG: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/scaffold/config");
+static PYTHON: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/scaffold/python");
 static RUST: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/scaffold/rust");
 
 /// Why a project was not made.
@@ -22,17 +24,19 @@ static RUST: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/scaffold/rust");
 #[non_exhaustive]
 pub enum ScaffoldError {
     /// The name is none.
-    #[error("a project cannot be called `{0}`: use letters, digits, `-` and `_`, and begin with a letter")]
-    Name(String),
+    #[error("a {language} project cannot be called `{name}`: {}", advice(*language))]
+    Name {
+        /// The name.
+        name: String,
+        /// The project's language, which says how names look.
+        language: Language,
+    },
     /// The name means something else to Rust, or to the project.
     #[error("a project cannot be called `{0}`, which is the name of a crate or a word of Rust: try `my-{0}`")]
     Taken(String),
     /// There is something already.
     #[error("{} is there already, and is not an empty folder", .0.display())]
     Exists(PathBuf),
-    /// It is a language without a template.
-    #[error("there is no template for {0} projects in this version of Armada")]
-    Language(Language),
     /// A file could not be written.
     #[error("{}: {source}", .path.display())]
     File {
@@ -50,16 +54,18 @@ pub fn scaffold(path: &Path, language: Language) -> Result<Vec<PathBuf>, Scaffol
     let there = std::fs::canonicalize(path).ok();
     let name = there.as_deref().unwrap_or(path).file_name();
     let name = name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    check_name(&name)?;
-    if language != Language::Rust {
-        return Err(ScaffoldError::Language(language));
-    }
+    check_name(&name, language)?;
     let is_empty = |folder: &PathBuf| std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
     if path.symlink_metadata().is_ok() && !there.as_ref().is_some_and(is_empty) {
         return Err(ScaffoldError::Exists(path.to_owned()));
     }
     let mut written = Vec::new();
-    let made = write_all(&RUST, path, &name, &mut written).and_then(|()| {
+    let template = match language {
+        Language::Python => &PYTHON,
+        Language::Rust => &RUST,
+    };
+    let made = write_all(template, path, &name, &mut written);
+    let made = made.and_then(|()| write_all(&CONFIG, &path.join("config"), &name, &mut written)).and_then(|()| {
         let folder = path.join(sdk::FOLDER);
         std::fs::create_dir_all(&folder).map_err(|error| (folder, error))?;
         sdk::provide(path, language)
@@ -77,16 +83,32 @@ pub fn scaffold(path: &Path, language: Language) -> Result<Vec<PathBuf>, Scaffol
     }
 }
 
-/// Whether a project, and with it a crate, can have this name.
-fn check_name(name: &str) -> Result<(), ScaffoldError> {
-    let well_formed = name.starts_with(|first: char| first.is_ascii_alphabetic())
-        && name.chars().all(|one| one.is_ascii_alphanumeric() || one == '-' || one == '_');
-    if !well_formed || name.len() > 64 {
-        return Err(ScaffoldError::Name(name.to_owned()));
+/// Whether a project can have this name: a Rust project's is also that of a crate, a Python project's only that of its
+/// folder.
+fn check_name(name: &str, language: Language) -> Result<(), ScaffoldError> {
+    let is_well_formed = match language {
+        Language::Python => !name.is_empty() && !name.contains(char::is_control),
+        Language::Rust => {
+            name.starts_with(|first: char| first.is_ascii_alphabetic())
+                && name.chars().all(|one| one.is_ascii_alphanumeric() || one == '-' || one == '_')
+                && name.len() <= 64
+        }
+    };
+    if !is_well_formed {
+        return Err(ScaffoldError::Name { name: name.to_owned(), language });
     }
-    match TAKEN.split_whitespace().any(|taken| taken == name.replace('-', "_")) {
+    let is_taken = || TAKEN.split_whitespace().any(|taken| taken == name.replace('-', "_"));
+    match language == Language::Rust && is_taken() {
         true => Err(ScaffoldError::Taken(name.to_owned())),
         false => Ok(()),
+    }
+}
+
+/// How names look.
+fn advice(language: Language) -> &'static str {
+    match language {
+        Language::Python => "give the name of a folder, in characters that can be seen",
+        Language::Rust => "use letters, digits, `-` and `_`, and begin with a letter",
     }
 }
 
@@ -117,7 +139,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for name in ["", "1st", "a b", "a/..", "ü"] {
             let made = scaffold(&folder.path().join(name), Language::Rust);
-            assert!(matches!(made, Err(ScaffoldError::Name(_) | ScaffoldError::Exists(_))), "{name}: {made:?}");
+            assert!(matches!(made, Err(ScaffoldError::Name { .. } | ScaffoldError::Exists(_))), "{name}: {made:?}");
         }
         let path = folder.path().join("prices-2");
         scaffold(&path, Language::Rust).unwrap();
@@ -127,7 +149,24 @@ mod tests {
         assert!(path.join(".armada/wit/project.wit").is_file());
         assert!(path.join(".armada").join(sdk::SCHEMA).is_file());
         assert!(matches!(scaffold(&path, Language::Rust), Err(ScaffoldError::Exists(_))));
-        assert!(matches!(scaffold(&path.join("Cargo.toml"), Language::Rust), Err(ScaffoldError::Name(_))));
+        let of_a_file = scaffold(&path.join("Cargo.toml"), Language::Rust);
+        assert!(matches!(of_a_file, Err(ScaffoldError::Name { .. })));
+    }
+
+    #[test]
+    fn a_python_project_is_called_whatever_a_folder_can_be_called() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["1st", "my shop", "größe", "class"] {
+            let path = folder.path().join(name);
+            let written = scaffold(&path, Language::Python).unwrap();
+            assert!(written.contains(&path.join("ctx_script.py")) && written.contains(&path.join("pyproject.toml")));
+            assert!(std::fs::read_to_string(path.join("README.md")).unwrap().starts_with(&format!("# {name}\n")));
+            assert!(path.join(".armada").join(sdk::SCHEMA).is_file());
+        }
+        let refused = scaffold(&folder.path().join("a\nb"), Language::Python).unwrap_err();
+        assert!(refused.to_string().ends_with("in characters that can be seen"), "{refused}");
+        let path = folder.path().join("1st");
+        assert!(matches!(scaffold(&path, Language::Python), Err(ScaffoldError::Exists(_))));
     }
 
     #[test]
@@ -150,13 +189,16 @@ mod tests {
     }
 
     #[test]
-    fn a_new_projects_configuration_is_right() {
+    fn a_new_projects_configuration_is_right_in_every_language() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("demo");
-        scaffold(&path, Language::Rust).unwrap();
-        let project = crate::Project::open(&path).unwrap();
-        let configuration = project.resolve(crate::Mode::Local, &crate::Overrides::default()).unwrap();
-        assert!(configuration.notes().is_empty(), "{:?}", configuration.notes());
-        assert!(project.resolve(crate::Mode::Distant, &crate::Overrides::default()).is_ok());
+        for language in [Language::Python, Language::Rust] {
+            let path = folder.path().join(language.to_string());
+            scaffold(&path, language).unwrap();
+            let project = crate::Project::open(&path).unwrap();
+            assert_eq!((project.language(), project.notes()), (language, &[][..]));
+            let configuration = project.resolve(crate::Mode::Local, &crate::Overrides::default()).unwrap();
+            assert!(configuration.notes().is_empty(), "{:?}", configuration.notes());
+            assert!(project.resolve(crate::Mode::Distant, &crate::Overrides::default()).is_ok());
+        }
     }
 }

@@ -34,7 +34,8 @@ pub(crate) fn agent(arguments: &Agent) -> anyhow::Result<Ending> {
             temp: arguments.temp.clone(),
         };
         let connections = Connections { queue: link.clone(), runs: link.clone(), jobs: link };
-        armada_host::agent::run(&Sandbox::new()?, options, connections, signals::in_order().gently).await?;
+        let interruption = signals::in_order();
+        armada_host::agent::run(&Sandbox::new()?, options, connections, interruption.gently.clone()).await?;
         Ok(Ending::Done)
     })
 }

@@ -48,6 +48,7 @@ fn write_bundle(project: &Project, component: &Component, path: &Path) -> std::i
 pub(crate) fn compile(project: &Project, cache: &CacheArguments) -> anyhow::Result<Component> {
     /// Nothing to compile takes less than this, and nothing is shown.
     const QUICK: Duration = Duration::from_millis(400);
+    tell_notes(project.notes());
     let started = Instant::now();
     let bar = progress().add(ProgressBar::no_length());
     bar.set_style(
