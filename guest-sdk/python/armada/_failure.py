@@ -9,7 +9,7 @@ from typing import Any
 
 from wit_world.imports import types as wit
 
-from . import errors
+from . import _results, errors
 from ._modules import MODULES
 
 # Whose frames no author wants to see: those of the SDK, and those of what componentize-py makes.
@@ -44,7 +44,7 @@ def failure_of(error: BaseException) -> wit.Failure:
         kind = wit.FailureKind.RETRY
     elif isinstance(error, errors.Fatal):
         kind = wit.FailureKind.FATAL
-    return wit.Failure(kind, message_of(error), "\n".join(places(error)))
+    return wit.Failure(kind, _results.text(message_of(error)), _results.text("\n".join(places(error))))
 
 
 def message_of(error: BaseException) -> str:

@@ -68,7 +68,7 @@ class Life:
                 raise
         else:
             await job.close(None, None, None)
-        return _results.write(result)
+        return _results.write(result, "the result of ctx_script")
 
 
 async def _entered(work: Awaitable[_T]) -> _T:

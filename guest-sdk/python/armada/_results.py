@@ -12,12 +12,17 @@ def read(text: str) -> Any:
     return json.loads(text)
 
 
-def write(value: Any) -> str:
-    """The result of a job. Beside what JSON knows, it may have dataclasses, enums, sets, and dates and times (ISO 8601)."""
+def write(value: Any, what: str) -> str:
+    """A value for the host. Beside what JSON knows, it may have dataclasses, enums, sets, and dates and times (ISO 8601)."""
     try:
-        return json.dumps(value, default=_plain, allow_nan=False, ensure_ascii=False)
+        return text(json.dumps(value, default=_plain, allow_nan=False, ensure_ascii=False))
     except (TypeError, ValueError) as error:
-        raise TypeError(f"the result of ctx_script cannot be written as JSON: {error}") from None
+        raise TypeError(f"{what} cannot be written as JSON: {error}") from None
+
+
+def text(text: str) -> str:
+    """A text that the host takes: UTF-8 knows no halves of characters."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def _plain(value: Any) -> Any:

@@ -17,6 +17,7 @@ __all__ = [
     "LimitError",
     "NotFoundError",
     "OtherError",
+    "OutsideError",
     "Retry",
     "TimeoutError",
     "UnavailableError",
@@ -62,6 +63,10 @@ class UnavailableError(Error):
 
 class OtherError(Error):
     """Anything else, such as an exception in a page."""
+
+
+class OutsideError(Error, RuntimeError):
+    """There is no host here: the project is not run by Armada, or a module is only being imported."""
 
 
 class Failure(Exception):

@@ -1,0 +1,30 @@
+"""The words of options (`"left"`, `"networkidle"`) and the values of the contract that they mean."""
+
+import enum
+from typing import Any, TypeVar, get_args
+
+from .errors import InvalidError
+
+__all__ = ["choice", "optional_choice", "word_of"]
+
+_Enum = TypeVar("_Enum", bound=enum.Enum)
+
+
+def choice(kind: type[_Enum], words: object, word: str) -> _Enum:
+    """The value of the contract for one of an option's words."""
+    allowed = get_args(words)
+    if word not in allowed:
+        raise InvalidError(f"{word!r} is none of {', '.join(map(repr, allowed))}")
+    plain = word.replace("-", "").lower()
+    return next(value for value in kind if value.name.replace("_", "").lower() == plain)
+
+
+def optional_choice(kind: type[_Enum], words: object, word: str | None) -> _Enum | None:
+    """The same for an option that may be left out."""
+    return None if word is None else choice(kind, words, word)
+
+
+def word_of(words: object, value: enum.Enum) -> Any:
+    """The word for a value of the contract."""
+    plain = value.name.replace("_", "").lower()
+    return next(word for word in get_args(words) if word.replace("-", "").lower() == plain)
