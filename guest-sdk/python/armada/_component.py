@@ -51,17 +51,18 @@ def _build() -> _lifecycle.Life:
     MODULES.add(_SDK, "")
     MODULES.add(_REFERENCE, "")
     sys.meta_path.insert(0, MODULES)
+    sys.path_hooks.insert(0, MODULES.find_folder)
     call, runtime.call_import = runtime.call_import, _refuse
     try:
         own = MODULES.own_modules()
         modules = {part: importlib.import_module(part) for part in _PARTS if part in own}
         project = find_project(modules)
     except BaseException as error:
-        internal = isinstance(error, ProjectError)
+        is_ours = isinstance(error, ProjectError)
         _tell("wrong.json", {
-            "message": str(error) if internal else _failure.message_of(error),
+            "message": str(error) if is_ours else _failure.message_of(error),
             "help": _help(error),
-            "places": _failure.places(error),
+            "places": [error.place] if isinstance(error, ProjectError) else _failure.places(error),
         })
         raise
     finally:

@@ -37,14 +37,15 @@ def install() -> None:
     traceback.StackSummary._extract_from_extended_frame_gen = classmethod(extract_visible)
 
 
-def failure_of(error: BaseException) -> wit.Failure:
-    """The failure of the job that ended with this exception."""
+def failure_of(error: BaseException, raised: BaseException) -> wit.Failure:
+    """The failure of the job that ended because of `error`, when `raised` came out of it."""
     kind = wit.FailureKind.FAILED
     if isinstance(error, errors.Retry):
         kind = wit.FailureKind.RETRY
     elif isinstance(error, errors.Fatal):
         kind = wit.FailureKind.FATAL
-    return wit.Failure(kind, _results.text(message_of(error)), _results.text("\n".join(places(error))))
+    trace = "\n".join(places(error) or places(raised))
+    return wit.Failure(kind, _results.text(message_of(error)), _results.text(trace))
 
 
 def message_of(error: BaseException) -> str:
@@ -64,6 +65,8 @@ def message_of(error: BaseException) -> str:
 def _one(error: BaseException) -> str:
     if isinstance(error, errors.Failure):
         return str(error) or type(error).__name__
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg}"
     text = "".join(traceback.format_exception_only(error)).strip()
     if isinstance(error, BaseExceptionGroup):
         inner = "; ".join(_one(one) for one in error.exceptions[:3])
@@ -75,7 +78,7 @@ def places(error: BaseException) -> list[str]:
     """Where it happened, in the author's own files, innermost place first."""
     places = []
     if isinstance(error, SyntaxError) and error.filename and MODULES.is_own(error.filename):
-        places.append(f"{error.filename}:{error.lineno}")
+        places.append(f"{error.filename}:{error.lineno}:{error.offset or 1}")
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions[:1]:
             places += globals()["places"](inner)

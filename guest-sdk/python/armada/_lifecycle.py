@@ -78,7 +78,7 @@ async def _entered(work: Awaitable[_T]) -> _T:
     try:
         return await work
     except BaseException as error:
-        failure = _failure.failure_of(LOOP.interruption or error)
+        failure = _failure.failure_of(LOOP.interruption or error, error)
     finally:
         left = await LOOP.leave()
         if left:

@@ -9,12 +9,14 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
-import sys
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
+# Where the packages of the requirements are.
+_PACKAGES = "packages"
 # Of the standard library, what makes no sense in a component, or is no part of a program.
 _LEFT_OUT = {"__pycache__", "_pyrepl", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "test", "tests", "tkinter",
              "turtledemo", "turtle.py", "venv"}
@@ -28,12 +30,31 @@ class _Module(NamedTuple):
     is_own: bool
 
 
+class _Folder(importlib.abc.PathEntryFinder):
+    """The modules in a folder, for those who want to know which there are (`pkgutil.iter_modules`)."""
+
+    def __init__(self, modules: "Modules", folder: str) -> None:
+        self._modules = modules
+        self._folder = folder
+
+    def find_spec(self, fullname: str, target: ModuleType | None = None) -> None:
+        """Nothing: what there is has been found by its whole name already."""
+
+    def iter_modules(self, prefix: str = "") -> Iterator[tuple[str, bool]]:
+        for name in self._modules.names_in(self._folder):
+            if name.endswith(".py") and name != "__init__.py":
+                yield prefix + name.removesuffix(".py"), False
+            elif self._modules.has_file(f"{self._folder}/{name}/__init__.py"):
+                yield prefix + name, True
+
+
 class Modules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     """Finds and loads what is carried along."""
 
     def __init__(self) -> None:
         self._modules: dict[str, _Module] = {}
         self._files: dict[str, bytes] = {}
+        self._folders: dict[str, dict[str, None]] = {}
         self._own_files: set[str] = set()
 
     # While the project is built.
@@ -45,6 +66,7 @@ class Modules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
             file = prefix + relative
             with open(path, "rb") as stream:
                 self._files.setdefault(file, zlib.compress(stream.read(), 1))
+            self._add_to_folder(file)
             if not relative.endswith(".py"):
                 continue
             name = relative.removesuffix(".py").replace("/", ".")
@@ -57,6 +79,13 @@ class Modules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
             while "." in name:
                 name = name.rpartition(".")[0]
                 self._modules.setdefault(name, _Module("", True, own))
+
+    def _add_to_folder(self, path: str) -> None:
+        folder, _, name = path.rpartition("/")
+        names = self._folders.setdefault(folder, {})
+        if folder and not names:
+            self._add_to_folder(folder)
+        names[name] = None
 
     def own_modules(self) -> list[str]:
         """The names of the project's own modules."""
@@ -78,13 +107,28 @@ class Modules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         module = self._modules.get(fullname)
         if module is None:
             return None
-        if not module.file:
-            spec = importlib.machinery.ModuleSpec(fullname, None, is_package=True)
-            return spec
-        spec = importlib.util.spec_from_loader(fullname, self, origin=module.file, is_package=module.is_package)
-        if spec is not None:
-            spec.has_location = True
+        loader = self if module.file else None
+        spec = importlib.machinery.ModuleSpec(fullname, loader, origin=module.file or None, is_package=module.is_package)
+        if module.is_package:
+            spec.submodule_search_locations = [os.path.dirname(module.file) or fullname.replace(".", "/")]
+        spec.has_location = loader is not None
         return spec
+
+    def find_folder(self, path: str) -> _Folder:
+        """The folder of this name, as `sys.path_hooks` asks for it."""
+        if path not in self._folders:
+            raise ImportError(f"{path} is no folder of modules", path=path)
+        return _Folder(self, path)
+
+    def find_distributions(self, context: Any) -> Iterator[Any]:
+        """The packages that are installed (`importlib.metadata`)."""
+        from ._resources import Distribution
+
+        wanted = None if context.name is None else _normal(context.name)
+        for name in self.names_in(_PACKAGES):
+            package, is_record, _ = name.partition(".dist-info")
+            if is_record and wanted in (None, _normal(package.split("-")[0])):
+                yield Distribution(self, f"{_PACKAGES}/{name}")
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
         return None
@@ -119,15 +163,24 @@ class Modules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
         return Reader(self, os.path.dirname(self._module(fullname).file)) if self.is_package(fullname) else None
 
-    def files(self, folder: str) -> list[str]:
-        """The files in and below a folder, by their whole names."""
-        return [file for file in self._files if file.startswith(folder + "/")]
+    def has_file(self, path: str) -> bool:
+        """Whether there is a file of this name."""
+        return path in self._files
+
+    def names_in(self, folder: str) -> list[str]:
+        """The names of what is in a folder."""
+        return list(self._folders.get(folder, ()))
 
     def _module(self, fullname: str) -> _Module:
         try:
             return self._modules[fullname]
         except KeyError:
             raise ImportError(f"there is no module {fullname!r}", name=fullname) from None
+
+
+def _normal(name: str) -> str:
+    """A package's name as they are compared (PEP 503)."""
+    return re.sub(r"[-_.]+", "_", name).lower()
 
 
 def _files(root: str) -> Iterator[str]:

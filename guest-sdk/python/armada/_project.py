@@ -12,6 +12,10 @@ from . import contexts
 class ProjectError(Exception):
     """A part of the project is not what it must be."""
 
+    def __init__(self, place: str, message: str) -> None:
+        super().__init__(message)
+        self.place = place
+
 
 @dataclass
 class Project:
@@ -38,12 +42,14 @@ def _part(modules: dict[str, Any], module: str, name: str, default: Any) -> Any:
     arguments = (None, None) if default is None else (None,)
     if part is None:
         wanted = "a function `async def ctx_script(job_ctx, agent_ctx)`" if default is None else f"a class `{name}`"
-        raise ProjectError(f"{module}.py does not define {wanted}")
+        raise ProjectError(f"{module}.py:1", f"this does not define {wanted}")
     try:
         inspect.signature(part).bind(*arguments)
     except TypeError:
         takes = "job_ctx and agent_ctx" if default is None else "one argument, its message"
-        raise ProjectError(f"`{name}` in {module}.py must take {takes}") from None
+        code = getattr(part, "__code__", None) or getattr(getattr(part, "__init__", None), "__code__", None)
+        line = code.co_firstlineno if code is not None else 1
+        raise ProjectError(f"{module}.py:{line}", f"`{name}` must take {takes}") from None
     except ValueError:
         pass
     return part

@@ -14,11 +14,16 @@ _NAMES = {
 
 def uses(sources: Iterable[str]) -> list[str]:
     """The capabilities that these sources name in code, as an attribute, a variable or a module."""
-    named = {name for source in sources for name in _named(ast.parse(source))}
+    named = {name for source in sources for name in _named(source)}
     return [capability for capability, names in _NAMES.items() if names & named]
 
 
-def _named(tree: ast.AST) -> Iterator[str]:
+def _named(source: str) -> Iterator[str]:
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        # Nothing has imported it, so it is not finished.
+        return
     for node in ast.walk(tree):
         match node:
             case ast.Attribute(attr=name) | ast.Name(id=name) | ast.arg(arg=name):

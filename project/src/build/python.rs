@@ -156,31 +156,46 @@ fn told<T: for<'a> Deserialize<'a>>(path: &Path) -> Option<T> {
 
 /// What is wrong, at its place in the author's file.
 fn mistake(wrong: Wrong, sources: &Sources) -> Mistakes {
-    let mut places = wrong.places.iter().filter_map(|place| {
-        let (file, line) = place.split_once(':')?;
-        let digits = line.find(|character: char| !character.is_ascii_digit()).unwrap_or(line.len());
-        Some((file, line.get(..digits)?.parse::<usize>().ok()?))
-    });
+    let mut places = wrong.places.iter().filter_map(|place| Place::read(place));
     let mistake = match places.next() {
-        Some((file, line)) => {
-            let text = sources.text(file).unwrap_or_default();
-            let source = SourceFile::new(file, text);
-            source.mistake(line_span(source.text(), line), wrong.message)
+        Some(place) => {
+            let source = SourceFile::new(place.file, sources.text(place.file).unwrap_or_default());
+            source.mistake(place.span(source.text()), wrong.message)
         }
         None => Mistake::new("the project", wrong.message),
     };
-    let others: Vec<String> = places.map(|(file, line)| format!("{file}:{line}")).collect();
+    let others: Vec<String> = places.map(|place| format!("{}:{}", place.file, place.line)).collect();
     let others = (!others.is_empty()).then(|| format!("reached from {}", others.join(", ")));
     let help: Vec<String> = wrong.help.into_iter().chain(others).collect();
     if help.is_empty() { mistake } else { mistake.help(help.join("; ")) }.into()
 }
 
-/// A line of a text, from 1, without the blanks around it.
-fn line_span(text: &str, line: usize) -> Span {
-    let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-    let content = text.get(before..).and_then(|rest| rest.lines().next()).unwrap_or_default();
-    let start = before + content.len() - content.trim_start().len();
-    Span::new(start, start + content.trim().len())
+/// A place in an author's file, as the interpreter tells it: `file:line`, perhaps `:column`, and more for people.
+struct Place<'a> {
+    file: &'a str,
+    line: usize,
+    column: Option<usize>,
+}
+
+impl<'a> Place<'a> {
+    fn read(place: &'a str) -> Option<Self> {
+        let mut parts = place.split(' ').next()?.split(':');
+        let (file, line) = (parts.next()?, parts.next()?.parse().ok()?);
+        Some(Self { file, line, column: parts.next().and_then(|column| column.parse().ok()) })
+    }
+
+    /// The place in the file's text: the character, or the line without the blanks around it.
+    fn span(&self, text: &str) -> Span {
+        let before: usize = text.split_inclusive('\n').take(self.line.saturating_sub(1)).map(str::len).sum();
+        let content = text.get(before..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+        if let Some(column) = self.column
+            && let Some((at, character)) = content.char_indices().nth(column.saturating_sub(1))
+        {
+            return Span::new(before + at, before + at + character.len_utf8());
+        }
+        let start = before + content.len() - content.trim_start().len();
+        Span::new(start, start + content.trim().len())
+    }
 }
 
 /// Appends a custom section to a component (WebAssembly Core Specification, 5.5.3).
@@ -265,9 +280,13 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_not_there_is_the_end_of_the_file() {
-        assert_eq!(line_span("a\nb", 9), Span::new(3, 3));
-        assert_eq!(line_span("a\n  b \n", 2), Span::new(4, 5));
-        assert_eq!(line_span("", 0), Span::new(0, 0));
+    fn a_place_that_is_not_there_is_the_end_of_the_file() {
+        let span = |place: &str, text: &str| Place::read(place).unwrap().span(text);
+        assert_eq!(span("a.py:9", "a\nb"), Span::new(3, 3));
+        assert_eq!(span("a.py:2 in f: b", "a\n  b \n"), Span::new(4, 5));
+        assert_eq!(span("a.py:0", ""), Span::new(0, 0));
+        assert_eq!(span("a.py:1:2", "aü"), Span::new(1, 3));
+        assert_eq!(span("a.py:1:9", "aü"), Span::new(0, 3));
+        assert!(Place::read("somewhere").is_none());
     }
 }
