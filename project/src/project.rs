@@ -290,8 +290,10 @@ mod tests {
     fn a_folder_that_is_no_project_says_why() {
         assert_eq!(
             mistakes(&["lib.rs"]),
-            ["FOLDER: there is no ctx_script.py or ctx_script.rs in this folder (give the folder of a project, or make one: \
-              `armada new NAME`)"]
+            [
+                "FOLDER: there is no ctx_script.py or ctx_script.rs in this folder (give the folder of a project, or make one: \
+              `armada new NAME`)"
+            ]
         );
         assert_eq!(mistakes(&["ctx_script.rs", "ctx_script.py"]).len(), 1);
         assert_eq!(mistakes(&["ctx_script.rs", "ctx_agent_context.py", "ctx_job_context.py"]).len(), 2);
