@@ -166,8 +166,8 @@ impl Running<'_> {
                 continue;
             }
             let place = usize::try_from(record.index).unwrap_or(usize::MAX);
-            if let Some(outcome) = outcomes.get_mut(place) {
-                let ended = Outcome::of(&record);
+            if let (Some(outcome), Some(test)) = (outcomes.get_mut(place), self.selection.tests.get(place)) {
+                let ended = Outcome::of(&record, test);
                 if self.stops_at_first && ended.has_failed() {
                     self.session.stopped = true;
                     cancel.cancel();

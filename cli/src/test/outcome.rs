@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use armada_project::TestReport;
+use armada_project::{Test, TestReport};
 use armada_protocol::report::LogLine;
 use armada_protocol::{Cause, JobError, JobRecord};
 use serde::Deserialize;
@@ -27,11 +27,11 @@ struct Told {
 
 impl Outcome {
     /// The outcome that a job's record tells of.
-    pub(super) fn of(record: &JobRecord) -> Self {
+    pub(super) fn of(record: &JobRecord, test: &Test) -> Self {
         let told = record.result.as_ref().map(|result| serde_json::from_str::<Told>(result.get()));
         let reports = match (told, &record.error) {
             (Some(Ok(told)), _) => told.reports,
-            (_, Some(error)) => vec![failed(error)],
+            (_, Some(error)) => vec![failed(error, test)],
             _ => {
                 let message = "the component did not say what became of the test: was it built by this version?";
                 vec![TestReport::call("failed", message.to_owned(), message.to_owned())]
@@ -69,15 +69,19 @@ pub(super) fn word(report: &TestReport) -> &'static str {
 }
 
 /// The report of a job that failed: a panic, an exhausted limit, or a failure that the test returned.
-fn failed(error: &JobError) -> TestReport {
+fn failed(error: &JobError, test: &Test) -> TestReport {
     let message = match error.cause {
         // It is in the message already.
         Cause::Failed | Cause::Retry | Cause::Fatal | Cause::Trap => error.message.clone(),
         cause => format!("{}: {}", cause.describe(), error.message),
     };
     let said = message.lines().map(|line| format!("E   {line}")).collect::<Vec<_>>().join("\n");
-    let places = error.traceback.join("\n");
-    let text = if places.is_empty() { said } else { format!("{said}\n\n{places}") };
+    let places = match (error.traceback.as_slice(), test.line) {
+        ([], Some(line)) => format!("{}:{line}", test.file()),
+        ([], None) => test.file().to_owned(),
+        (places, _) => places.join("\n"),
+    };
+    let text = format!("{said}\n\n{places}");
     let mut report = TestReport::call("failed", message, text);
     if error.cause == Cause::NoAgent {
         report.when = "setup".to_owned();

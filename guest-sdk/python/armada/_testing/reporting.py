@@ -1,10 +1,12 @@
 """What is told of a test that did not pass, in the way of pytest."""
 
 import inspect
+import io
 from typing import Any
 
 import pytest
 from _pytest._code.code import ExceptionInfo, Traceback, TracebackEntry
+from _pytest._io import TerminalWriter
 
 from .. import _failure
 from .._modules import MODULES
@@ -12,6 +14,8 @@ from .fixtures import FixtureError
 
 # How much of one failure is told, in characters.
 _MOST = 100_000
+# How wide lines between the entries of a traceback are.
+_WIDTH = 80
 
 
 def report(when: str, outcome: str, message: str = "", text: str = "") -> dict[str, Any]:
@@ -27,13 +31,21 @@ def failure(when: str, error: BaseException, test: Any = None) -> dict[str, Any]
     info = ExceptionInfo.from_exception(error)
     is_silent = isinstance(error, pytest.fail.Exception) and not error.pytrace
     told = info.getrepr(style="value" if is_silent else "long", funcargs=True, tbfilter=_own)
-    text = str(told)
+    text = _text(told)
     if isinstance(error, SyntaxError) or not any(_is_own(entry) for entry in info.traceback):
         # The place is in what it says of itself, or there is none.
         text = "\n".join(f"E   {line}" for line in info.exconly().splitlines())
     crash = getattr(told, "reprcrash", None)
     message = (crash.message if crash is not None else info.exconly()) or type(error).__name__
     return report(when, "failed", message[:_MOST], text[:_MOST])
+
+
+def _text(told: Any) -> str:
+    text = io.StringIO()
+    writer = TerminalWriter(text)
+    writer.fullwidth = _WIDTH
+    told.toterminal(writer)
+    return text.getvalue().rstrip()
 
 
 def _own(info: ExceptionInfo[BaseException]) -> Traceback:
