@@ -60,7 +60,9 @@ pub mod __private {
     pub use crate::__bindings::armada::types::types::Failure;
     pub use crate::__bindings::exports::armada::project::lifecycle::Guest as Lifecycle;
     pub use crate::lifecycle::Slot;
-    pub use crate::testing;
+    pub mod testing {
+        pub use crate::testing::{Fixture, Outcome, Parameter, Runner, Test, register};
+    }
 }
 
 #[doc(hidden)]
