@@ -57,7 +57,6 @@ pub(crate) fn test(arguments: &Arguments) -> anyhow::Result<Ending> {
     if !arguments.json {
         tell_refusals(&component, &grant);
     }
-    let started = Instant::now();
     let selection = Selection::new(component.tests(), &filters, arguments)?;
     let mut session: Box<dyn Report> =
         if arguments.json { Box::new(Json) } else { Box::new(Text::new(arguments, project.root())) };
@@ -82,6 +81,7 @@ pub(crate) fn test(arguments: &Arguments) -> anyhow::Result<Ending> {
     let compiled = runtime.block_on(prepare::compile(&component, cache, temp.path(), &interruption))?;
     let ended = match compiled {
         Some(cache) => {
+            let started = Instant::now();
             let agent = agent_command(&arguments.browser, temp.path(), &cache)?;
             let verbosity = if arguments.quiet { -1 } else { i32::from(arguments.verbose) };
             let asked = |test: &&Test| json!({"id": test.id, "verbosity": verbosity});

@@ -19,10 +19,12 @@ const WIDTH: usize = 80;
 /// How much room the share of tests that have ended takes.
 const SHARE: usize = " [100%]".len();
 
+const PLAIN: &str = "";
 const GREEN: &str = "32";
 const YELLOW: &str = "33";
 const RED: &str = "31";
 const BOLD: &str = "1";
+const BOLD_CYAN: &str = "1;36";
 const BOLD_RED: &str = "1;31";
 
 /// A way of showing what becomes of tests.
@@ -125,7 +127,11 @@ impl Text {
     }
 
     fn paint(&self, text: &str, colour: &str) -> String {
-        if self.colours { format!("\u{1b}[{colour}m{text}\u{1b}[0m") } else { text.to_owned() }
+        if self.colours && !colour.is_empty() && !text.is_empty() {
+            format!("\u{1b}[{colour}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
     /// A line with a text in its middle; `length` is that of the text without its colours.
@@ -193,7 +199,7 @@ impl Text {
         out.push_str(&format!("{}\n", self.traceback(&report.text)));
         let log = outcome.map(|outcome| outcome.log.as_slice()).unwrap_or_default();
         if !log.is_empty() {
-            out.push_str(&format!("{}\n", self.rule('-', "Captured log", "Captured log".len(), "0")));
+            out.push_str(&format!("{}\n", self.rule('-', "Captured log", "Captured log".len(), PLAIN)));
         }
         for line in log {
             let level = match line.level {
@@ -325,11 +331,11 @@ impl Report for Text {
             out.push_str(&format!("{found}\n{}", if self.only_collects { "" } else { "\n" }));
         }
         if !selection.errors.is_empty() {
-            out.push_str(&format!("{}\n", self.title('=', "ERRORS", "0")));
+            out.push_str(&format!("{}\n", self.title('=', "ERRORS", PLAIN)));
             for (test, error) in &selection.errors {
                 self.failure(&format!("ERROR collecting {}", printable_line(&test.id)), error, None, &mut out);
             }
-            out.push_str(&format!("{}\n", self.title('=', "short test summary info", "36;1")));
+            out.push_str(&format!("{}\n", self.title('=', "short test summary info", BOLD_CYAN)));
             for (test, error) in &selection.errors {
                 out.push_str(&self.short("ERROR", &test.id, &error.message));
             }
@@ -368,7 +374,7 @@ impl Report for Text {
         };
         for (heading, wanted) in [("ERRORS", "error"), ("FAILURES", "failed")] {
             if session.of(wanted) > 0 {
-                out.push_str(&format!("\n{}\n", self.title('=', heading, "0")));
+                out.push_str(&format!("\n{}\n", self.title('=', heading, PLAIN)));
             }
             for (test, outcome, report) in of(wanted) {
                 let title = match report.when.as_str() {
@@ -379,7 +385,7 @@ impl Report for Text {
             }
         }
         if session.has_failures() {
-            out.push_str(&format!("{}\n", self.title('=', "short test summary info", "36;1")));
+            out.push_str(&format!("{}\n", self.title('=', "short test summary info", BOLD_CYAN)));
             for (shown, wanted) in [("FAILED", "failed"), ("ERROR", "error")] {
                 of(wanted).for_each(|(test, _, report)| out.push_str(&self.short(shown, &test.id, &report.message)));
             }

@@ -37,6 +37,8 @@ def failure(when: str, error: BaseException, test: Any = None) -> dict[str, Any]
         text = "\n".join(f"E   {line}" for line in info.exconly().splitlines())
     crash = getattr(told, "reprcrash", None)
     message = (crash.message if crash is not None else info.exconly()) or type(error).__name__
+    if isinstance(error, SyntaxError):
+        message = f"{type(error).__name__}: {error.msg}"
     return report(when, "failed", message[:_MOST], text[:_MOST])
 
 
@@ -45,7 +47,7 @@ def _text(told: Any) -> str:
     writer = TerminalWriter(text)
     writer.fullwidth = _WIDTH
     told.toterminal(writer)
-    return text.getvalue().rstrip()
+    return text.getvalue().strip("\n")
 
 
 def _own(info: ExceptionInfo[BaseException]) -> Traceback:
