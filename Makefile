@@ -4,15 +4,17 @@ SHELL := /bin/sh
 CARGO ?= cargo
 TARGET_DIR := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 WASM_TARGET := wasm32-wasip2
+# The example that the demo runs: quotes-python, or quotes, which is the same in Rust.
+EXAMPLE ?= quotes-python
 
 .PHONY: help setup demo test lint bench clean
 
 help:
-	@echo "make demo    run the example project: 3 agents, 30 jobs, real Chromium pages"
+	@echo "make demo    run an example project: 3 agents, 30 jobs, real Chromium pages (EXAMPLE=quotes for the one in Rust)"
 	@echo "make test    run every test"
 	@echo "make lint    formatting, lints, documentation, dependencies"
 	@echo "make bench   measure, each figure against a peer in the same run"
-	@echo "make setup   install what is missing: Chromium and the Wasm target"
+	@echo "make setup   install what is missing: Chromium, Python and the Wasm target"
 	@echo "make clean   remove what was built"
 
 # Installs what is missing on Debian and Ubuntu; says what is missing elsewhere.
@@ -23,22 +25,26 @@ setup:
 		if command -v rustup >/dev/null; then rustup target add $(WASM_TARGET); \
 		else echo "the Wasm target is missing: rustup target add $(WASM_TARGET)" >&2; exit 1; fi; \
 	fi
-	@if ! { test -n "$$ARMADA_CHROMIUM" || command -v chromium || command -v chromium-browser \
+	@missing=; \
+	{ test -n "$$ARMADA_CHROMIUM" || command -v chromium || command -v chromium-browser \
 		|| command -v google-chrome || command -v google-chrome-stable || command -v chrome \
-		|| test -d "/Applications/Google Chrome.app"; } >/dev/null; then \
+		|| test -d "/Applications/Google Chrome.app"; } >/dev/null || missing="chromium"; \
+	"$${ARMADA_PYTHON:-python3}" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null \
+		|| missing="$$missing python3-venv"; \
+	if test -n "$$missing"; then \
 		if command -v apt-get >/dev/null; then \
 			sudo=; test "$$(id -u)" = 0 || sudo=sudo; \
-			echo "installing Chromium"; \
-			$$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
+			echo "installing $$missing"; \
+			$$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
 		else \
-			echo "Chromium is missing: install it, or set ARMADA_CHROMIUM to its path" >&2; exit 1; \
+			echo "missing: $$missing (or set ARMADA_CHROMIUM and ARMADA_PYTHON to their paths)" >&2; exit 1; \
 		fi; \
 	fi
 
 # Builds everything, as `test` does: with a part of it, other features would be asked for, and wasmtime compiled twice.
 demo: setup
 	$(CARGO) build --workspace
-	@examples/demo.sh "$(TARGET_DIR)/debug"
+	@examples/demo.sh "$(TARGET_DIR)/debug" "$(EXAMPLE)"
 
 # The command's own binary is built first: end-to-end tests start it.
 test: setup
@@ -53,7 +59,8 @@ lint: setup
 	else echo "cargo-deny is not installed: licences and versions of dependencies were not checked"; fi
 
 bench: setup
-	$(CARGO) run --release --package armada-benches
+	$(CARGO) build --release --workspace
+	"$(TARGET_DIR)/release/armada-benches"
 
 clean:
 	$(CARGO) clean

@@ -1,9 +1,11 @@
 #!/bin/sh
-# Serves the example's site on a free port and runs examples/quotes against it. `make demo` builds what it needs and calls
-# it with the folder of the binaries. Results stay in that folder's `demo`; the site ends with this script, however it ends.
+# Serves the examples' site on a free port and runs one of the examples against it. `make demo` builds what it needs and calls
+# it with the folder of the binaries and the example. Results stay in that folder's `demo`; the site ends with this script,
+# however it ends.
 set -eu
 
-bin=$(cd "${1:?usage: examples/demo.sh FOLDER_OF_BINARIES}" && pwd)
+bin=$(cd "${1:?usage: examples/demo.sh FOLDER_OF_BINARIES EXAMPLE}" && pwd)
+example=${2:?usage: examples/demo.sh FOLDER_OF_BINARIES EXAMPLE}
 cd "$(dirname "$0")/.."
 out=$bin/demo
 mkdir -p "$out"
@@ -27,7 +29,7 @@ echo "The site is $url; its members log in as ada@example.com with \"correct hor
 if toolchain=$(rustup show active-toolchain 2>/dev/null); then export RUSTUP_TOOLCHAIN="${toolchain%% *}"; fi
 
 code=0
-"$bin/armada" run examples/quotes --set SITE_URL="$url" --output "$out/results.jsonl" || code=$?
+"$bin/armada" run "examples/$example" --set SITE_URL="$url" --output "$out/results.jsonl" || code=$?
 
 if test -s "$out/results.jsonl"; then
 	printf '\nThe first results, without their events:\n' >&2

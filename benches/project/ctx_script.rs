@@ -12,7 +12,12 @@ pub async fn ctx_script(job_ctx: &Job, agent_ctx: &Agent) -> Result<f64> {
         for _ in 0..times {
             black_box(job_ctx.monitoring_client.current_job());
         }
-        return Ok(started.elapsed().as_secs_f64() / f64::from(times));
+        return Ok(started.elapsed().as_secs_f64() / f64::from(times.max(1)));
+    }
+    if measure == "launch" {
+        let started = Instant::now();
+        agent_ctx.browser.launch().await?;
+        return Ok(started.elapsed().as_secs_f64());
     }
     let page = agent_ctx.browser.new_page().await?;
     page.goto(job_ctx.job_message.field::<String>("url")?).await?;

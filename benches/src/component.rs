@@ -15,6 +15,11 @@ pub(crate) fn built() -> Vec<u8> {
     armada_tests::guests::built(&repository().join("benches/project"))
 }
 
+/// The component of `benches/python-project`.
+pub(crate) fn built_in_python() -> Vec<u8> {
+    armada_tests::guests::built(&repository().join("benches/python-project"))
+}
+
 /// What `benches/project` asks for.
 pub(crate) fn grant() -> anyhow::Result<Grant> {
     let folder = repository().join("benches/project");

@@ -1,7 +1,7 @@
 //! Measures what Armada costs, as ratios: each row against a peer that does the same work with less around it, in the same
 //! run on the same machine. Absolute times are shown, too, but say more about the machine.
 //!
-//! `make bench` measures everything; names of rows as arguments choose (`instantiation host-call page configuration`).
+//! `make bench` measures everything; names of rows as arguments choose (`instantiation host-call page configuration python start`).
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
@@ -11,16 +11,20 @@ mod host_call;
 mod instantiation;
 mod measure;
 mod page;
+mod python;
+mod start;
 
 use measure::Row;
 
 type Measurement = fn() -> anyhow::Result<Vec<Row>>;
 
-const MEASUREMENTS: [(&str, Measurement); 4] = [
+const MEASUREMENTS: [(&str, Measurement); 6] = [
     ("instantiation", instantiation::measure),
     ("host-call", host_call::measure),
     ("page", page::measure),
     ("configuration", configuration::measure),
+    ("python", python::measure),
+    ("start", start::measure),
 ];
 
 fn main() -> anyhow::Result<()> {

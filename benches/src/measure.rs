@@ -8,24 +8,32 @@ pub(crate) struct Row {
     /// What it is, and what the peer does.
     pub(crate) what: String,
     pub(crate) peer: &'static str,
-    armada: Times,
-    peer_times: Times,
-    /// How many times the peer's time it may take.
-    pub(crate) must_reach: f64,
+    unit: Unit,
+    armada: Figures,
+    peer_figures: Figures,
+    /// How many times the peer's figure it may be, where that has been decided.
+    pub(crate) must_reach: Option<f64>,
 }
 
-/// The least and the median of some times.
+/// What figures are of.
 #[derive(Clone, Copy, Debug)]
-struct Times {
-    least: Duration,
-    median: Duration,
+enum Unit {
+    Seconds,
+    Bytes,
 }
 
-impl Times {
-    fn of(mut times: Vec<Duration>) -> Self {
-        times.sort();
-        let at = |place: usize| times.get(place).copied().unwrap_or_default();
-        Self { least: at(0), median: at(times.len() / 2) }
+/// The least and the median of some figures.
+#[derive(Clone, Copy, Debug)]
+struct Figures {
+    least: f64,
+    median: f64,
+}
+
+impl Figures {
+    fn of(mut figures: Vec<f64>) -> Self {
+        figures.sort_by(f64::total_cmp);
+        let at = |place: usize| figures.get(place).copied().unwrap_or_default();
+        Self { least: at(0), median: at(figures.len() / 2) }
     }
 }
 
@@ -35,44 +43,66 @@ impl Row {
         what: impl Into<String>,
         peer: &'static str,
         times: Vec<(Duration, Duration)>,
-        must_reach: f64,
+        must_reach: impl Into<Option<f64>>,
     ) -> Self {
-        let (armada, peer_times): (Vec<_>, Vec<_>) = times.into_iter().unzip();
-        Self { what: what.into(), peer, armada: Times::of(armada), peer_times: Times::of(peer_times), must_reach }
+        let seconds = times.into_iter().map(|(armada, peer)| (armada.as_secs_f64(), peer.as_secs_f64()));
+        Self::of(what.into(), peer, Unit::Seconds, seconds, must_reach.into())
+    }
+
+    /// Bytes of each side.
+    pub(crate) fn bytes(what: impl Into<String>, peer: &'static str, (armada, other): (u64, u64)) -> Self {
+        Self::of(what.into(), peer, Unit::Bytes, [(armada as f64, other as f64)].into_iter(), None)
+    }
+
+    fn of(
+        what: String,
+        peer: &'static str,
+        unit: Unit,
+        figures: impl Iterator<Item = (f64, f64)>,
+        must_reach: Option<f64>,
+    ) -> Self {
+        let (armada, peer_figures): (Vec<_>, Vec<_>) = figures.unzip();
+        let (armada, peer_figures) = (Figures::of(armada), Figures::of(peer_figures));
+        Self { what, peer, unit, armada, peer_figures, must_reach }
     }
 
     fn ratio(&self) -> f64 {
-        self.armada.median.as_secs_f64() / self.peer_times.median.as_secs_f64()
+        self.armada.median / self.peer_figures.median
     }
 }
 
-/// The rows as a table: time per operation (median, and least of all), and Armada's median over the peer's.
+/// The rows as a table: figures per operation (median, and least of all), and Armada's median over the peer's.
 pub(crate) fn table(rows: &[Row]) -> String {
     let mut table =
-        format!("{:<34} {:>22} {:>22} {:>7} {:>6}  peer\n", "what (median, least)", "armada", "peer", "ratio", "must");
+        format!("{:<38} {:>22} {:>22} {:>8} {:>6}  peer\n", "what (median, least)", "armada", "peer", "ratio", "must");
     for row in rows {
-        let times = |times: Times| format!("{} ({})", time(times.median), time(times.least));
+        let figures =
+            |figures: Figures| format!("{} ({})", row.unit.show(figures.median), row.unit.show(figures.least));
+        let must = row.must_reach.map_or("-".to_owned(), |must| format!("{must}x"));
         // A string takes what is written to it.
         let _ = writeln!(
             table,
-            "{:<34} {:>22} {:>22} {:>6.2}x {:>5}x  {}",
+            "{:<38} {:>22} {:>22} {:>7.2}x {must:>6}  {}",
             row.what,
-            times(row.armada),
-            times(row.peer_times),
+            figures(row.armada),
+            figures(row.peer_figures),
             row.ratio(),
-            row.must_reach,
             row.peer
         );
     }
     table
 }
 
-fn time(time: Duration) -> String {
-    let nanoseconds = time.as_secs_f64() * 1e9;
-    match nanoseconds {
-        ..1e3 => format!("{nanoseconds:.0} ns"),
-        ..1e6 => format!("{:.2} µs", nanoseconds / 1e3),
-        ..1e9 => format!("{:.2} ms", nanoseconds / 1e6),
-        _ => format!("{:.2} s", nanoseconds / 1e9),
+impl Unit {
+    fn show(self, figure: f64) -> String {
+        match self {
+            Unit::Bytes => format!("{:.2} MiB", figure / f64::from(1 << 20)),
+            Unit::Seconds => match figure * 1e9 {
+                nanoseconds @ ..1e3 => format!("{nanoseconds:.0} ns"),
+                nanoseconds @ ..1e6 => format!("{:.2} µs", nanoseconds / 1e3),
+                nanoseconds @ ..1e9 => format!("{:.2} ms", nanoseconds / 1e6),
+                nanoseconds => format!("{:.2} s", nanoseconds / 1e9),
+            },
+        }
     }
 }

@@ -112,8 +112,11 @@ fn came(number: u8) {
 /// The end of a command that was interrupted before there was anything to sum up; says so.
 pub(crate) fn interrupted(signal: u8) -> Ending {
     let _ = progress().clear();
-    // A prompt hides the cursor.
-    let _ = Term::stderr().show_cursor();
+    let terminal = Term::stderr();
+    if terminal.is_term() {
+        // A prompt hides the cursor.
+        let _ = terminal.show_cursor();
+    }
     // Where standard error is closed, nobody listens.
     let _ = writeln!(std::io::stderr(), "interrupted");
     Ending::Interrupted(signal)

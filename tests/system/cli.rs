@@ -1,76 +1,20 @@
 //! The `armada` command, end to end: what it prints, what it leaves, and the code that it ends with.
 
 use std::ffi::OsStr;
-use std::io::Read as _;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use armada_tests::command::{Running, armada, armada_for, finish, read_results};
 use armada_tests::processes::{assert_gone, descendants, signal, wait_for};
-use armada_tests::site::Site;
-use armada_tests::target_folder;
+use nix::pty::openpty;
 use serde_json::{Value, json};
 
-/// A project as `armada new` makes it, but for the site that it visits. It is compiled once for all tests that need one,
-/// which take turns; a file that a test changes is put back by [`Scaffold::with`].
-struct Scaffold {
-    root: PathBuf,
-    site: Site,
-}
-
-impl Scaffold {
-    fn take() -> MutexGuard<'static, Self> {
-        static SCAFFOLD: OnceLock<Mutex<Scaffold>> = OnceLock::new();
-        SCAFFOLD.get_or_init(|| Mutex::new(Self::make())).lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn make() -> Self {
-        let folder = target_folder().join("scaffolds");
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(folder.join("elsewhere")).unwrap();
-        let (code, _, told) = finish(armada().arg("new").arg("prices").current_dir(&folder));
-        assert_eq!(code, 0, "{told}");
-        assert!(told.contains("created prices/ctx_script.rs") && told.contains("armada run"), "{told}");
-        let scaffold = Self { root: folder.join("prices"), site: Site::start() };
-        for file in ["config/config_template.json", "config/data_job.csv"] {
-            let text =
-                scaffold.read(file).replace("https://example.com/", &format!("{}/plain.html", scaffold.site.url()));
-            std::fs::write(scaffold.root.join(file), text.replace("example.com", &scaffold.site.host())).unwrap();
-        }
-        scaffold
-    }
-
-    fn read(&self, file: &str) -> String {
-        std::fs::read_to_string(self.root.join(file)).unwrap()
-    }
-
-    /// Does something while a file has other content.
-    fn with<T>(&self, file: &str, content: &str, act: impl FnOnce() -> T) -> T {
-        struct PutBack(PathBuf, String);
-        impl Drop for PutBack {
-            fn drop(&mut self) {
-                std::fs::write(&self.0, &self.1).unwrap();
-            }
-        }
-        let _put_back = PutBack(self.root.join(file), self.read(file));
-        std::fs::write(self.root.join(file), content).unwrap();
-        act()
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = armada_for(&self.root);
-        command.args(arguments).current_dir(&self.root);
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        finish(&mut self.command(arguments))
-    }
-}
+use crate::scaffold::Scaffold;
 
 /// A folder with these files, which is a project as far as its configuration goes.
 fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -135,9 +79,50 @@ fn the_folder_that_one_is_in_becomes_a_project_if_it_is_empty() {
     let folder = tempfile::Builder::new().prefix("new-").tempdir().unwrap();
     let (code, _, told) = in_folder(folder.path(), &["new", "."]);
     assert_eq!(code, 0, "{told}");
-    assert!(told.contains("created ./ctx_script.rs") && !told.contains("cd "), "{told}");
+    assert!(told.contains("created ./ctx_script.py") && !told.contains("cd "), "Python, unless it is said: {told}");
     let (code, _, told) = in_folder(folder.path(), &["config", "--json"]);
     assert_eq!(code, 0, "{told}");
+}
+
+/// Types into a terminal that asks for the language of a new project. Gives the exit code, what the terminal showed, and the
+/// folder in which the project is, if it was made.
+fn answer(keys: &[u8]) -> (Option<i32>, String, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let terminal = openpty(None, None).unwrap();
+    let (mut typing, inside) = (File::from(terminal.master), File::from(terminal.slave));
+    let mut command = armada();
+    command.args(["new", "prices"]).current_dir(folder.path()).env("TERM", "xterm");
+    let mut asking = command.stdin(inside.try_clone().unwrap()).stderr(inside).spawn().unwrap();
+    // This end of the terminal closes when the command, which has the other one, has ended.
+    drop(command);
+    let mut shown = Vec::new();
+    let mut byte = [0];
+    while typing.read(&mut byte).is_ok_and(|count| count == 1) {
+        shown.push(byte[0]);
+        // The last language has been shown: it waits for an answer.
+        if shown.ends_with(b"Rust\r\n") && shown.windows(4).filter(|four| four == b"Rust").count() == 1 {
+            typing.write_all(keys).unwrap();
+        }
+    }
+    (asking.wait().unwrap().code(), String::from_utf8_lossy(&shown).into_owned(), folder)
+}
+
+#[test]
+fn who_makes_a_project_on_a_terminal_is_asked_for_its_language() {
+    for (keys, script) in [("\r", "ctx_script.py"), ("\u{1b}[B\r", "ctx_script.rs")] {
+        let (code, shown, folder) = answer(keys.as_bytes());
+        assert_eq!(code, Some(0), "{shown}");
+        assert!(folder.path().join("prices").join(script).is_file(), "{shown}");
+        assert!(shown.contains(&format!("What a job does is in {script}")), "{shown}");
+    }
+}
+
+#[test]
+fn an_interrupted_question_leaves_nothing_behind_and_the_terminal_as_it_was() {
+    let (code, shown, folder) = answer(b"\x03");
+    assert_eq!(code, Some(130), "{shown}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    assert!(shown.ends_with("\u{1b}[?25hinterrupted\r\n"), "the cursor is there again: {shown:?}");
 }
 
 #[test]
@@ -338,7 +323,8 @@ fn a_window_without_a_display_is_refused_before_anything_is_done() {
 #[test]
 fn a_folder_that_is_no_project_is_told_with_what_to_do() {
     let empty = tempfile::tempdir().unwrap();
-    let places = [("nowhere", "nowhere: there is no such folder"), (".", ".: there is no ctx_script.rs")];
+    let places =
+        [("nowhere", "nowhere: there is no such folder"), (".", ".: there is no ctx_script.py or ctx_script.rs")];
     for (place, message) in places {
         for command in ["check", "build", "config", "run"] {
             let (code, out, told) = in_folder(empty.path(), &[command, place]);

@@ -54,11 +54,22 @@ fn is_png(path: &Path) -> bool {
 
 #[test]
 fn the_example_project_reads_the_whole_site_right() {
+    reads_the_whole_site_right("quotes");
+}
+
+#[test]
+fn the_example_project_in_python_reads_the_whole_site_right() {
+    reads_the_whole_site_right("quotes-python");
+}
+
+fn reads_the_whole_site_right(example: &str) {
     let members = ["Ada", "Ben", "Cleo"];
     let site = armada_sites::Site::default();
     let server = Site::serve(site.router());
-    let mut run =
-        Running::start_at(&repository().join("examples/quotes"), &["--set", &format!("SITE_URL={}", server.url())]);
+    let mut run = Running::start_at(
+        &repository().join("examples").join(example),
+        &["--set", &format!("SITE_URL={}", server.url())],
+    );
     run.until(|told| told["type"] == "ended");
     let processes = run.processes();
     assert_eq!(processes.iter().filter(|process| process.is_agent()).count(), 3);

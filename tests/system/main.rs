@@ -5,4 +5,7 @@ mod cli;
 mod examples;
 mod hostile;
 mod lifecycle;
+mod python;
 mod readme;
+mod scaffold;
+mod watch;

@@ -1,2 +1,64 @@
+"""Write browser-automation projects for [Armada](https://github.com/armada-engine/armada) in Python.
+
+A project is a folder with a `ctx_script.py`. Its `ctx_script` is called once per job, in parallel agents, each with a
+real Chromium:
+
+    import armada
+
+    async def ctx_script(job_ctx: armada.Job, agent_ctx: armada.Agent):
+        page = await agent_ctx.browser.new_page()
+        await page.goto(job_ctx.job_message["url"])
+        titles = await page.locator("h2").all_inner_texts()
+        job_ctx.monitoring_client.record_success_event(f"{len(titles)} titles")
+        return titles
+
+- `armada.browser` drives Chromium: pages, locators that wait by themselves, frames, dialogs, downloads, requests.
+- `armada.monitoring` reports events, logs, progress and files.
+- `Agent` and `Job` keep what lives as long as an agent or a job: `AgentContext` and `JobContext` of a project may build
+  on them.
+- `Error` and its kinds are what a host call raises when it does not succeed; raise `Failure`, `Retry` or `Fatal` to say
+  what becomes of a job.
+
+All of `asyncio` works: `asyncio.gather` and `TaskGroup` run several calls at once, `asyncio.timeout` ends one. The
+package is importable anywhere, for completion and type checks; its calls work only under `armada run` and `armada
+test`.
+"""
+
+from . import browser, monitoring
 from .contexts import Agent, Job, Message
-from .errors import *
+from .errors import (
+    ClosedError,
+    DeniedError,
+    Error,
+    Failure,
+    Fatal,
+    InvalidError,
+    LimitError,
+    NotFoundError,
+    OtherError,
+    OutsideError,
+    Retry,
+    TimeoutError,
+    UnavailableError,
+)
+
+__all__ = [
+    "Agent",
+    "ClosedError",
+    "DeniedError",
+    "Error",
+    "Failure",
+    "Fatal",
+    "InvalidError",
+    "Job",
+    "LimitError",
+    "Message",
+    "NotFoundError",
+    "OtherError",
+    "OutsideError",
+    "Retry",
+    "TimeoutError",
+    "UnavailableError",
+    "browser",
+    "monitoring",
+]

@@ -1,7 +1,7 @@
 """What becomes a component: imported by componentize-py, which keeps everything as it is when the import is done.
 
-The folders are those of its `--python-path`, in this order: the SDK, the reference's modules, the project, its packages, and
-one to leave word in.
+The folders are those of its `--python-path`, in this order: the SDK, the reference's modules, the project, its
+packages, and one to leave word in.
 """
 
 import importlib
@@ -13,9 +13,10 @@ from typing import Any
 import componentize_py_runtime as runtime
 from wit_world import exports
 
-from . import _failure, _lifecycle
+from . import _failure, _lifecycle, errors
 from ._modules import MODULES
 from ._project import Project, ProjectError, find_project
+from ._reference import SERVED_OTHERWISE, Unserved
 from ._uses import uses
 
 _SDK, _REFERENCE, _PROJECT, _PACKAGES, _WORD = "/0", "/1", "/2", "/3", "/4"
@@ -26,8 +27,6 @@ _NOT_HERE = {
     "_ctypes": "the sandbox runs no native code, so there is nothing for ctypes to call",
     "_lzma": "the sandbox has zlib and gzip, but not lzma",
     "_ssl": "the sandbox has no sockets: have a page make the request, with `page.evaluate`",
-    "src": "of the reference's modules there are `src.monitoring_client` and `src.database_connector`; everything else is on `agent_ctx` and `job_ctx`",
-    "fantomas": "the browser is `agent_ctx.browser`, made by Armada: remove this import",
     "celery": "Armada takes jobs from its queue itself and calls `ctx_script`: remove this import",
 }
 _TESTS = f"{_PROJECT}/tests"
@@ -35,8 +34,9 @@ _PARTS = ("ctx_script", "ctx_agent_context", "ctx_job_context")
 
 
 def _refuse(*_: Any) -> Any:
-    raise RuntimeError(
-        "there is no host to call while the project is built: call it in ctx_script or a context, not where a module is imported"
+    raise errors.OutsideError(
+        "there is no host to call while the project is built: call it in ctx_script or a context, not where a module is "
+        "imported"
     )
 
 
@@ -54,7 +54,10 @@ def _build() -> _lifecycle.Life:
     MODULES.add(_REFERENCE, "")
     sys.meta_path.insert(0, MODULES)
     sys.path_hooks.insert(0, MODULES.find_folder)
-    call, runtime.call_import = runtime.call_import, _refuse
+    sys.meta_path.append(Unserved())
+    # Every call of a host function comes through this one.
+    host: Any = runtime
+    call, host.call_import = host.call_import, _refuse
     try:
         own = MODULES.own_modules()
         modules = {part: importlib.import_module(part) for part in _PARTS if part in own}
@@ -62,14 +65,17 @@ def _build() -> _lifecycle.Life:
         life, tests = _with_tests(project) if os.path.isdir(_TESTS) else (_lifecycle.Life(project), None)
     except BaseException as error:
         is_ours = isinstance(error, ProjectError)
-        _tell("wrong.json", {
-            "message": str(error) if is_ours else _failure.message_of(error),
-            "help": _help(error),
-            "places": [error.place] if isinstance(error, ProjectError) else _failure.places(error),
-        })
+        _tell(
+            "wrong.json",
+            {
+                "message": str(error) if is_ours else _failure.message_of(error),
+                "help": _help(error),
+                "places": [error.place] if isinstance(error, ProjectError) else _failure.places(error),
+            },
+        )
         raise
     finally:
-        runtime.call_import = call
+        host.call_import = call
     _tell("report.json", {"uses": uses(MODULES.own_sources()), "tests": tests})
     return life
 
@@ -86,8 +92,8 @@ def _help(error: BaseException) -> str | None:
     """What to do about an exception that many will meet."""
     if isinstance(error, ModuleNotFoundError) and error.name is not None:
         top = error.name.split(".")[0]
-        if top in _NOT_HERE:
-            return _NOT_HERE[top]
+        if top in _NOT_HERE or top in SERVED_OTHERWISE:
+            return _NOT_HERE.get(top)
         return f"name the package that has `{top}` in requirements.txt, or put the module into the project"
     return None
 

@@ -1,11 +1,12 @@
 """What becomes of an exception: the failure of the job, and tracebacks that show an author's code and nobody else's."""
 
+import itertools
 import linecache
 import sys
 import traceback
 from collections.abc import Iterator
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, cast
 
 from wit_world.imports import types as wit
 
@@ -26,15 +27,16 @@ def is_internal(frame: FrameType) -> bool:
 
 def install() -> None:
     """Has every traceback that Python formats leave out what is internal."""
-    extract = traceback.StackSummary._extract_from_extended_frame_gen.__func__
+    summary: Any = traceback.StackSummary
+    extract = summary._extract_from_extended_frame_gen.__func__
 
     def visible(frames: Iterator[Any]) -> Iterator[Any]:
         return ((frame, place) for frame, place in frames if not is_internal(frame))
 
-    def extract_visible(cls: Any, frames: Iterator[Any], **options: Any) -> Any:
+    def extract_visible(cls: Any, /, frames: Iterator[Any], **options: Any) -> Any:
         return extract(cls, visible(frames), **options)
 
-    traceback.StackSummary._extract_from_extended_frame_gen = classmethod(extract_visible)
+    summary._extract_from_extended_frame_gen = classmethod(extract_visible)
 
 
 def failure_of(error: BaseException, raised: BaseException) -> wit.Failure:
@@ -44,22 +46,27 @@ def failure_of(error: BaseException, raised: BaseException) -> wit.Failure:
         kind = wit.FailureKind.RETRY
     elif isinstance(error, errors.Fatal):
         kind = wit.FailureKind.FATAL
-    trace = "\n".join(places(error) or places(raised))
-    return wit.Failure(kind, _results.text(message_of(error)), _results.text(trace))
+    return wit.Failure(
+        kind, _results.text(message_of(error)), _results.text("\n".join(places(error) or places(raised)))
+    )
 
 
 def message_of(error: BaseException) -> str:
     """An exception in words: its own, then those of what it was raised from."""
     if isinstance(error, SystemExit):
         return f"the script called sys.exit({error.code!r})"
-    lines = []
-    seen: set[int] = set()
+    first, *causes = (_one(one) for one in _chain(error))
+    return "\n".join([first, *(f"caused by {cause}" for cause in causes)])
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """An exception, and what it was raised from."""
+    chain: list[BaseException] = []
     cause: BaseException | None = error
-    while cause is not None and id(cause) not in seen:
-        seen.add(id(cause))
-        lines.append(("caused by " if lines else "") + _one(cause))
+    while cause is not None and all(cause is not one for one in chain):
+        chain.append(cause)
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
-    return "\n".join(lines)
+    return chain
 
 
 def _one(error: BaseException) -> str:
@@ -68,26 +75,37 @@ def _one(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg}"
     text = "".join(traceback.format_exception_only(error)).strip()
-    if isinstance(error, BaseExceptionGroup):
-        inner = "; ".join(_one(one) for one in error.exceptions[:3])
-        return f"{text}: {inner}"
-    return text
+    inner = "; ".join(_one(one) for one in _inside(error)[:3])
+    return f"{text}: {inner}" if inner else text
 
 
 def places(error: BaseException) -> list[str]:
-    """Where it happened, in the author's own files, innermost place first."""
-    places = []
+    """Where it happened, in the author's own files, innermost place first; then where what it was raised from happened."""
+    return [place for one in _chain(error) for place in _places(one)][:_MOST_PLACES]
+
+
+def _places(error: BaseException) -> list[str]:
+    places: list[str] = []
     if isinstance(error, SyntaxError) and error.filename and MODULES.is_own(error.filename):
         places.append(f"{error.filename}:{error.lineno}:{error.offset or 1}")
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions[:1]:
-            places += globals()["places"](inner)
+    for inner in _inside(error)[:1]:
+        places += _places(inner)
     own = [frame for frame in _frames(error.__traceback__) if MODULES.is_own(frame[0])]
-    for file, line, name in reversed(own):
+    # What calls itself is told once.
+    for (file, line, name), again in itertools.groupby(reversed(own)):
         text = linecache.getline(file, line).strip()
         where = "" if name == "<module>" else f" in {name}"
-        places.append(f"{file}:{line}{where}" + (f": {text}" if text else ""))
-    return places[:_MOST_PLACES]
+        times = len(list(again))
+        places.append(
+            f"{file}:{line}{where}" + (f": {text}" if text else "") + (f" ({times} times)" if times > 1 else "")
+        )
+    return places
+
+
+def _inside(error: BaseException) -> tuple[BaseException, ...]:
+    """The exceptions of a group."""
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    return group.exceptions if isinstance(error, BaseExceptionGroup) else ()
 
 
 def _frames(tb: TracebackType | None) -> Iterator[tuple[str, int, str]]:

@@ -1,8 +1,9 @@
 """The host's functions, for the rest of the SDK to call.
 
-They are generated, and exist only inside a component; elsewhere (an editor, a script on the author's machine) any use of them
-says so. The generated code ends the whole instance when an argument is not of the type that it expects, so arguments are
-checked here first, against the types that the generated functions name; and errors of the contract become this package's.
+They are generated, and exist only inside a component; elsewhere (an editor, a script on the author's machine) any use
+of them says so. The generated code ends the whole instance when an argument is not of the type that it expects, so
+arguments are checked here first, against the types that the generated functions name; and errors of the contract become
+this package's.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
             check(name, value)
         try:
             return function(*arguments)
-        except Err as error:
+        except _Raised as error:
             raise errors.from_wit(error.value) from None
 
     return guarded
@@ -136,9 +137,13 @@ def _mismatch(name: str, kinds: tuple[type, ...], value: object) -> TypeError:
     return TypeError(f"`{name}` must be of type {expected}, not {type(value).__name__}: {value!r:.100}")
 
 
-if TYPE_CHECKING or importlib.util.find_spec("wit_world") is not None:
+_IS_INSIDE = importlib.util.find_spec("wit_world") is not None
+
+if TYPE_CHECKING or _IS_INSIDE:
     from componentize_py_types import Err
     from wit_world.imports import browser, monitoring
+
+    _Raised: Any = Err
 
     _guard(browser)
     _guard(monitoring)

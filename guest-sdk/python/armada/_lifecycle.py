@@ -5,13 +5,14 @@ import os
 import random
 import sys
 from collections.abc import Awaitable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from componentize_py_types import Err
 
 from . import _failure, _output, _results
 from ._loop import LOOP
 from ._project import Opened, Project, call, enter
+from ._reference import given_to_agents, given_to_jobs
 from .browser import Browser
 from .contexts import Message
 from .monitoring import MonitoringClient
@@ -71,12 +72,13 @@ class Life:
 
 async def open_agent(project: Project, message: Message) -> Opened:
     """Opens the project's agent context."""
-    return await enter(project.agent_context, message, {"agent_message": message, "browser": Browser()})
+    given = given_to_agents() | {"agent_message": message, "browser": Browser()}
+    return await enter(project.agent_context, message, given)
 
 
 async def open_job(project: Project, message: Message) -> Opened:
     """Opens the project's job context."""
-    given = {"job_message": message, "monitoring_client": MonitoringClient()}
+    given = given_to_jobs() | {"job_message": message, "monitoring_client": MonitoringClient()}
     return await enter(project.job_context, message, given)
 
 

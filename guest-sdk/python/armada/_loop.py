@@ -1,31 +1,45 @@
 """The event loop of a project, made complete.
 
 componentize-py brings a loop that runs tasks and waits for host calls, and nothing else: it has no timers, and a host
-call that is cancelled, or still in flight when the export returns, ends the whole instance. This loop takes its place. It is
-asyncio's own base loop, so that tasks, timeouts, groups and queues behave as they do anywhere, with one thing of its own: how
-it waits. Timers share one `sleep` of the host, and cancelling a host call asks the host to end it and waits until it has.
+call that is cancelled, or still in flight when the export returns, ends the whole instance. This loop takes its place.
+It is asyncio's own base loop, so that tasks, timeouts, groups and queues behave as they do anywhere, with one thing of
+its own: how it waits. Timers share one `sleep` of the host, and cancelling a host call asks the host to end it and
+waits until it has.
 """
 
 import asyncio
+import contextvars
 import heapq
 import sys
 import threading
 import time
 import weakref
 from asyncio import base_events, events
+from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple, cast
 
 import componentize_py_async_support as support
 import componentize_py_runtime as runtime
 from componentize_py_types import Err, Ok
-
-from . import errors
 from wit_world.imports import tasks as wit
 
-# How often tasks that are left behind are cancelled before they are given up, and how long they have each time, in seconds.
-_ROUNDS = 20
+from . import errors
+
+__all__ = ["LOOP", "Loop"]
+
+_T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
+
+# How long tasks that are left behind have to end when they are cancelled, in seconds; and how often they are cancelled
+# again, and how long they have each time, before they are given up.
+_GRACE = 1.0
+_ROUNDS = 10
 _ROUND = 0.05
+# How long tasks may pass the turn to each other before the host has one, in seconds.
+_TURN = 0.005
+# How often the export's own task is cancelled before the instance is ended.
+_MOST_INTERRUPTIONS = 100
 # The longest that the host sleeps at once, in milliseconds: `u32` of the contract.
 _LONGEST = 2**32 - 1
 
@@ -35,16 +49,27 @@ def _name(task: asyncio.Task[Any]) -> str:
     name = task.get_name()
     if name.startswith("Task-"):
         name = getattr(task.get_coro(), "__qualname__", name)
-    return name
+    return name.replace("<locals>.", "")
 
 
-class _HostCall(asyncio.Future[Any]):
+class _HostCall(asyncio.Future[None]):
     """A host call in flight. Cancelling it asks the host to end it: it is over only when the host says so."""
 
-    def __init__(self, loop: "Loop", number: int) -> None:
+    def __init__(self, loop: "Loop", number: int, promise: int) -> None:
         super().__init__(loop=loop)
+        self._owner = loop
         self._number = number
+        self._promise = promise
+        self._is_given_up = False
+        self.answer: Any = None
         self.cancelled_with: tuple[Any] | None = None
+
+    def set_result(self, result: Any) -> None:
+        """The host is done with it, as componentize-py says."""
+        self.answer = runtime.promise_get_result(result, self._promise)
+        self._owner.is_over(self)
+        if not self._is_given_up:
+            super().set_result(None)
 
     def cancel(self, msg: Any = None) -> bool:
         if self.done():
@@ -52,6 +77,11 @@ class _HostCall(asyncio.Future[Any]):
         self.cancelled_with = (msg,)
         wit.cancel(self._number)
         return True
+
+    def give_up(self) -> None:
+        """Ends it without waking the task that waits for it."""
+        self._is_given_up = True
+        self.cancel()
 
 
 class _Current:
@@ -71,6 +101,14 @@ class _Current:
 class Loop(base_events.BaseEventLoop):
     """The loop that every export of a component runs on."""
 
+    # Of asyncio's base loop, which does not declare them.
+    _ready: deque[Any]
+    _scheduled: list[Any]
+    _asyncgens: weakref.WeakSet[Any]
+    _asyncgens_shutdown_called: bool
+    _asyncgen_firstiter_hook: Callable[[Any], None]
+    _asyncgen_finalizer_hook: Callable[[Any], None]
+
     def __init__(self) -> None:
         super().__init__()
         self._thread_id = threading.get_ident()
@@ -80,18 +118,21 @@ class Loop(base_events.BaseEventLoop):
         # The number that the host gives the next call, and the calls that are in flight.
         self._next_call = 0
         self._in_flight: set[_HostCall] = set()
+        self._idle: asyncio.Future[None] | None = None
         self._alarm: asyncio.Task[None] | None = None
         self._alarm_at = 0.0
         self._main: asyncio.Task[Any] | None = None
-        self._ending = False
+        self._is_ending = False
         self._interruption: BaseException | None = None
+        self._interruptions = 0
         self._abandoned: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
 
     def install(self) -> None:
         """Takes the place of componentize-py's loop."""
-        support._loop = self
-        support._future_state = self._current
-        support.await_result = self._await_result
+        module = cast(Any, support)
+        module._loop = self
+        module._future_state = self._current
+        module.await_result = self._await_result
         asyncio.set_event_loop(self)
         events._set_running_loop(self)
 
@@ -102,7 +143,9 @@ class Loop(base_events.BaseEventLoop):
         self._next_call = wit.next_call()
         self._main = asyncio.current_task()
         self._interruption = None
-        self._ending = False
+        self._interruptions = 0
+        self._is_ending = False
+        self._asyncgens_shutdown_called = False
         sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook)
 
     @property
@@ -118,27 +161,35 @@ class Loop(base_events.BaseEventLoop):
     async def leave(self) -> list[str]:
         """Ends what the export leaves behind, so that nothing of it is in flight; gives the names of its tasks."""
         left = self._left()
-        names = [_name(task) for task in left]
-        self._ending = True
+        # Those that are being cancelled need just a moment.
+        names = [_name(task) for task in left if not task.cancelling()]
+        await self._cancel(left, _GRACE)
         for _ in range(_ROUNDS):
-            if not left:
-                break
-            for task in left:
-                task.cancel("the script is over")
-            await asyncio.wait(left, timeout=_ROUND)
-            left = self._left()
-        # Whoever still waits has refused to end: it is never woken again.
-        self._abandoned.update(left)
-        await self.shutdown_asyncgens()
+            await self._cancel(self._left(), _ROUND)
+        if self._asyncgens:
+            await asyncio.wait([self.create_task(self.shutdown_asyncgens())], timeout=_GRACE)
+        # What still runs has refused to end: it is never woken again.
+        self._abandoned.update(self._left())
+        self._is_ending = True
         self._scheduled.clear()
-        while self._in_flight:
-            for call in self._in_flight:
-                call.cancel()
-            await asyncio.wait(self._in_flight)
+        if self._alarm is not None:
+            self._alarm.cancel()
+            await asyncio.wait([self._alarm])
+        for call in self._in_flight:
+            call.give_up()
+        if self._in_flight:
+            self._idle = self.create_future()
+            await self._idle
         self._ready.clear()
         self._asyncgens.clear()
         self._main = None
         return names
+
+    async def _cancel(self, tasks: list[asyncio.Task[Any]], seconds: float) -> None:
+        for task in tasks:
+            task.cancel("the script is over")
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
 
     def _left(self) -> list[asyncio.Task[Any]]:
         ours = {self._main, self._alarm, *self._abandoned}
@@ -151,39 +202,50 @@ class Loop(base_events.BaseEventLoop):
         number = self._next_call
         self._next_call += 1
         if isinstance(result, Ok):
-            answer = result.value
+            answer = cast(Any, result).value
         else:
             waitable, promise = result.value
-            call = _HostCall(self, number)
+            call = _HostCall(self, number, promise)
             state = self._current.get()
             state.futures[waitable] = call
             if state.waitable_set is None:
                 state.waitable_set = runtime.waitable_set_new()
             runtime.waitable_join(waitable, state.waitable_set)
             self._in_flight.add(call)
-            if self._ending and asyncio.current_task() not in (self._main, self._alarm):
-                call.cancel("the script is over")
-            try:
-                event = await call
-            finally:
-                self._in_flight.discard(call)
-            answer = runtime.promise_get_result(event, promise)
+            if self._is_ending and asyncio.current_task() is not self._main:
+                call.give_up()
+            await call
+            answer, call.answer = call.answer, None
             if call.cancelled_with is not None:
+                # What it gave all the same, such as a page, is let go of.
+                del answer
                 raise asyncio.CancelledError(*filter(None, call.cancelled_with))
         if isinstance(answer, Err):
-            raise errors.from_wit(answer.value)
+            raise errors.from_wit(cast(Any, answer).value)
         return answer
+
+    def is_over(self, call: _HostCall) -> None:
+        """The host is done with a call."""
+        self._in_flight.discard(call)
+        if self._idle is not None and not self._in_flight:
+            self._idle.set_result(None)
+            self._idle = None
 
     # What componentize-py calls.
 
     def poll(self, state: Any) -> None:
         """Runs until there is nothing to do but to wait for the host."""
         self._current.set(state)
+        since = self.time()
         while True:
             self._run_ready()
-            if self._ready:
-                continue
-            if state.pending_count == 0 or not self._prepare_to_wait():
+            if not self._ready:
+                if state.pending_count == 0 or not self._prepare_to_wait():
+                    return
+            elif self._in_flight and self.time() - since > _TURN:
+                # Tasks that do nothing but pass the turn must not keep out what the host has for others.
+                if self._wake_at(self.time()):
+                    self._run_ready()
                 return
 
     def _run_ready(self) -> None:
@@ -193,6 +255,7 @@ class Loop(base_events.BaseEventLoop):
             timer._scheduled = False
             if not timer._cancelled:
                 self._ready.append(timer)
+        handle: Any = None
         for _ in range(len(self._ready)):
             handle = self._ready.popleft()
             if handle._cancelled:
@@ -201,38 +264,47 @@ class Loop(base_events.BaseEventLoop):
                 handle._run()
             except (SystemExit, KeyboardInterrupt) as error:
                 self._interrupt(error)
+        # An exception keeps the frames that it came through, and would keep its own task here.
+        handle = None
 
     def _prepare_to_wait(self) -> bool:
         """Sees to it that the host wakes this loop for its next timer. Gives whether that made something to run."""
         if self._scheduled:
-            at = self._scheduled[0]._when
-            if self._alarm is None or at < self._alarm_at:
-                if self._alarm is not None:
-                    self._alarm.cancel()
-                self._alarm_at = at
-                self._alarm = self.create_task(self._sleep(at))
-                return True
-        elif not self._in_flight and self._main is not None and not self._main.done():
+            return self._wake_at(self._scheduled[0]._when)
+        if not self._in_flight and self._main is not None and not self._main.done():
             self._interrupt(RuntimeError("every task waits for another one, and nothing is left that could wake them"))
             return True
         return False
 
+    def _wake_at(self, at: float) -> bool:
+        """Has the host wake this loop then, or before. Gives whether that made something to run."""
+        if self._is_ending or (self._alarm is not None and self._alarm_at <= at):
+            return False
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = at
+        self._alarm = self.create_task(self._sleep(at))
+        return True
+
     async def _sleep(self, at: float) -> None:
         me = asyncio.current_task()
         try:
-            left = max(0, min(_LONGEST, round((at - self.time()) * 1000)))
-            await wit.sleep(left)
+            await wit.sleep(max(1, min(_LONGEST, round((at - self.time()) * 1000))))
         except asyncio.CancelledError:
             pass
+        except errors.LimitError:
+            # There are as many calls in flight as there may be, and each of them wakes this loop when it is over.
+            await asyncio.wait(set(self._in_flight), return_when=asyncio.FIRST_COMPLETED)
         finally:
             if self._alarm is me:
                 self._alarm = None
 
     def _interrupt(self, error: BaseException) -> None:
-        if self._interruption is not None or self._main is None:
-            # It was told already, and did not end.
+        self._interruptions += 1
+        if self._main is None or self._interruptions > _MOST_INTERRUPTIONS:
+            # It was told already, and does not end.
             raise error
-        self._interruption = error
+        self._interruption = self._interruption or error
         self._main.cancel()
 
     # What the base loop leaves to others.
@@ -240,13 +312,15 @@ class Loop(base_events.BaseEventLoop):
     def time(self) -> float:
         return time.monotonic()
 
-    def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> Any:
+    def call_soon_threadsafe(
+        self, callback: Callable[[*_Ts], object], *args: *_Ts, context: contextvars.Context | None = None
+    ) -> asyncio.Handle:
         return self.call_soon(callback, *args, context=context)
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+    def run_in_executor(self, executor: Any, func: Callable[[*_Ts], _T], *args: *_Ts) -> asyncio.Future[_T]:
         """There are no threads: the function runs here, after what is ready now."""
 
-        async def run() -> Any:
+        async def run() -> _T:
             return func(*args)
 
         return self.create_task(run())

@@ -1,8 +1,9 @@
 """Where modules come from.
 
-A project has no files in the sandbox, so everything that it may import is carried along in its memory, compressed: its own
-modules, the packages of its requirements, and Python's standard library. What is imported while the project is built is
-part of the component as it is then; what a function imports later, or a library when it first needs it, is taken from here.
+A project has no files in the sandbox, so everything that it may import is carried along in its memory, compressed: its
+own modules, the packages of its requirements, and Python's standard library. What is imported while the project is
+built is part of the component as it is then; what a function imports later, or a library when it first needs it, is
+taken from here.
 """
 
 import importlib.abc
@@ -18,8 +19,20 @@ from typing import Any, NamedTuple
 # Where the packages of the requirements are.
 _PACKAGES = "packages"
 # Of the standard library, what makes no sense in a component, or is no part of a program.
-_LEFT_OUT = {"__pycache__", "_pyrepl", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "test", "tests", "tkinter",
-             "turtledemo", "turtle.py", "venv"}
+_LEFT_OUT = {
+    "__pycache__",
+    "_pyrepl",
+    "ensurepip",
+    "idlelib",
+    "lib2to3",
+    "pydoc_data",
+    "test",
+    "tests",
+    "tkinter",
+    "turtledemo",
+    "turtle.py",
+    "venv",
+}
 
 
 class _Module(NamedTuple):
@@ -114,7 +127,9 @@ class Modules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         if module is None:
             return None
         loader = self if module.file else None
-        spec = importlib.machinery.ModuleSpec(fullname, loader, origin=module.file or None, is_package=module.is_package)
+        spec = importlib.machinery.ModuleSpec(
+            fullname, loader, origin=module.file or None, is_package=module.is_package
+        )
         if module.is_package:
             spec.submodule_search_locations = [os.path.dirname(module.file) or fullname.replace(".", "/")]
         spec.has_location = loader is not None

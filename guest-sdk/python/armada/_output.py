@@ -1,9 +1,10 @@
-"""What a script prints and logs becomes the job's log: `print` as information, standard error as warnings, `logging` with
-the levels that it has."""
+"""What a script prints and logs becomes the job's log: `print` as information, standard error as warnings, `logging`
+with the levels that it has."""
 
 import logging
 import sys
-from typing import TYPE_CHECKING, TextIO, cast
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from wit_world.imports import monitoring as wit
 
@@ -21,10 +22,11 @@ def install() -> None:
     """Prepares the streams and `logging`."""
     for stream in (sys.stdout, sys.stderr):
         # A line is one write. What has no end yet waits for it, or for the end of the job.
-        cast(TextIO, stream).reconfigure(line_buffering=True, write_through=False)  # type: ignore[attr-defined]
+        cast(TextIOWrapper, stream).reconfigure(line_buffering=True, write_through=False)
     # Whether or not a script calls `logging.basicConfig`: levels reach the log as they are.
-    _Handler.emit = _emit  # type: ignore[method-assign]
-    logging._STYLES["%"] = (logging.PercentStyle, "%(message)s")  # type: ignore[attr-defined]
+    handler, module = cast(Any, _Handler), cast(Any, logging)
+    handler.emit = _emit
+    module._STYLES["%"] = (logging.PercentStyle, "%(message)s")
     logging.root.setLevel(logging.INFO)
     if logging.lastResort is not None:
         logging.lastResort.setLevel(logging.NOTSET)

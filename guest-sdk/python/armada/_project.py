@@ -1,7 +1,8 @@
-"""A project as its author wrote it: a script, an agent context and a job context, in the ways in which these may be written."""
+"""A project as its author wrote it: a script, an agent context and a job context, in the ways in which these may be
+written."""
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -72,14 +73,16 @@ class Opened:
 
 async def enter(make: Callable[[Any], Any], message: "contexts.Message", given: dict[str, Any]) -> Opened:
     """Makes a context of its message and enters it. `given` is what it has unless it says otherwise."""
-    made = make(message)
-    for name, value in given.items():
-        if not hasattr(made, name):
-            try:
-                setattr(made, name, value)
-            except AttributeError:
-                # It has no place for it, so it does not want it.
-                pass
+    cls: Any = make
+    made: Any
+    if isinstance(make, type) and cls.__new__ is object.__new__:
+        # Its `__init__` may use what it is given already.
+        made = cls.__new__(cls)
+        _give(made, given)
+        made.__init__(message)
+    else:
+        made = make(message)
+    _give(made, given)
     # As the reference has it: asynchronous, synchronous, or neither but for its parts.
     for name in ("__aenter__", "__enter__", "instantiate_default"):
         enter = getattr(made, name, None)
@@ -89,10 +92,20 @@ async def enter(make: Callable[[Any], Any], message: "contexts.Message", given: 
     return Opened(made, None)
 
 
+def _give(made: Any, given: dict[str, Any]) -> None:
+    for name, value in given.items():
+        if not hasattr(made, name):
+            try:
+                setattr(made, name, value)
+            except AttributeError:
+                # It has no place for it, so it does not want it.
+                pass
+
+
 async def call(function: Callable[..., Any], *arguments: Any) -> Any:
     """Calls what may be an async function or not."""
     return await _awaited(function(*arguments))
 
 
 async def _awaited(value: Any) -> Any:
-    return await value if isinstance(value, Awaitable) else value
+    return await value if inspect.isawaitable(value) else value

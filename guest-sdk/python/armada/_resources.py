@@ -35,9 +35,15 @@ class File(Traversable):
     def joinpath(self, *descendants: Any) -> Traversable:
         return File(self._modules, posixpath.normpath(posixpath.join(self._path, *map(str, descendants))))
 
-    def open(self, mode: str = "r", *args: Any, **options: Any) -> IO[Any]:  # type: ignore[override]
+    def open(self, mode: str = "r", *args: Any, **options: Any) -> IO[Any]:
         content = io.BytesIO(self._modules.get_data(self._path))
         return content if "b" in mode else io.TextIOWrapper(content, *args, **options)
+
+    def read_bytes(self) -> bytes:
+        return self._modules.get_data(self._path)
+
+    def read_text(self, encoding: str | None = None, errors: str | None = None) -> str:
+        return self.read_bytes().decode(encoding or "utf-8", errors or "strict")
 
 
 class Reader(TraversableResources):

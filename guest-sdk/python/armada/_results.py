@@ -4,7 +4,7 @@ import dataclasses
 import datetime
 import enum
 import json
-from typing import Any
+from typing import Any, cast
 
 
 def read(text: str) -> Any:
@@ -13,7 +13,8 @@ def read(text: str) -> Any:
 
 
 def write(value: Any, what: str) -> str:
-    """A value for the host. Beside what JSON knows, it may have dataclasses, enums, sets, and dates and times (ISO 8601)."""
+    """A value for the host. Beside what JSON knows, it may have dataclasses, enums, sets, and dates and times (ISO
+    8601)."""
     try:
         return text(json.dumps(value, default=_plain, allow_nan=False, ensure_ascii=False))
     except (TypeError, ValueError) as error:
@@ -31,7 +32,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, (set, frozenset)):
-        return list(value)
+        return list(cast(set[Any], value))
     if isinstance(value, (datetime.date, datetime.time)):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} is no type of JSON")

@@ -1,5 +1,5 @@
-"""Which capabilities a project uses, as far as its sources tell: what `armada check` shows. It is a help for people and decides
-nothing; what a project may do is decided by its grant, call by call.
+"""Which capabilities a project uses, as far as its sources tell: what `armada check` shows. It is a help for people and
+decides nothing; what a project may do is decided by its grant, call by call.
 """
 
 import ast

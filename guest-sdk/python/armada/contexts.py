@@ -1,16 +1,12 @@
 """What lives as long as an agent, and what lives as long as a job."""
 
 from types import TracebackType
-from typing import Any
-
-from typing import TypeVar
+from typing import Any, Self
 
 from .browser import Browser
 from .monitoring import MonitoringClient
 
 __all__ = ["Agent", "Job", "Message"]
-
-_Self = TypeVar("_Self")
 
 
 class Message(dict[str, Any]):
@@ -22,8 +18,8 @@ class Message(dict[str, Any]):
 
 
 class Agent:
-    """What an agent keeps between jobs. A project without an `AgentContext` of its own has this one; one that has its own
-    may build on it:
+    """What an agent keeps between jobs. A project without an `AgentContext` of its own has this one; one that has its
+    own may build on it:
 
         class AgentContext(armada.Agent):
             async def __aenter__(self):
@@ -42,7 +38,7 @@ class Agent:
         self.agent_message = agent_message
         self.browser = Browser()
 
-    async def __aenter__(self: _Self) -> _Self:
+    async def __aenter__(self) -> Self:
         """Called before the first job; and again after a fault, or when the browser has been lost or is replaced."""
         return self
 
@@ -66,7 +62,7 @@ class Job:
         self.job_message = job_message
         self.monitoring_client = MonitoringClient()
 
-    async def __aenter__(self: _Self) -> _Self:
+    async def __aenter__(self) -> Self:
         """Called before the script."""
         return self
 

@@ -55,7 +55,8 @@ class JobInfo:
 
 
 class MonitoringClient:
-    """Reports for the job that is running: `job_ctx.monitoring_client`. The host adds run, agent, job, attempt and time.
+    """Reports for the job that is running: `job_ctx.monitoring_client`. The host adds run, agent, job, attempt and
+    time.
 
     Functions that record an event have done so when they return; awaiting them as well does no harm.
     """
@@ -90,8 +91,8 @@ class MonitoringClient:
     async def save_artifact(self, name: str, media_type: str, content: bytes) -> None:
         """Keeps a file with the job's results. A second one of the same name replaces the first.
 
-        Raises `armada.InvalidError` for a name that is not allowed, `armada.LimitError` when it would exceed what the job may
-        keep.
+        Raises `armada.InvalidError` for a name that is not allowed, `armada.LimitError` when it would exceed what the
+        job may keep.
         """
         await _wit.save_artifact(_wit.Artifact(name, media_type, content))
 

@@ -24,10 +24,13 @@ use crate::component::{Component, SDK_SECTION, TESTS_SECTION, USES_SECTION};
 use crate::digest::Digest;
 use crate::mistake::{Mistake, Mistakes};
 use crate::sdk;
+use crate::suggest::harmless;
 use crate::text::{SourceFile, Span};
 
 /// How long importing a project may take: a module that computes for ever would be imported for ever.
 const TIME: Duration = Duration::from_secs(600);
+/// How much the interpreter may have to say, in bytes.
+const MOST_WORD: u64 = 1 << 20;
 /// How many components are kept; of those, the ones that were used last.
 const KEPT: usize = 50;
 /// What the interpreter runs.
@@ -114,6 +117,11 @@ fn make(
     // In the order of the folders that `_component.py` names.
     let folders = ["sdk", "reference", "project", "packages", "word"].map(|name| folder.join(name));
     let [own, reference, project, installed, word] = &folders;
+    // The interpreter may write to what it sees, and it would see the packages of the environment that componentize-py is
+    // installed in, unless there is another environment: this one, which is empty.
+    let environment = folder.join("environment");
+    fs::create_dir_all(environment.join("site-packages")).map_err(at(&environment))?;
+    command.env("VIRTUAL_ENV", &environment);
     for folder in &folders {
         fs::create_dir(folder).map_err(at(folder))?;
     }
@@ -162,24 +170,32 @@ fn make(
     Ok(bytes)
 }
 
+/// What the interpreter left word of. The project's modules could write there, too: it is read as what anybody sends.
 fn told<T: for<'a> Deserialize<'a>>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
+    let is_file = fs::symlink_metadata(path).is_ok_and(|about| about.is_file() && about.len() <= MOST_WORD);
+    serde_json::from_slice(&fs::read(path).ok().filter(|_| is_file)?).ok()
 }
 
 /// What is wrong, at its place in the author's file.
 fn mistake(wrong: Wrong, sources: &Sources) -> Mistakes {
+    // What the project's own modules raise has words of its author.
+    let message: String = wrong.message.split('\n').map(harmless_line).collect::<Vec<_>>().join("\n");
     let mut places = wrong.places.iter().filter_map(|place| Place::read(place));
     let mistake = match places.next() {
         Some(place) => {
             let source = SourceFile::new(place.file, sources.text(place.file).unwrap_or_default());
-            source.mistake(place.span(source.text()), wrong.message)
+            source.mistake(place.span(source.text()), message)
         }
-        None => Mistake::new("the project", wrong.message),
+        None => Mistake::new("the project", message),
     };
     let others: Vec<String> = places.map(|place| format!("{}:{}", place.file, place.line)).collect();
     let others = (!others.is_empty()).then(|| format!("reached from {}", others.join(", ")));
     let help: Vec<String> = wrong.help.into_iter().chain(others).collect();
     if help.is_empty() { mistake } else { mistake.help(help.join("; ")) }.into()
+}
+
+fn harmless_line(line: &str) -> String {
+    line.chars().map(harmless).collect()
 }
 
 /// A place in an author's file, as the interpreter tells it: `file:line`, perhaps `:column`, and more for people.

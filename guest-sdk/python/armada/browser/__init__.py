@@ -1,8 +1,9 @@
 """A real Chromium, driven by the host.
 
-`Browser` opens `Page`s; a `Locator` finds elements of a page when it is used, waits for them, and acts on them. Names and
-signatures are Playwright's; `Browser.get` gives a `Tab` in the way of nodriver. Selectors are CSS, `text=`, `role=`, `xpath=`,
-`label=` and others, joined with ` >> `; what needs one element raises `armada.InvalidError` when two match.
+`Browser` opens `Page`s; a `Locator` finds elements of a page when it is used, waits for them, and acts on them. Names
+and signatures are Playwright's; `Browser.get` gives a `Tab` in the way of nodriver. Selectors are CSS, `text=`,
+`role=`, `xpath=`, `label=` and others, joined with ` >> `; what needs one element raises `armada.InvalidError` when two
+match.
 
     page = await agent_ctx.browser.new_page()
     await page.goto("https://example.com/login")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self
 
 from .. import _results
+from .._done import Done
 from .._host import browser as _wit
-from ..errors import ClosedError
 from .._words import optional_choice
+from ..errors import ClosedError
 from . import options as _options
 from .options import ColorScheme, Cookie, SetCookie, StorageState, ViewportSize
 from .page import Page
@@ -18,7 +19,6 @@ from .types import BrowserInfo
 
 __all__ = ["Browser", "BrowserContext"]
 
-_Self = TypeVar("_Self", bound="BrowserContext")
 
 _VIEWPORT: ViewportSize = {"width": 1280, "height": 720}
 
@@ -40,8 +40,8 @@ class Browser:
         return await context.new_page()
 
     async def current_context(self) -> BrowserContext:
-        """The context of the current job, or the agent's own while its context is opened or closed. The host closes it with
-        the job (or the agent)."""
+        """The context of the current job, or the agent's own while its context is opened or closed. The host closes it
+        with the job (or the agent)."""
         return BrowserContext(await _wit.current_context())
 
     async def new_context(
@@ -59,13 +59,13 @@ class Browser:
         storage_state: StorageState | Mapping[str, Any] | None = None,
         ignore_https_errors: bool = False,
     ) -> BrowserContext:
-        """Makes a context of its own, which shares nothing with others. One that is made while a job runs is closed with the
-        job; `async with await browser.new_context() as context` closes it at the end of the block.
+        """Makes a context of its own, which shares nothing with others. One that is made while a job runs is closed
+        with the job; `async with await browser.new_context() as context` closes it at the end of the block.
 
-        `viewport` is 1280 × 720 unless given, `device_scale_factor` its device pixels for each CSS pixel, `is_mobile` and
-        `has_touch` make it one of a phone; `locale` is a language such as `de-DE`, `timezone_id` a zone such as
-        `Europe/Berlin`; `extra_http_headers` are added to every request; `storage_state` has cookies and local storage to
-        begin with; `ignore_https_errors` accepts invalid certificates.
+        `viewport` is 1280 × 720 unless given, `device_scale_factor` its device pixels for each CSS pixel, `is_mobile`
+        and `has_touch` make it one of a phone; `locale` is a language such as `de-DE`, `timezone_id` a zone such as
+        `Europe/Berlin`; `extra_http_headers` are added to every request; `storage_state` has cookies and local storage
+        to begin with; `ignore_https_errors` accepts invalid certificates.
         """
         shape = None
         if (viewport, device_scale_factor, is_mobile, has_touch) != (None, None, None, None):
@@ -83,8 +83,9 @@ class Browser:
         return BrowserContext(await _wit.new_context(options))
 
     async def get(self, url: str, new_tab: bool = False, new_window: bool = False) -> Tab:
-        """Goes to a URL in the browser's tab, which is opened when there is none, or in a new one; the way of nodriver. The
-        tab belongs to the job that is running and is closed with it; one that the agent context opens is kept between jobs.
+        """Goes to a URL in the browser's tab, which is opened when there is none, or in a new one; the way of nodriver.
+        The tab belongs to the job that is running and is closed with it; one that the agent context opens is kept
+        between jobs.
         """
         tab = self._tab
         if tab is None or tab.is_closed() or new_tab or new_window:
@@ -95,19 +96,20 @@ class Browser:
         await tab.goto(url)
         return tab
 
-    def stop(self) -> None:
+    def stop(self) -> Done:
         """Forgets the tab of `get`. The browser itself goes on: the agent has it, and ends it after the last job."""
         self._tab = None
+        return Done()
 
 
 class BrowserContext:
-    """An isolated session of the browser: cookies, storage and cache. It closes when nobody keeps it or a page of it any more,
-    unless it is the current job's."""
+    """An isolated session of the browser: cookies, storage and cache. It closes when nobody keeps it or a page of it
+    any more, unless it is the current job's."""
 
     def __init__(self, handle: _wit.BrowserContext) -> None:
         self._handle = handle
 
-    async def __aenter__(self: _Self) -> _Self:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(

@@ -1,14 +1,14 @@
 """Locators: what to look for, found anew each time it is used.
 
-A locator is a selector of a page. What acts on or reads from an element waits in the host until there is exactly one match
-(and, to act, until it is ready), so nothing else needs to be waited for.
+A locator is a selector of a page. What acts on or reads from an element waits in the host until there is exactly one
+match (and, to act, until it is ready), so nothing else needs to be waited for.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from .. import _results
 from .._host import browser as _wit
@@ -18,15 +18,13 @@ from .options import FilePayload, FloatRect, ImageType, Modifier, MouseButton, P
 
 __all__ = ["ElementHandle", "Finders", "Locator"]
 
-_Text = TypeVar("_Text", str, int)
-
 
 class Finders:
     """The ways to look for elements, which a page and a locator share."""
 
     def locator(self, selector: str) -> Locator:
-        """Elements by a selector: CSS, or with one of the prefixes `text=`, `role=`, `xpath=`, `label=`, …; parts joined
-        by ` >> ` look inside each other."""
+        """Elements by a selector: CSS, or with one of the prefixes `text=`, `role=`, `xpath=`, `label=`, …; parts
+        joined by ` >> ` look inside each other."""
         raise NotImplementedError
 
     def get_by_role(
@@ -92,8 +90,8 @@ class Finders:
 class Locator(Finders):
     """Elements of a page, by a selector that is looked up each time the locator is used.
 
-    What acts on or reads from an element waits for it, and raises `armada.InvalidError` when two match (narrow it down with
-    `locator`, `filter`, `first` or `nth`) and `armada.TimeoutError` when the time allowed passes.
+    What acts on or reads from an element waits for it, and raises `armada.InvalidError` when two match (narrow it down
+    with `locator`, `filter`, `first` or `nth`) and `armada.TimeoutError` when the time allowed passes.
     """
 
     def __init__(self, page: _wit.Page, selector: str, *kept: object) -> None:
@@ -170,9 +168,10 @@ class Locator(Finders):
     ) -> None:
         """Clicks the element.
 
-        `delay` is how long the button is held down, in milliseconds; `modifiers` are keys held down meanwhile; `position`
-        is where, its middle unless given; `force` clicks without waiting for the element to be ready; `trial` waits and
-        does not click. When the click makes a frame navigate, this returns once that navigation has committed or failed.
+        `delay` is how long the button is held down, in milliseconds; `modifiers` are keys held down meanwhile;
+        `position` is where, its middle unless given; `force` clicks without waiting for the element to be ready;
+        `trial` waits and does not click. When the click makes a frame navigate, this returns once that navigation has
+        committed or failed.
         """
         options = self._clicking(button, delay, modifiers, position, timeout, force, trial)
         options.count = click_count
@@ -268,8 +267,8 @@ class Locator(Finders):
         timeout: Timeout = None,
         force: bool = False,
     ) -> list[str]:
-        """Selects the options of a `<select>` with these values (or labels), these labels or in these places (from 0), and
-        no others; gives the values selected."""
+        """Selects the options of a `<select>` with these values (or labels), these labels or in these places (from 0),
+        and no others; gives the values selected."""
         which: list[_wit.SelectBy] = [_wit.SelectBy_ValueOrLabel(one) for one in _listed(value)]
         which += [_wit.SelectBy_Label(one) for one in _listed(label)]
         which += [_wit.SelectBy_Index(one) for one in _listed(index)]
@@ -385,8 +384,8 @@ class Locator(Finders):
         omit_background: bool = False,
         timeout: Timeout = None,
     ) -> bytes:
-        """Takes a picture of the element. `quality` is from 0 to 100 and not for `png`; `omit_background` leaves a missing
-        background transparent and is not for `jpeg`."""
+        """Takes a picture of the element. `quality` is from 0 to 100 and not for `png`; `omit_background` leaves a
+        missing background transparent and is not for `jpeg`."""
         return await self._page.screenshot(
             _wit.ScreenshotOptions(
                 timeout_ms=_options.timeout_ms(timeout),
@@ -401,8 +400,8 @@ class Locator(Finders):
 
 
 class ElementHandle(Locator):
-    """One very element of a document, rather than what a selector finds when it is used. It is gone with its document: what
-    is done with it then raises `armada.ClosedError`."""
+    """One very element of a document, rather than what a selector finds when it is used. It is gone with its document:
+    what is done with it then raises `armada.ClosedError`."""
 
     def __init__(self, page: _wit.Page, element: _wit.Element, *kept: object) -> None:
         super().__init__(page, element.selector(), element, *kept)
@@ -412,7 +411,7 @@ def _typing(delay: float, timeout: Timeout) -> _wit.TypeOptions:
     return _wit.TypeOptions(_options.timeout_ms(timeout), _options.milliseconds(delay))
 
 
-def _listed(given: _Text | Sequence[_Text] | None) -> Sequence[_Text]:
+def _listed(given: str | int | Sequence[str] | Sequence[int] | None) -> Sequence[Any]:
     if given is None:
         return ()
     return [given] if isinstance(given, (str, int)) else given

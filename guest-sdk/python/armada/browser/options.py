@@ -1,7 +1,7 @@
 """What calls of the browser take: the words and shapes of their options, and how these reach the host.
 
-They are Playwright's, so that what people know holds: literal strings, and dictionaries with known keys. Sizes and places
-are in CSS pixels, times in milliseconds unless they are a `timedelta`.
+They are Playwright's, so that what people know holds: literal strings, and dictionaries with known keys. Sizes and
+places are in CSS pixels, times in milliseconds unless they are a `timedelta`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from .. import _results
 from .._host import browser as _wit
-from .._words import choice, optional_choice, word_of
+from .._words import optional_choice, word_of
 from ..errors import InvalidError
 
 __all__ = [
@@ -36,8 +36,8 @@ __all__ = [
 ]
 
 Timeout: TypeAlias = float | timedelta | None
-"""The time allowed: milliseconds or a `timedelta`. `None` is the context's default (30 seconds unless set), 0 as long as the
-run allows (`seconds_per_call`)."""
+"""The time allowed: milliseconds or a `timedelta`. `None` is the context's default (30 seconds unless set), 0 as long
+as the run allows (`seconds_per_call`)."""
 
 MouseButton: TypeAlias = Literal["left", "middle", "right"]
 """A button of the mouse."""
@@ -46,8 +46,8 @@ Modifier: TypeAlias = Literal["Alt", "Control", "ControlOrMeta", "Meta", "Shift"
 """A key to hold down. `ControlOrMeta` is Control, as the browser runs on Linux."""
 
 LoadState: TypeAlias = Literal["commit", "domcontentloaded", "load", "networkidle"]
-"""How far a navigation has come: the new document is there, has been parsed, has been loaded with what it embeds, and there
-has been no network traffic for 500 ms."""
+"""How far a navigation has come: the new document is there, has been parsed, has been loaded with what it embeds, and
+there has been no network traffic for 500 ms."""
 
 SelectorState: TypeAlias = Literal["attached", "detached", "visible", "hidden"]
 """What to wait for: there is a match, there is none, exactly one that is visible, none or one that is not visible."""
@@ -196,8 +196,8 @@ def optional_headers(given: Mapping[str, str] | None) -> list[_wit.Header] | Non
 
 
 def headers_from(given: Iterable[_wit.Header]) -> dict[str, str]:
-    """Headers that were sent, by their names in lower case; the values of one that is repeated are joined with `, `, those of
-    `set-cookie` with a line end."""
+    """Headers that were sent, by their names in lower case; the values of one that is repeated are joined with `, `,
+    those of `set-cookie` with a line end."""
     joined: dict[str, str] = {}
     for header in given:
         name = header.name.lower()
@@ -214,7 +214,7 @@ def files(given: FilePayload | Sequence[FilePayload]) -> list[_wit.UploadFile]:
 
 def cookie(given: Mapping[str, Any]) -> _wit.Cookie:
     """A cookie to set."""
-    url = urlsplit(given.get("url", ""))
+    url = urlsplit(str(given.get("url", "")))
     domain = given.get("domain", url.hostname)
     if not domain:
         raise InvalidError(f"the cookie {given['name']!r} needs a `domain` or a `url`")

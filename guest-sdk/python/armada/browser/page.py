@@ -6,12 +6,12 @@ import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar
 
 from .. import _results
 from .._host import browser as _wit
-from ..errors import ClosedError
 from .._words import choice, optional_choice
+from ..errors import ClosedError
 from . import options as _options
 from .locator import ElementHandle, Finders, Locator
 from .options import (
@@ -35,7 +35,6 @@ __all__ = ["Download", "Expected", "Keyboard", "Mouse", "Page"]
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _T = TypeVar("_T")
-_Self = TypeVar("_Self", bound="Page")
 
 
 def _with_selector(function: Callable[Concatenate[Locator, _P], _R]) -> Callable[Concatenate[Page, str, _P], _R]:
@@ -49,11 +48,11 @@ def _with_selector(function: Callable[Concatenate[Locator, _P], _R]) -> Callable
 
 
 class Page(Finders):
-    """A page: a tab of the browser. It closes with its context, at the end of an `async with page`, and when nobody keeps it
-    or anything of it any more.
+    """A page: a tab of the browser. It closes with its context, at the end of an `async with page`, and when nobody
+    keeps it or anything of it any more.
 
-    URL patterns (`wait_for_url`, `route`) are globs over the whole URL: `*` is any text without `/`, `**` any text, `{a,b}`
-    either; a pattern that starts with `re=` is a regular expression.
+    URL patterns (`wait_for_url`, `route`) are globs over the whole URL: `*` is any text without `/`, `**` any text,
+    `{a,b}` either; a pattern that starts with `re=` is a regular expression.
     """
 
     def __init__(self, handle: _wit.Page, context: BrowserContext) -> None:
@@ -65,7 +64,7 @@ class Page(Finders):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.url!r}>"
 
-    async def __aenter__(self: _Self) -> _Self:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -112,11 +111,11 @@ class Page(Finders):
     async def goto(
         self, url: str, *, timeout: Timeout = None, wait_until: LoadState = "load", referer: str | None = None
     ) -> Response | None:
-        """Goes to a URL and gives the answer of the document's server: `None` for `about:blank` and for another place in the
-        same document. An answer with an HTTP error status is an answer, not an error.
+        """Goes to a URL and gives the answer of the document's server: `None` for `about:blank` and for another place
+        in the same document. An answer with an HTTP error status is an answer, not an error.
 
-        Raises `armada.DeniedError` for a host that the run is not allowed, `armada.UnavailableError` when the server cannot
-        be reached.
+        Raises `armada.DeniedError` for a host that the run is not allowed, `armada.UnavailableError` when the server
+        cannot be reached.
         """
         return _response(await self._handle.goto(url, _navigating(timeout, wait_until, referer)))
 
@@ -212,8 +211,8 @@ class Page(Finders):
     # JavaScript.
 
     async def evaluate(self, expression: str, arg: Any = None) -> Any:
-        """Runs JavaScript in the page and gives its value: an expression, statements of which the last one's value counts,
-        or a function, which is called with `arg`. A promise is awaited; what JSON cannot say becomes `None`.
+        """Runs JavaScript in the page and gives its value: an expression, statements of which the last one's value
+        counts, or a function, which is called with `arg`. A promise is awaited; what JSON cannot say becomes `None`.
 
             width = await page.evaluate("innerWidth")
             total = await page.evaluate("([a, b]) => a + b", [1, 2])
@@ -225,13 +224,14 @@ class Page(Finders):
     async def wait_for_function(
         self, expression: str, *, arg: Any = None, timeout: Timeout = None, polling: float | None = None
     ) -> Any:
-        """Waits until an expression or function gives a value that counts as true in JavaScript, looking every `polling`
-        milliseconds (100 unless given), and gives that value."""
+        """Waits until an expression or function gives a value that counts as true in JavaScript, looking every
+        `polling` milliseconds (100 unless given), and gives that value."""
         options = _wit.FunctionOptions(_options.timeout_ms(timeout), _options.optional_milliseconds(polling))
         return _results.read(await self._handle.wait_for_function(expression, _options.argument(arg), options))
 
     async def add_init_script(self, script: str) -> None:
-        """Runs this script in every document of this page before the page's own scripts, from the next navigation on."""
+        """Runs this script in every document of this page before the page's own scripts, from the next navigation
+        on."""
         await self._handle.add_init_script(script)
 
     # Pictures.
@@ -246,8 +246,8 @@ class Page(Finders):
         omit_background: bool = False,
         timeout: Timeout = None,
     ) -> bytes:
-        """Takes a picture of the viewport, of the whole page, or of the part `clip` of either. `quality` is from 0 to 100 and
-        not for `png`; `omit_background` leaves a missing background transparent and is not for `jpeg`."""
+        """Takes a picture of the viewport, of the whole page, or of the part `clip` of either. `quality` is from 0 to
+        100 and not for `png`; `omit_background` leaves a missing background transparent and is not for `jpeg`."""
         part = None if clip is None else _wit.Rect(clip["x"], clip["y"], clip["width"], clip["height"])
         return await self._handle.screenshot(
             _wit.ScreenshotOptions(
@@ -275,9 +275,9 @@ class Page(Finders):
         prefer_css_page_size: bool = False,
         timeout: Timeout = None,
     ) -> bytes:
-        """Prints the page to PDF, on a `format` (`A4`; `Letter` unless given) or a paper of `width` and `height`, with the
-        same `margin` on each side (0.4 inches unless given). Lengths are pixels, or texts with a unit (`in`, `cm`, `mm`,
-        `px`). Not available when the browser has a window."""
+        """Prints the page to PDF, on a `format` (`A4`; `Letter` unless given) or a paper of `width` and `height`, with
+        the same `margin` on each side (0.4 inches unless given). Lengths are pixels, or texts with a unit (`in`, `cm`,
+        `mm`, `px`). Not available when the browser has a window."""
         paper_width, paper_height = (None, None) if format is None else _options.paper(format)
         return await self._handle.pdf(
             _wit.PdfOptions(
@@ -296,8 +296,8 @@ class Page(Finders):
     # What a page brings up.
 
     def set_dialog_policy(self, policy: Literal["accept", "dismiss"], prompt_text: str | None = None) -> None:
-        """Says what to do with dialogs from now on, and what to answer prompts with; they are dismissed unless something
-        else was said."""
+        """Says what to do with dialogs from now on, and what to answer prompts with; they are dismissed unless
+        something else was said."""
         if policy == "dismiss":
             self._handle.set_dialog_policy(_wit.DialogPolicy_Dismiss())
         elif prompt_text is None:
@@ -312,13 +312,13 @@ class Page(Finders):
         return [Dialog(dialog.kind, dialog.message, dialog.default_value, dialog.accepted) for dialog in shown]
 
     async def wait_for_popup(self, *, timeout: Timeout = None) -> Page:
-        """Waits for a page that this page opens. Those opened since the last call are handed out first, so call it after the
-        act that opens one."""
+        """Waits for a page that this page opens. Those opened since the last call are handed out first, so call it
+        after the act that opens one."""
         return Page(await self._handle.wait_for_popup(_options.waiting(timeout)), self._context)
 
     async def wait_for_download(self, *, timeout: Timeout = None) -> Download:
-        """Waits for a download that this page starts. Those started since the last call are handed out first, so call it
-        after the act that starts one."""
+        """Waits for a download that this page starts. Those started since the last call are handed out first, so call
+        it after the act that starts one."""
         return Download(await self._handle.wait_for_download(_options.waiting(timeout)), self)
 
     def expect_popup(self, *, timeout: Timeout = None) -> Expected[Page]:
@@ -337,7 +337,8 @@ class Page(Finders):
     # Requests.
 
     def route(self, url: str) -> Route:
-        """What to do with the requests of this page whose URL matches this pattern: `await page.route("**/ads/**").abort()`."""
+        """What to do with the requests of this page whose URL matches this pattern: `await
+        page.route("**/ads/**").abort()`."""
         return Route(self._handle, url)
 
     async def unroute(self, route: int) -> None:
@@ -388,7 +389,8 @@ class Page(Finders):
     # Its end.
 
     async def wait_for_timeout(self, timeout: float) -> None:
-        """Waits so many milliseconds, as `asyncio.sleep` does seconds. Prefer to wait for something that can be seen."""
+        """Waits so many milliseconds, as `asyncio.sleep` does seconds. Prefer to wait for something that can be
+        seen."""
         await asyncio.sleep(timeout / 1000)
 
     def is_closed(self) -> bool:
@@ -473,8 +475,8 @@ class Download:
     async def bytes(self, *, timeout: Timeout = None) -> bytes:
         """Its content, once it is complete.
 
-        Raises `armada.LimitError` when it is larger than the run allows (`bytes_per_call`), `armada.UnavailableError` when
-        it was broken off.
+        Raises `armada.LimitError` when it is larger than the run allows (`bytes_per_call`), `armada.UnavailableError`
+        when it was broken off.
         """
         return await self._handle.bytes(_options.waiting(timeout))
 

@@ -14,8 +14,8 @@ __all__ = ["HeldRequest", "Route"]
 
 
 class Route:
-    """What to do with the requests of a page that match a pattern: await one of the methods. Of several matching routes, the
-    newest decides. Each gives the route's number, for `page.unroute`.
+    """What to do with the requests of a page that match a pattern: await one of the methods. Of several matching
+    routes, the newest decides. Each gives the route's number, for `page.unroute`.
 
         await page.route("**/*.{png,jpg}").abort()
         await page.route("**/api/prices").fulfill(json=[1, 2, 3])

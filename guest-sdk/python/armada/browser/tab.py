@@ -1,7 +1,8 @@
 """Pages in the way of nodriver: `tab.find(text)`, `tab.select(css)`, `element.click()`, `element.send_keys(text)`.
 
-A tab is a page and its elements are element handles, so everything of theirs works on them, too. Times are in seconds here,
-as nodriver has them. What an element knows of itself (`text`, `attrs`) is as it was when it was found; `update` looks again.
+A tab is a page and its elements are element handles, so everything of theirs works on them, too. Times are in seconds
+here, as nodriver has them. What an element knows of itself (`text`, `attrs`) is as it was when it was found; `update`
+looks again.
 """
 
 from __future__ import annotations
@@ -9,11 +10,10 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from .. import _results
 from .._host import browser as _wit
-from ..errors import TimeoutError
+from ..errors import ClosedError, TimeoutError
 from ..monitoring import MonitoringClient
 from .locator import ElementHandle, Locator
 from .options import FilePayload, ImageType, Timeout
@@ -22,29 +22,32 @@ from .page import Page
 __all__ = ["Attributes", "Element", "Tab"]
 
 _T = TypeVar("_T")
-_Self = TypeVar("_Self", bound="Tab")
 
 # Seconds between two looks at a page.
 _PAUSE = 0.1
 
-_DESCRIBE = """elements => elements.map(element => {
+# How many elements are asked at once what they have.
+_AT_ONCE = 16
+
+_DESCRIBE = """element => {
     const texts = [], walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
     while (walker.nextNode()) texts.push(walker.currentNode.data);
     const attrs = Object.fromEntries([...element.attributes].map(({ name, value }) => [name, value]));
     return { tag: element.localName, texts, attrs };
-})"""
+}"""
 
 
 class Attributes(dict[str, str]):
-    """The attributes of an element, also as `attrs.href`; `None` where it has none of that name. `class` is `class_`."""
+    """The attributes of an element, also as `attrs.href`; `None` where it has none of that name. `class` is
+    `class_`."""
 
     def __getattr__(self, name: str) -> str | None:
         return self.get(name)
 
 
 class Element(ElementHandle):
-    """An element of a tab. Its attributes are also read as `element.href` and `element["href"]`: `None` where it has none of
-    that name."""
+    """An element of a tab. Its attributes are also read as `element.href` and `element["href"]`: `None` where it has
+    none of that name."""
 
     def __init__(self, page: _wit.Page, element: _wit.Element, described: Mapping[str, Any], *kept: object) -> None:
         super().__init__(page, element, *kept)
@@ -92,7 +95,7 @@ class Element(ElementHandle):
 
     async def update(self) -> Element:
         """Looks again what the element has."""
-        self._describe((await self.evaluate_all(_DESCRIBE))[0])
+        self._describe(await self.evaluate(_DESCRIBE))
         return self
 
     async def send_keys(self, text: str) -> None:
@@ -104,7 +107,8 @@ class Element(ElementHandle):
         await self.clear()
 
     async def send_file(self, *files: FilePayload) -> None:
-        """Gives files to an `<input type=file>`: there are no paths here, so each is its name, media type and content."""
+        """Gives files to an `<input type=file>`: there are no paths here, so each is its name, media type and
+        content."""
         await self.set_input_files(files)
 
     async def select_option(
@@ -174,18 +178,18 @@ class Tab(Page):
     What waits raises `armada.TimeoutError` after `timeout` seconds, 10 unless given; `query_selector` does not wait.
     """
 
-    def __await__(self: _Self) -> Generator[Any, None, _Self]:
+    def __await__(self) -> Generator[Any, None, Self]:
         yield from self.sleep(0.5).__await__()
         return self
 
-    async def get(self: _Self, url: str) -> _Self:
+    async def get(self, url: str) -> Self:
         """Goes to a URL."""
         await self.goto(url)
         return self
 
     async def find(self, text: str, best_match: bool = True, *, timeout: float = 10) -> Element:
-        """Waits for an element with this text (or that it is labelled with), ignoring case: of several, the one whose text is
-        closest in length, or the first unless `best_match`."""
+        """Waits for an element with this text (or that it is labelled with), ignoring case: of several, the one whose
+        text is closest in length, or the first unless `best_match`."""
         text = text.strip()
         found = await self.find_all(text, timeout=timeout)
         if not best_match:
@@ -291,7 +295,8 @@ class Tab(Page):
     async def save_screenshot(
         self, filename: str = "auto", format: str = "jpeg", full_page: bool = False, as_base64: bool = False
     ) -> str:
-        """Keeps a picture of the page with the job's results, and gives its name; or gives the picture itself in base64."""
+        """Keeps a picture of the page with the job's results, and gives its name; or gives the picture itself in
+        base64."""
         kind = _image_type(format)
         picture = await self.screenshot(type=kind, full_page=full_page)
         return base64.b64encode(picture).decode() if as_base64 else await _save(filename, kind, picture)
@@ -299,12 +304,23 @@ class Tab(Page):
 
 async def _elements(page: _wit.Page, selector: str, *kept: object) -> list[Element]:
     """The elements that match now, with what they have."""
-    while True:
-        elements = await page.query_all(selector)
-        described = _results.read(await page.evaluate_all(selector, _DESCRIBE, None)) if elements else []
-        if len(elements) == len(described):
-            # Otherwise, the page has changed in between.
-            return [Element(page, one, what, *kept) for one, what in zip(elements, described, strict=True)]
+
+    async def known(element: _wit.Element) -> Element | None:
+        try:
+            return Element(page, element, await ElementHandle(page, element).evaluate(_DESCRIBE), *kept)
+        except ClosedError:
+            if page.is_closed():
+                raise
+            # It has left the document meanwhile.
+            return None
+
+    found: list[Element] = []
+    elements = await page.query_all(selector)
+    for start in range(0, len(elements), _AT_ONCE):
+        some = elements[start : start + _AT_ONCE]
+        asked = await asyncio.gather(*(known(one) for one in some))
+        found += [element for element in asked if element is not None]
+    return found
 
 
 async def _until(look: Callable[[], Awaitable[list[_T]]], timeout: float, wanted: str) -> list[_T]:

@@ -3,15 +3,15 @@
 //! A source distribution would run its own code on this machine to become a package, so none is ever built. Native code
 //! is for another machine than the sandbox; of packages that work without theirs, the rest is taken.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+use std::process::Command;
 
 use super::tool::{Tool, run_told};
 use super::{at, touch};
 use crate::build::{BuildError, Progress};
 use crate::digest::Digest;
-use crate::mistake::Mistakes;
+use crate::mistake::{Mistake, Mistakes};
 use crate::text::{SourceFile, Span};
 
 const FILE: &str = "requirements.txt";
@@ -24,10 +24,8 @@ const MOST_BYTES: u64 = 1 << 20;
 const WORK_WITHOUT: [&str; 3] = ["charset_normalizer", "markupsafe", "pyyaml"];
 
 /// Packages that authors ask for and that cannot work, with what to do.
-const INSTEAD: [(&str, &str); 14] = [
-    ("aiohttp", "the page's own requests, or `page.evaluate(\"fetch(…)\")`"),
+const INSTEAD: [(&str, &str); 12] = [
     ("cryptography", "hashlib, hmac and secrets of the standard library"),
-    ("html5lib-modern", "beautifulsoup4"),
     ("lxml", "beautifulsoup4 with \"html.parser\", or xml.etree.ElementTree"),
     ("msgspec", "dataclasses and json"),
     ("numpy", "statistics and math of the standard library, or do it where results are read"),
@@ -55,7 +53,7 @@ impl Packages {
         let bytes = match fs::metadata(&path) {
             Err(_) => return Ok(Self { source: None, requirements: Vec::new() }),
             Ok(about) if about.len() > MOST_BYTES => {
-                return Err(Mistakes::from(crate::mistake::Mistake::new(FILE, "larger than 1 MiB")).into());
+                return Err(Mistakes::from(Mistake::new(FILE, "larger than 1 MiB")).into());
             }
             Ok(_) => fs::read(&path).map_err(at(&path))?,
         };
@@ -107,63 +105,22 @@ impl Packages {
             touch(&complete);
             return Ok(Some(folder));
         }
-        let mut pip = tool.pip(progress)?;
         let _lock = tool.lock()?;
         if !complete.exists() {
+            tool.prepare(progress)?;
             progress(Progress::Step("installing requirements.txt"));
-            fs::create_dir_all(cache.join("packages")).map_err(at(cache))?;
+            let _ = fs::remove_dir_all(&folder);
+            fs::create_dir_all(&folder).map_err(at(&folder))?;
             let wanted = cache.join("packages").join(format!("{key}.txt"));
             fs::write(&wanted, &lines).map_err(at(&wanted))?;
-            self.fetch(&mut pip, &wanted, &folder, progress)?;
-            self.refuse_native(&folder)?;
+            // Wheels of Linux, too, to tell what has native code from what is not there at all.
+            let mut pip = install_into(tool, &folder, &["any", "manylinux_2_28_x86_64", "manylinux_2_17_x86_64"]);
+            pip.args(["--abi", "cp314", "--abi", "abi3", "--requirement"]).arg(&wanted);
+            run_told(pip, progress)?.map_err(|said| self.not_installed(&said))?;
+            self.remove_native(tool, &folder)?;
             fs::write(&complete, "").map_err(at(&complete))?;
         }
         Ok(Some(folder))
-    }
-
-    /// Has pip put wheels into a folder: those that are Python alone, and only where there is none, those of Linux, to see
-    /// what of them is left without native code.
-    fn fetch(
-        &self,
-        pip: &mut std::process::Command,
-        wanted: &Path,
-        folder: &Path,
-        progress: &mut dyn FnMut(Progress<'_>),
-    ) -> Result<(), BuildError> {
-        let program = pip.get_program().to_owned();
-        let arguments: Vec<_> = pip.get_args().map(ToOwned::to_owned).collect();
-        let mut said = String::new();
-        for platforms in
-            [&["any"][..], &["any", "manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"]]
-        {
-            let _ = fs::remove_dir_all(folder);
-            let mut pip = std::process::Command::new(&program);
-            pip.args(&arguments).args([
-                "install",
-                "--only-binary",
-                ":all:",
-                "--no-compile",
-                "--python-version",
-                PYTHON,
-            ]);
-            pip.args(["--implementation", "cp", "--abi", "none", "--target"]).arg(folder);
-            for platform in platforms {
-                pip.args(["--platform", platform]);
-            }
-            if platforms.len() > 1 {
-                pip.args(["--abi", "cp314", "--abi", "abi3"]);
-            }
-            pip.arg("--requirement").arg(wanted);
-            let (succeeded, told) = run_told(&mut pip, progress)?;
-            if succeeded {
-                return Ok(());
-            }
-            said = told;
-            if !said.contains("No matching distribution") && !said.contains("ResolutionImpossible") {
-                break;
-            }
-        }
-        Err(self.not_installed(&said))
     }
 
     /// What pip could not do, at the requirement that it was about.
@@ -175,7 +132,7 @@ impl Packages {
         let name = package_name(named);
         let mistake = match self.place_of(&name) {
             Some(span) => source.mistake(span, format!("there is no wheel of `{named}` for Python {PYTHON}")),
-            None => crate::mistake::Mistake::new(
+            None => Mistake::new(
                 FILE,
                 format!("there is no wheel of `{named}`, which a requirement needs, for Python {PYTHON}"),
             ),
@@ -189,45 +146,38 @@ impl Packages {
         Mistakes::from(mistake.help(help)).into()
     }
 
-    /// Refuses packages that need their native code, by name; of the others, removes it.
-    fn refuse_native(&self, folder: &Path) -> Result<(), BuildError> {
-        let owners = owners(folder)?;
-        let mut native: BTreeMap<String, PathBuf> = BTreeMap::new();
-        for file in files(folder)? {
-            let name = file.file_name().unwrap_or_default().to_string_lossy();
-            if !(name.ends_with(".so") || name.contains(".so.") || name.ends_with(".pyd") || name.ends_with(".dylib")) {
+    /// Takes the native code out of what works without it, and the same version in Python alone in place of what has one;
+    /// refuses all others by name.
+    fn remove_native(&self, tool: &Tool, folder: &Path) -> Result<(), BuildError> {
+        let mut mistakes = Mistakes::default();
+        for package in Package::all(folder)? {
+            let Some(native) = package.files.iter().find(|file| is_native(file)) else { continue };
+            if WORK_WITHOUT.contains(&package.name.as_str()) {
+                package.remove(folder, is_native)?;
                 continue;
             }
-            let relative = file.strip_prefix(folder).unwrap_or(&file).to_owned();
-            let owner = owners.get(&relative).cloned().unwrap_or_else(|| {
-                package_name(
-                    &relative.components().next().map(|top| top.as_os_str().to_string_lossy()).unwrap_or_default(),
-                )
-            });
-            if WORK_WITHOUT.contains(&owner.as_str()) {
-                fs::remove_file(&file).map_err(at(&file))?;
-            } else {
-                native.entry(owner).or_insert(relative);
+            let (message, help) = (
+                format!("`{}` has native code ({}), which cannot run in the sandbox", package.name, native.display()),
+                match instead(&package.name) {
+                    Some(instead) => format!("use {instead}"),
+                    None => {
+                        "use a package that is Python alone (its wheel's name ends with `-none-any.whl`)".to_owned()
+                    }
+                },
+            );
+            package.remove(folder, |_| true)?;
+            let mut pip = install_into(tool, folder, &["any"]);
+            pip.arg("--no-deps").arg(format!("{}=={}", package.name, package.version));
+            if run_told(pip, &mut |_| {})?.is_ok() {
+                continue;
             }
-        }
-        let mut mistakes = Mistakes::default();
-        for (owner, file) in native {
-            let message = format!("`{owner}` has native code ({}), which cannot run in the sandbox", file.display());
-            let help = match instead(&owner) {
-                Some(instead) => format!("use {instead}"),
-                None => "use a package that is Python alone (its wheel's name ends with `-none-any.whl`)".to_owned(),
-            };
-            let place = self.place_of(&owner).zip(self.source.as_ref());
+            let place = self.place_of(&package.name).zip(self.source.as_ref());
             mistakes.push(match place {
                 Some((span, source)) => source.mistake(span, message).help(help),
-                None => crate::mistake::Mistake::new(FILE, format!("{message}; a requirement needs it")).help(help),
+                None => Mistake::new(FILE, format!("{message}; a requirement needs it")).help(help),
             });
         }
-        mistakes.unless_any(|| ()).map_err(|mistakes| {
-            // What is refused is asked for again only when it may have changed.
-            let _ = fs::remove_dir_all(folder);
-            mistakes.into()
-        })
+        mistakes.unless_any(|| ()).map_err(Into::into)
     }
 
     fn place_of(&self, name: &str) -> Option<Span> {
@@ -288,19 +238,63 @@ fn package_name(requirement: &str) -> String {
     normal
 }
 
-/// Which package each installed file belongs to, as the packages record it (PEP 376).
-fn owners(folder: &Path) -> Result<BTreeMap<PathBuf, String>, BuildError> {
-    let mut owners = BTreeMap::new();
-    for entry in fs::read_dir(folder).map_err(at(folder))?.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let Some(package) = name.strip_suffix(".dist-info").and_then(|name| name.split('-').next()) else { continue };
-        let record = fs::read_to_string(entry.path().join("RECORD")).unwrap_or_default();
-        for line in record.lines() {
-            let file = line.split(',').next().unwrap_or_default();
-            owners.insert(PathBuf::from(file), package_name(package));
-        }
+/// pip, to put wheels for the sandbox's Python and these platforms into a folder.
+fn install_into(tool: &Tool, folder: &Path, platforms: &[&str]) -> Command {
+    let mut pip = tool.pip_install();
+    pip.args(["--no-compile", "--python-version", PYTHON, "--implementation", "cp", "--abi", "none", "--target"]);
+    pip.arg(folder);
+    for platform in platforms {
+        pip.args(["--platform", platform]);
     }
-    Ok(owners)
+    pip
+}
+
+/// Whether a file is code for a machine.
+fn is_native(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    name.ends_with(".so") || name.contains(".so.") || name.ends_with(".pyd") || name.ends_with(".dylib")
+}
+
+/// An installed package, as it records itself (PEP 376).
+struct Package {
+    name: String,
+    version: String,
+    files: Vec<PathBuf>,
+}
+
+impl Package {
+    /// The packages in a folder.
+    fn all(folder: &Path) -> Result<Vec<Self>, BuildError> {
+        let mut packages = Vec::new();
+        for entry in fs::read_dir(folder).map_err(at(folder))?.flatten() {
+            let record = entry.file_name().to_string_lossy().into_owned();
+            let Some((name, version)) = record.strip_suffix(".dist-info").and_then(|name| name.split_once('-')) else {
+                continue;
+            };
+            let path = entry.path().join("RECORD");
+            let lines = fs::read_to_string(&path).map_err(at(&path))?;
+            let files = lines.lines().filter_map(|line| line.split(',').next()).map(PathBuf::from);
+            // Nothing outside is its own, whatever it says.
+            let inside = |file: &PathBuf| file.components().all(|part| matches!(part, Component::Normal(_)));
+            packages.push(Self {
+                name: package_name(name),
+                version: version.to_owned(),
+                files: files.filter(inside).collect(),
+            });
+        }
+        Ok(packages)
+    }
+
+    /// Removes those of its files that are meant.
+    fn remove(&self, folder: &Path, is_meant: impl Fn(&Path) -> bool) -> Result<(), BuildError> {
+        for file in self.files.iter().filter(|file| is_meant(file)) {
+            let path = folder.join(file);
+            if path.exists() {
+                fs::remove_file(&path).map_err(at(&path))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// All files in a folder and below it.
@@ -375,24 +369,22 @@ mod tests {
     }
 
     #[test]
-    fn native_code_is_refused_by_the_name_of_its_package() {
+    fn a_package_removes_what_it_records_and_nothing_outside() {
         let folder = tempfile::tempdir().unwrap();
+        let inside = folder.path().join("packages");
         let write = |file: &str, content: &str| {
-            let path = folder.path().join(file);
+            let path = inside.join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, content).unwrap();
         };
-        write("lxml/etree.cpython-314-x86_64-linux-gnu.so", "");
-        write("lxml-6.0.dist-info/RECORD", "lxml/etree.cpython-314-x86_64-linux-gnu.so,sha256=x,1\n");
+        write("MarkupSafe-3.0.dist-info/RECORD", "markupsafe/_speedups.so,,\nmarkupsafe/a.py,,\n../outside.so,,\n");
         write("markupsafe/_speedups.so", "");
-        write("MarkupSafe-3.0.dist-info/RECORD", "markupsafe/_speedups.so,,\n");
-        let source = SourceFile::new(FILE, "bs4\nlxml\n".to_owned());
-        let requirements = vec![(Span::new(0, 3), "bs4".to_owned()), (Span::new(4, 8), "lxml".to_owned())];
-        let packages = Packages { source: Some(source), requirements };
-        let Err(BuildError::Mistakes(mistakes)) = packages.refuse_native(folder.path()) else { panic!() };
-        let lines: Vec<_> = mistakes.lines().collect();
-        assert_eq!(lines.len(), 1);
-        assert!(lines[0].starts_with("requirements.txt:2:1: `lxml` has native code (lxml/etree."), "{lines:?}");
-        assert!(lines[0].contains("beautifulsoup4"), "{lines:?}");
+        write("markupsafe/a.py", "");
+        write("../outside.so", "");
+        let packages = Package::all(&inside).unwrap();
+        assert_eq!((packages[0].name.as_str(), packages[0].version.as_str()), ("markupsafe", "3.0"));
+        packages[0].remove(&inside, is_native).unwrap();
+        assert!(!inside.join("markupsafe/_speedups.so").exists());
+        assert!(inside.join("markupsafe/a.py").exists() && folder.path().join("outside.so").exists());
     }
 }

@@ -52,22 +52,19 @@ impl Tool {
                 progress(Progress::Step("installing componentize-py (once)"));
                 let hashes: String = WHEELS.iter().map(|hash| format!(" --hash=sha256:{hash}")).collect();
                 let wanted = self.folder.join("componentize-py.txt");
-                let mut pip = self.pip_in_place(progress)?;
+                self.prepare(progress)?;
                 fs::write(&wanted, format!("componentize-py=={VERSION}{hashes}\n")).map_err(at(&wanted))?;
-                pip.args(["install", "--require-hashes", "--only-binary", ":all:", "--no-deps", "--requirement"]);
-                install(pip.arg(&wanted), "componentize-py", progress)?;
+                let mut pip = self.pip_install();
+                pip.args(["--require-hashes", "--no-deps", "--requirement"]).arg(&wanted);
+                if let Err(reason) = run_told(pip, progress)? {
+                    return Err(BuildError::Install { what: "componentize-py".to_owned(), reason });
+                }
                 fs::write(&marker, "").map_err(at(&marker))?;
             }
         }
         let mut command = clean(&self.python());
         command.args(["-I", "-c", START]);
         Ok(command)
-    }
-
-    /// pip, in an environment that is made first if there is none.
-    pub(super) fn pip(&self, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Command, BuildError> {
-        let _lock = self.lock()?;
-        self.pip_in_place(progress)
     }
 
     /// Keeps other builds from installing the same at the same time.
@@ -83,7 +80,8 @@ impl Tool {
         self.folder.join("venv/bin/python")
     }
 
-    fn pip_in_place(&self, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Command, BuildError> {
+    /// Makes the environment, if there is none that works. Whoever calls it has the lock.
+    pub(super) fn prepare(&self, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(), BuildError> {
         let (venv, complete) = (self.folder.join("venv"), self.folder.join("venv/complete"));
         let works = |python: &Path| {
             let tried = clean(python).args(["-I", "-c", "import pip"]).stderr(Stdio::null()).status();
@@ -97,36 +95,32 @@ impl Tool {
             // What was installed went with it.
             let _ = fs::remove_file(self.folder.join(format!("componentize-py-{VERSION}")));
             let mut command = clean(&python);
-            let ended = run_told(command.args(["-I", "-m", "venv"]).arg(&venv), progress)?;
-            if !ended.0 {
+            command.args(["-I", "-m", "venv"]).arg(&venv);
+            if let Err(reason) = run_told(command, progress)? {
                 let advice = "its module venv does not work (on Debian and Ubuntu: apt-get install python3-venv)";
-                return Err(BuildError::NoPython(format!("{advice}: {}", ended.1)));
+                return Err(BuildError::NoPython(format!("{advice}: {reason}")));
             }
             fs::write(&complete, "").map_err(at(&complete))?;
         }
+        Ok(())
+    }
+
+    /// pip, to install wheels and nothing else, in the environment that has been prepared.
+    pub(super) fn pip_install(&self) -> Command {
         let mut pip = Command::new(self.python());
         // The user's own settings of pip hold, such as another index.
-        pip.args(["-I", "-m", "pip", "--quiet", "--no-input", "--disable-pip-version-check", "--no-color"]);
-        pip.current_dir(&self.folder);
-        Ok(pip)
+        pip.args(["-I", "-m", "pip", "--quiet", "--no-input", "--disable-pip-version-check", "--no-color", "install"]);
+        pip.args(["--only-binary", ":all:"]).current_dir(&self.folder);
+        pip
     }
 }
 
-/// Runs pip; what it says when it fails is the reason.
-pub(super) fn install(pip: &mut Command, what: &str, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(), BuildError> {
-    match run_told(pip, progress)? {
-        (true, _) => Ok(()),
-        (false, reason) => Err(BuildError::Install { what: what.to_owned(), reason }),
-    }
-}
-
-/// Runs a program; gives whether it succeeded, and what it said.
+/// Runs a program to its end; what it says when it fails is the reason.
 pub(super) fn run_told(
-    command: &mut Command,
+    command: Command,
     progress: &mut dyn FnMut(Progress<'_>),
-) -> Result<(bool, String), BuildError> {
+) -> Result<Result<(), String>, BuildError> {
     let mut said = String::new();
-    let command = std::mem::replace(command, Command::new(""));
     let ended = run(command, Some(TIME), &mut |told| {
         if let Progress::Line(line) = told {
             said.push_str(line);
@@ -140,7 +134,7 @@ pub(super) fn run_told(
     }
     // Some say it there.
     said.push_str(&String::from_utf8_lossy(&ended.output));
-    Ok((ended.status.success(), said.trim().to_owned()))
+    Ok(if ended.status.success() { Ok(()) } else { Err(said.trim().to_owned()) })
 }
 
 /// Python could not be started.

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Type-checks the whole SDK, as strictly as mypy and pyright can, against what componentize-py generates from the contract;
+# and a project of the tests as its author sees the SDK: without anything generated.
+# All three are found on PATH, or where MYPY, PYRIGHT and COMPONENTIZE_PY say.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+mkdir "$work/sdk" "$work/author"
+cp -r "$here/armada" "$here/reference/src" "$work/sdk"
+cp -r "$here/armada" "$here"/../../tests/projects/python_browser/*.py "$work/author"
+"${COMPONENTIZE_PY:-componentize-py}" --quiet --wit-path "$here/../../wit" --world project bindings "$work/bindings"
+echo '{"include": ["armada", "src"], "extraPaths": ["../bindings"], "typeCheckingMode": "strict", "pythonVersion": "3.14",
+  "reportMissingModuleSource": "none"}' \
+    > "$work/sdk/pyrightconfig.json"
+echo '{"exclude": ["armada"], "typeCheckingMode": "standard", "pythonVersion": "3.11"}' > "$work/author/pyrightconfig.json"
+
+printf '[mypy]\nstrict = True\npython_version = 3.14\n[mypy-componentize_py_async_support,wit_world.*]\nignore_errors = True\n' > "$work/sdk/mypy.ini"
+
+failed=0
+cd "$work/sdk"
+MYPYPATH="$work/bindings" "${MYPY:-mypy}" -p armada -p src || failed=1
+"${PYRIGHT:-pyright}" || failed=1
+cd "$work/author"
+"${MYPY:-mypy}" --strict --python-version 3.11 --follow-imports silent ./*.py || failed=1
+"${PYRIGHT:-pyright}" || failed=1
+exit $failed
