@@ -37,7 +37,13 @@ impl Outcome {
                 vec![TestReport::call("failed", message.to_owned(), message.to_owned())]
             }
         };
-        let log = record.log.iter().map(|line| line.report.clone()).collect();
+        let mut log: Vec<LogLine> = record.log.iter().map(|line| line.report.clone()).collect();
+        // What a panic says on its way out is in the error already.
+        let has_trapped = record.error.as_ref().is_some_and(|error| error.cause == Cause::Trap);
+        if let Some(panic) = log.iter().rposition(|line| line.text.contains("panicked at ")).filter(|_| has_trapped) {
+            log.truncate(panic);
+            log.pop_if(|line| line.text.is_empty());
+        }
         Self { reports, log, took: duration(record) }
     }
 
