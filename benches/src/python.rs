@@ -132,7 +132,7 @@ fn build() -> anyhow::Result<Row> {
 fn timed_build(path: &Path, cache: &Path) -> anyhow::Result<Duration> {
     let project = Project::open(path)?;
     let started = Instant::now();
-    armada_project::build(&project, BuildOptions { colours: false, cache }, |_| {})?;
+    armada_project::build(&project, BuildOptions { colours: false, cache, tests: false }, |_| {})?;
     Ok(started.elapsed())
 }
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use armada_project::{Ceiling, Language, Mode, Overrides};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::test::Expression;
+
 /// Runs browser-automation projects in a sandbox, in parallel, each agent with a real Chromium.
 ///
 /// A project is a folder with a script (`ctx_script.py` or `ctx_script.rs`), a configuration (`config/`) and whatever else it
@@ -25,6 +27,7 @@ pub(crate) enum Command {
     Check(Check),
     Build(Build),
     Run(Run),
+    Test(Test),
     Config(Config),
     #[command(hide = true)]
     Agent(Agent),
@@ -37,6 +40,7 @@ impl Command {
             Self::Check(arguments) => arguments.json,
             Self::Build(arguments) => arguments.json,
             Self::Run(arguments) => arguments.json,
+            Self::Test(arguments) => arguments.json,
             // The others print no objects but what was asked for.
             Self::New(_) | Self::Config(_) | Self::Agent(_) => false,
         }
@@ -130,12 +134,8 @@ pub(crate) struct Run {
     /// Where the files that jobs keep go, in a folder per run and job [default: `artifacts` next to the results].
     #[arg(long, value_name = "DIR")]
     pub(crate) artifacts: Option<PathBuf>,
-    /// Show the browsers' windows.
-    #[arg(long)]
-    pub(crate) headed: bool,
-    /// Which Chromium to use [default: the one on the PATH].
-    #[arg(long, value_name = "FILE", env = "ARMADA_CHROMIUM")]
-    pub(crate) chromium: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) browser: BrowserArguments,
     /// Show the events and log lines of jobs as they come in.
     #[arg(short, long)]
     pub(crate) verbose: bool,
@@ -147,6 +147,58 @@ pub(crate) struct Run {
     pub(crate) watch: bool,
     #[command(flatten)]
     pub(crate) cache: CacheArguments,
+}
+
+/// Run a project's own tests, in the sandbox and with real pages, and print what became of them as pytest does.
+///
+/// Tests are in the project's `tests/`: in Python as for pytest, in Rust with `armada::tests!`. Each has an instance and a
+/// browser context of its own, and what the project is granted, limits included: one that hangs costs itself only. Several run
+/// at once: as many as this machine has processors, or --agents. Exits with 1 if tests failed, and with 2 if there are none.
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// The project's folder.
+    #[arg(value_name = "PROJECT", default_value = ".")]
+    pub(crate) project: PathBuf,
+    /// Which tests to run: a file, a folder, a class or a test, such as `tests/test_script.py::test_sorted[3]` [default: all].
+    /// When the first argument is one, the project is the current folder.
+    #[arg(value_name = "FILTER")]
+    pub(crate) filters: Vec<String>,
+    /// Only tests whose names match, such as `price and not slow`.
+    #[arg(short = 'k', value_name = "EXPRESSION", value_parser = Expression::parse)]
+    pub(crate) keyword: Option<Expression>,
+    /// Only tests with these marks, such as `slow or network`.
+    #[arg(short = 'm', value_name = "EXPRESSION", value_parser = Expression::parse)]
+    pub(crate) mark: Option<Expression>,
+    /// Stop at the first test that fails.
+    #[arg(short = 'x', long)]
+    pub(crate) exitfirst: bool,
+    /// Print a line per test; twice, all of what is compared.
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Print less.
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// How many seconds one test may take, if that is less than the project's `seconds_per_job`.
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pub(crate) timeout: Option<f64>,
+    /// Print which tests there are, and run none.
+    #[arg(long, alias = "co")]
+    pub(crate) collect_only: bool,
+    /// Print JSON lines.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) layers: LayerArguments,
+    #[command(flatten)]
+    pub(crate) ceiling: CeilingArguments,
+    #[command(flatten)]
+    pub(crate) browser: BrowserArguments,
+    #[command(flatten)]
+    pub(crate) cache: CacheArguments,
+}
+
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|seconds| *seconds > 0.0).ok_or_else(|| "expected a number of seconds".to_owned())
 }
 
 /// Print the final messages of a project's agents and jobs as JSON.
@@ -197,6 +249,16 @@ pub(crate) struct Agent {
     pub(crate) temp: PathBuf,
     #[command(flatten)]
     pub(crate) cache: CacheArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BrowserArguments {
+    /// Show the browsers' windows.
+    #[arg(long)]
+    pub(crate) headed: bool,
+    /// Which Chromium to use [default: the one on the PATH].
+    #[arg(long, value_name = "FILE", env = "ARMADA_CHROMIUM")]
+    pub(crate) chromium: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

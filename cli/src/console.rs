@@ -1,6 +1,6 @@
 //! The terminal: colours only where there is one, and log lines that do not tear the progress apart.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 
 use indicatif::MultiProgress;
@@ -22,11 +22,14 @@ pub(crate) enum Style {
 /// Whether what goes to standard error is coloured.
 pub(crate) fn has_colours() -> bool {
     static COLOURS: OnceLock<bool> = OnceLock::new();
-    *COLOURS.get_or_init(|| {
-        let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        io::stderr().is_terminal() && !forbidden && !dumb
-    })
+    *COLOURS.get_or_init(|| may_have_colours(&io::stderr()))
+}
+
+/// Whether what goes there may be coloured.
+pub(crate) fn may_have_colours(stream: &impl IsTerminal) -> bool {
+    let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    stream.is_terminal() && !forbidden && !dumb
 }
 
 /// A text in a style, on a terminal.

@@ -10,6 +10,7 @@ mod mistakes;
 mod places;
 mod run;
 mod signals;
+mod test;
 
 use std::process::ExitCode;
 
@@ -61,6 +62,7 @@ fn carry_out(command: Command) -> anyhow::Result<Ending> {
         Command::Build(arguments) => commands::build(&arguments),
         Command::Config(arguments) => commands::config(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Test(arguments) => test::test(&arguments),
         Command::Agent(arguments) => commands::agent(&arguments),
     }
 }

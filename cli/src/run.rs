@@ -4,13 +4,13 @@
 //! does not grow with its jobs. However it ends, it ends in this order: agents, results, what is shown, temporary files.
 //! With `--watch` there is one run after the other, each made from the folder as it is then.
 
-mod json;
+pub(crate) mod json;
 mod live;
 mod plain;
-mod prepare;
+pub(crate) mod prepare;
 mod results;
-mod summary;
-mod temp;
+pub(crate) mod summary;
+pub(crate) mod temp;
 mod watch;
 
 use std::ffi::OsString;
@@ -19,10 +19,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use armada_host::{find_chromium, has_display};
 use armada_orchestrator::agents::AgentCommand;
 use armada_orchestrator::launch::{LaunchRequest, RunEnd, Stores, launch};
-use armada_project::{Capability, Grant, Project};
+use armada_project::{Grant, Project};
 use armada_protocol::{Change, RunId};
 use tokio::sync::mpsc;
 
@@ -35,7 +34,7 @@ use self::summary::Summary;
 use self::temp::Temp;
 use self::watch::Saves;
 use crate::Ending;
-use crate::args::Run;
+use crate::args::{BrowserArguments, Run};
 use crate::commands::compile;
 use crate::console::progress;
 use crate::mistakes::{tell_notes, tell_refusals};
@@ -43,14 +42,14 @@ use crate::places;
 use crate::signals::{self, Interruption};
 
 /// How many changes may wait to be shown before the run waits.
-const CHANGES: usize = 1_024;
+pub(crate) const CHANGES: usize = 1_024;
 /// How often what depends on the time is shown anew.
 const TICK: Duration = Duration::from_millis(500);
 /// How long what is left of a run that ended at once may take to be dropped: its agents are killed by that.
-const DROPPING: Duration = Duration::from_secs(5);
+pub(crate) const DROPPING: Duration = Duration::from_secs(5);
 
 /// What is said when a signal asks a run to end.
-const ENDING: &str =
+pub(crate) const ENDING: &str =
     "ending: jobs in progress and agents have a moment to end in order (Ctrl-C again ends them at once)";
 
 /// A way of showing a run. Only one that writes for machines can fail: elsewhere, nobody looks.
@@ -92,20 +91,14 @@ fn once(arguments: &Run, mut saves: Option<&mut Saves>) -> anyhow::Result<Ending
         places.results.is_some() || !arguments.json,
         "--output - and --json both write to standard output: give one of them"
     );
-    check_display(arguments)?;
     if !arguments.json {
         tell_notes(configuration.notes());
     }
-    let component = compile(&project, &arguments.cache)?;
+    let component = compile(&project, &arguments.cache, false)?;
     if !arguments.json {
         tell_refusals(&component, &grant);
     }
-    prepare::check_imports(&component)?;
-    if grant.check_capability(Capability::Browser.name()).is_ok()
-        && component.capabilities().any(|used| used == Capability::Browser)
-    {
-        find_chromium(arguments.chromium.as_deref())?;
-    }
+    prepare::check(&component, &grant, &arguments.browser)?;
     let mut results = Results::open(&places)?;
     // From here on there is something to end in order.
     let interruption = signals::in_order();
@@ -124,13 +117,14 @@ fn once(arguments: &Run, mut saves: Option<&mut Saves>) -> anyhow::Result<Ending
                 component: component.into_bytes(),
                 grant,
                 artifacts: Some(places.artifacts.join(run.to_string())),
-                agent: agent_command(arguments, temp.path(), &cache)?,
+                agent: agent_command(&arguments.browser, temp.path(), &cache)?,
+                tests: None,
             };
             let about = About {
                 run,
                 project: project.name().to_owned(),
                 agents: request.agents(),
-                jobs: request.configuration.number_of_jobs(),
+                jobs: request.jobs(),
                 results: places.describe(),
                 verbose: arguments.verbose,
             };
@@ -236,23 +230,14 @@ fn tell(change: &Change, summary: &Summary, results: &mut Results, show: &mut dy
     show.change(change, summary).context("standard output")
 }
 
-/// A window needs somewhere to be.
-fn check_display(arguments: &Run) -> anyhow::Result<()> {
-    ensure!(
-        !arguments.headed || has_display(),
-        "--headed needs a display, and neither DISPLAY nor WAYLAND_DISPLAY is set: leave it out, or run under xvfb-run"
-    );
-    Ok(())
-}
-
 /// This very program, as an agent.
-fn agent_command(arguments: &Run, temp: &Path, cache: &Path) -> anyhow::Result<AgentCommand> {
+pub(crate) fn agent_command(browser: &BrowserArguments, temp: &Path, cache: &Path) -> anyhow::Result<AgentCommand> {
     let mut command: Vec<OsString> =
         vec!["agent".into(), "--temp".into(), temp.into(), "--cache-dir".into(), cache.into()];
-    if arguments.headed {
+    if browser.headed {
         command.push("--headed".into());
     }
-    if let Some(chromium) = &arguments.chromium {
+    if let Some(chromium) = &browser.chromium {
         command.extend(["--chromium".into(), chromium.into()]);
     }
     let program = std::env::current_exe().context("this program's own path")?;

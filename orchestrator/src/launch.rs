@@ -13,6 +13,7 @@ use armada_protocol::embedded::{EmbeddedJobStore, EmbeddedQueue, EmbeddedRunStor
 use armada_protocol::{
     AgentRecord, Cause, Change, Job, JobQueue, Ledger, Outcome, ProtocolError, RunId, RunOptions, RunStore,
 };
+use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -35,13 +36,24 @@ pub struct LaunchRequest {
     pub artifacts: Option<PathBuf>,
     /// How agents are started.
     pub agent: AgentCommand,
+    /// The tests to run, as the component asks for them, if it was built with its project's tests: each is a job, with the
+    /// message of the first job and this under [`TEST_KEY`]; all agents have the message of the first one.
+    pub tests: Option<Vec<Value>>,
 }
+
+/// The key of a job's message under which the test is named that is to run.
+pub const TEST_KEY: &str = "armada_test";
 
 impl LaunchRequest {
     /// How many agents are started: an agent without a job is of no use.
     pub fn agents(&self) -> u32 {
-        let jobs = u32::try_from(self.configuration.number_of_jobs()).unwrap_or(u32::MAX);
+        let jobs = u32::try_from(self.jobs()).unwrap_or(u32::MAX);
         self.configuration.number_of_agents().min(jobs)
+    }
+
+    /// How many jobs there are.
+    pub fn jobs(&self) -> u64 {
+        self.tests.as_ref().map_or_else(|| self.configuration.number_of_jobs(), |tests| tests.len() as u64)
     }
 }
 
@@ -133,8 +145,13 @@ async fn drive(
     let count = request.agents();
     stores.queue.declare(run).await?;
     stores.runs.put_component(digest, request.component.clone()).await?;
-    for (index, message) in (0..count).zip(configuration.agents()) {
-        let record = AgentRecord { message: message?, component, grant: request.grant.clone() };
+    let mut messages = configuration.agents();
+    for index in 0..count {
+        let message = match request.tests {
+            Some(_) => configuration.agent_message(0)?,
+            None => messages.next().transpose()?.unwrap_or_default(),
+        };
+        let record = AgentRecord { message, component, grant: request.grant.clone() };
         stores.runs.put_agent(run, index, record).await?;
     }
     let context = request.grant.limits().seconds_per_context;
@@ -149,7 +166,7 @@ async fn drive(
         tokio::pin!(supervising);
         tokio::select! {
             left = &mut supervising => left,
-            dispatched = dispatch(&configuration, stores, run) => {
+            dispatched = dispatch(&configuration, request.tests.as_deref(), stores, run) => {
                 dispatched?;
                 supervising.await
             }
@@ -172,15 +189,31 @@ async fn drive(
         // Their processes are killed with the tasks that own them.
         keeping.shutdown().await;
     }
-    stores.jobs.abandon(run, configuration.number_of_jobs(), outcome).await?;
+    stores.jobs.abandon(run, request.jobs(), outcome).await?;
     ended
 }
 
 /// Publishes every job, one row at a time, as fast as the queue takes them.
-async fn dispatch(configuration: &Configuration, stores: &Stores, run: RunId) -> Result<(), LaunchError> {
+async fn dispatch(
+    configuration: &Configuration,
+    tests: Option<&[Value]>,
+    stores: &Stores,
+    run: RunId,
+) -> Result<(), LaunchError> {
+    let mut index = 0;
+    if let Some(tests) = tests {
+        let mut message = configuration.job_message(0)?;
+        for test in tests {
+            message.insert(TEST_KEY.to_owned(), test.clone());
+            let message = serde_json::value::to_raw_value(&message)?;
+            stores.queue.publish(run, Job { uuid: run.job(index), index, message }).await?;
+            index += 1;
+        }
+        stores.jobs.dispatched(run, index).await?;
+        return Ok(());
+    }
     let mut messages = configuration.jobs();
     let mut line = Vec::new();
-    let mut index = 0;
     while let Some(written) = messages.write_line(&mut line) {
         written?;
         let message: Box<RawValue> = serde_json::from_slice(&line)?;

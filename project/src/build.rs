@@ -109,6 +109,8 @@ pub struct BuildOptions<'a> {
     pub colours: bool,
     /// The folder of what can be made again: tools, packages, components.
     pub cache: &'a Path,
+    /// Whether the project's own tests are part of the component, whose jobs they are then.
+    pub tests: bool,
 }
 
 /// Makes a component of a project. `progress` is told of it.
@@ -120,8 +122,8 @@ pub fn build(
     let root = project.root();
     sdk::provide(root, project.language()).map_err(|(path, source)| BuildError::File { path, source })?;
     match project.language() {
-        Language::Rust => rust::build(root, options.colours, &mut progress),
-        Language::Python => python::build(root, options.cache, &mut progress),
+        Language::Rust => rust::build(root, options, &mut progress),
+        Language::Python => python::build(root, options, &mut progress),
     }
 }
 

@@ -8,12 +8,15 @@ use crate::capability::Capability;
 use crate::digest::ComponentRef;
 use crate::grant::{Denied, Grant};
 use crate::suggest::{harmless, shown};
+use crate::test::Test;
 
 /// The section in which SDKs leave their name and version.
 pub(crate) const SDK_SECTION: &str = "armada:sdk";
 /// The section with the capabilities that the project's own sources speak of, where the component imports them all: what the
 /// imports of an interpreter tell nothing about. It is for people: what a component may do is decided elsewhere.
 pub(crate) const USES_SECTION: &str = "armada:uses";
+/// The section with the project's own tests, one JSON object per line, where they are part of the component.
+pub(crate) const TESTS_SECTION: &str = "armada:tests";
 /// What every project exports.
 const LIFECYCLE: &str = "armada:project/lifecycle@";
 /// Interfaces that need no grant: they are types, or harmless.
@@ -27,6 +30,7 @@ pub struct Component {
     imports: BTreeSet<String>,
     sdk: Option<String>,
     uses: Option<String>,
+    tests: Vec<Test>,
 }
 
 /// Why bytes are no component of a project.
@@ -48,7 +52,7 @@ impl Component {
     pub fn read(bytes: Vec<u8>) -> Result<Self, ComponentFlaw> {
         let broken = |error: wasmparser::BinaryReaderError| ComponentFlaw::NoComponent(error.to_string());
         let mut imports = BTreeSet::new();
-        let (mut sdk, mut uses, mut lifecycle, mut depth) = (None, None, false, 0_usize);
+        let (mut sdk, mut uses, mut tests, mut lifecycle, mut depth) = (None, None, Vec::new(), false, 0_usize);
         for payload in Parser::new(0).parse_all(&bytes) {
             match payload.map_err(broken)? {
                 Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
@@ -74,6 +78,9 @@ impl Component {
                 Payload::CustomSection(section) if section.name() == USES_SECTION && depth == 0 => {
                     uses = Some(String::from_utf8_lossy(section.data()).into_owned());
                 }
+                Payload::CustomSection(section) if section.name() == TESTS_SECTION => {
+                    tests.extend(Test::read_all(section.data()));
+                }
                 _ => {}
             }
         }
@@ -81,7 +88,7 @@ impl Component {
             return Err(ComponentFlaw::NoLifecycle);
         }
         let reference = ComponentRef::of(&bytes);
-        Ok(Self { bytes, reference, imports, sdk, uses })
+        Ok(Self { bytes, reference, imports, sdk, uses, tests })
     }
 
     /// Its bytes.
@@ -107,6 +114,11 @@ impl Component {
     /// The SDK that it was made with, and its version.
     pub fn sdk(&self) -> Option<&str> {
         self.sdk.as_deref()
+    }
+
+    /// The project's own tests, in the order in which they are written, where they are part of it.
+    pub fn tests(&self) -> &[Test] {
+        &self.tests
     }
 
     /// The capabilities that it uses.
@@ -152,6 +164,7 @@ impl Component {
             imports: BTreeSet::new(),
             sdk: None,
             uses: None,
+            tests: Vec::new(),
         }
     }
 }

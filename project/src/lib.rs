@@ -50,6 +50,7 @@ mod sdk;
 mod setting;
 mod suggest;
 mod template;
+mod test;
 mod text;
 
 pub use browser::{BrowserOptions, BrowserSettings, ScreenSettings};
@@ -72,3 +73,4 @@ pub use scaffold::{ScaffoldError, scaffold};
 pub use schema::template_schema;
 pub use setting::{Form, Kind, Preset, Problem, Setting, markdown_table};
 pub use suggest::{counted, nearest};
+pub use test::{Test, TestReport};

@@ -17,7 +17,7 @@ use crate::{repository, target_folder};
 pub fn built(folder: &Path) -> Vec<u8> {
     let project = Project::open(folder).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
     let mut printed = String::new();
-    let options = BuildOptions { colours: false, cache: &cache_folder() };
+    let options = BuildOptions { colours: false, cache: &cache_folder(), tests: false };
     let built = armada_project::build(&project, options, |told| printed.push_str(&format!("{told:?}\n")));
     built.unwrap_or_else(|error| panic!("{error}\n{printed}")).into_bytes()
 }

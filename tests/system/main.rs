@@ -5,6 +5,7 @@ mod cli;
 mod examples;
 mod hostile;
 mod lifecycle;
+mod own_tests;
 mod python;
 mod readme;
 mod scaffold;

@@ -17,7 +17,7 @@ use crate::{places, signals};
 
 pub(crate) fn build(arguments: &Build) -> anyhow::Result<Ending> {
     let project = Project::open(&arguments.project.project)?;
-    let component = compile(&project, &arguments.cache)?;
+    let component = compile(&project, &arguments.cache, false)?;
     let path = arguments.output.clone().unwrap_or_else(|| project.root().join(format!("{}.armada", project.name())));
     write_bundle(&project, &component, &path).with_context(|| format!("{}", path.display()))?;
     let reference = component.reference();
@@ -44,8 +44,8 @@ fn write_bundle(project: &Project, component: &Component, path: &Path) -> std::i
     Ok(())
 }
 
-/// Compiles a project, showing what the compiler does; what it printed is shown when it fails.
-pub(crate) fn compile(project: &Project, cache: &CacheArguments) -> anyhow::Result<Component> {
+/// Compiles a project, with its own tests or without, showing what the compiler does; what it printed is shown when it fails.
+pub(crate) fn compile(project: &Project, cache: &CacheArguments, tests: bool) -> anyhow::Result<Component> {
     /// Nothing to compile takes less than this, and nothing is shown.
     const QUICK: Duration = Duration::from_millis(400);
     tell_notes(project.notes());
@@ -58,7 +58,7 @@ pub(crate) fn compile(project: &Project, cache: &CacheArguments) -> anyhow::Resu
     let mut printed = String::new();
     let mut compiled = false;
     let mut compiling = None;
-    let options = BuildOptions { colours: has_colours(), cache: &places::cache(cache)? };
+    let options = BuildOptions { colours: has_colours(), cache: &places::cache(cache)?, tests };
     let built = armada_project::build(project, options, |told| {
         let line = match told {
             Progress::Line(line) => line,

@@ -16,7 +16,7 @@ pub(crate) fn check(arguments: &Check) -> anyhow::Result<Ending> {
     let project = Project::open(&arguments.project.project)?;
     let configuration = project.resolve(arguments.layers.mode, &arguments.layers.overrides())?;
     let grant = Grant::new(configuration.sandbox(), &arguments.ceiling.open()?);
-    let component = compile(&project, &arguments.cache)?;
+    let component = compile(&project, &arguments.cache, false)?;
     if arguments.json {
         let report = report(&configuration, &component, &grant);
         writeln!(std::io::stdout().lock(), "{report}")?;

@@ -17,7 +17,7 @@ pub(crate) fn config(arguments: &Config) -> anyhow::Result<Ending> {
     let mut configuration = project.resolve(arguments.layers.mode, &arguments.layers.overrides())?;
     tell_notes(configuration.notes());
     if arguments.injected {
-        let component = compile(&project, &arguments.cache)?.reference();
+        let component = compile(&project, &arguments.cache, false)?.reference();
         configuration = configuration.inject(Injection { run_id: armada_protocol::RunId::new().0, component });
     }
     let mut out = BufWriter::new(io::stdout().lock());

@@ -25,13 +25,10 @@ pub(crate) fn new(arguments: &New) -> anyhow::Result<Ending> {
         eprintln(&format!("{} {}", paint("created", Style::Good), file.display()));
     }
     let enter = if path == Path::new(".") { String::new() } else { format!("  cd {}\n", quoted(path)) };
-    let test = match language {
-        Language::Python => "  armada test     # run its own tests\n",
-        Language::Rust => "",
-    };
     eprintln(&format!(
         "\nNext:\n{enter}  armada check    # is the configuration right, and what may the script do?\n  \
-         armada run      # build it and run its jobs\n{test}\n\
+         armada run      # build it and run its jobs\n  \
+         armada test     # run its own tests\n\n\
          What a job does is in ctx_script.{}; which hosts it may visit is in config/config_template.json.",
         language.extension(),
     ));

@@ -12,12 +12,12 @@ use super::{About, Show};
 /// JSON lines on standard output.
 pub(super) struct Json;
 
-fn print(value: &Value) -> io::Result<()> {
+pub(crate) fn print(value: &Value) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{value}")
 }
 
 /// A duration in seconds, to the millisecond.
-pub(super) fn in_seconds(duration: Duration) -> Value {
+pub(crate) fn in_seconds(duration: Duration) -> Value {
     ((duration.as_secs_f64() * 1e3).round() / 1e3).into()
 }
 

@@ -6,16 +6,32 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use armada_host::{ComponentCache, Sandbox};
-use armada_project::{Component, Digest};
+use armada_host::{ComponentCache, Sandbox, find_chromium, has_display};
+use armada_project::{Capability, Component, Digest, Grant};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::args::BrowserArguments;
 use crate::console::{printable_line, progress};
 use crate::places;
 use crate::signals::Interruption;
 
+/// Whether a component can be run with this grant, and whether there are the browser and the display that it needs.
+pub(crate) fn check(component: &Component, grant: &Grant, browser: &BrowserArguments) -> anyhow::Result<()> {
+    check_imports(component)?;
+    ensure!(
+        !browser.headed || has_display(),
+        "--headed needs a display, and neither DISPLAY nor WAYLAND_DISPLAY is set: leave it out, or run under xvfb-run"
+    );
+    if grant.check_capability(Capability::Browser.name()).is_ok()
+        && component.capabilities().any(|used| used == Capability::Browser)
+    {
+        find_chromium(browser.chromium.as_deref())?;
+    }
+    Ok(())
+}
+
 /// A component whose imports are not there cannot be run.
-pub(super) fn check_imports(component: &Component) -> anyhow::Result<()> {
+fn check_imports(component: &Component) -> anyhow::Result<()> {
     let unknown: Vec<String> = component.unknown_imports().map(printable_line).collect();
     ensure!(
         unknown.is_empty(),
@@ -26,7 +42,7 @@ pub(super) fn check_imports(component: &Component) -> anyhow::Result<()> {
 }
 
 /// Has the component compiled. Gives the folder of the cache that has it, or nothing when it was interrupted.
-pub(super) async fn compile(
+pub(crate) async fn compile(
     component: &Component,
     cache: PathBuf,
     temp: &Path,

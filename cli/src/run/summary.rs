@@ -192,7 +192,7 @@ impl Group {
 }
 
 /// How long a job took, all attempts together.
-pub(super) fn duration(record: &JobRecord) -> Option<Duration> {
+pub(crate) fn duration(record: &JobRecord) -> Option<Duration> {
     let started = record.started?;
     Duration::try_from(record.finished.duration_since(started)).ok()
 }

@@ -23,14 +23,14 @@ const ENDING: Duration = Duration::from_secs(5);
 
 /// A folder that goes with this.
 #[derive(Debug)]
-pub(super) struct Temp {
+pub(crate) struct Temp {
     folder: TempDir,
     lock: Option<OwnedFd>,
 }
 
 impl Temp {
     /// Makes the folder, and removes those of runs that were killed.
-    pub(super) fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         let place = std::env::temp_dir();
         sweep(&place);
         Self::new_in(&place).with_context(|| format!("a folder for temporary files in {}", place.display()))
@@ -49,7 +49,7 @@ impl Temp {
         Ok(Self { folder, lock: Some(inherited) })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 }

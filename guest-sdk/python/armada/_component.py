@@ -6,6 +6,7 @@ packages, and one to leave word in.
 
 import importlib
 import json
+import os
 import sys
 from typing import Any
 
@@ -14,7 +15,7 @@ from wit_world import exports
 
 from . import _failure, _lifecycle, errors
 from ._modules import MODULES
-from ._project import ProjectError, find_project
+from ._project import Project, ProjectError, find_project
 from ._reference import SERVED_OTHERWISE, Unserved
 from ._uses import uses
 
@@ -28,6 +29,7 @@ _NOT_HERE = {
     "_ssl": "the sandbox has no sockets: have a page make the request, with `page.evaluate`",
     "celery": "Armada takes jobs from its queue itself and calls `ctx_script`: remove this import",
 }
+_TESTS = f"{_PROJECT}/tests"
 _PARTS = ("ctx_script", "ctx_agent_context", "ctx_job_context")
 
 
@@ -60,6 +62,7 @@ def _build() -> _lifecycle.Life:
         own = MODULES.own_modules()
         modules = {part: importlib.import_module(part) for part in _PARTS if part in own}
         project = find_project(modules)
+        life, tests = _with_tests(project) if os.path.isdir(_TESTS) else (_lifecycle.Life(project), None)
     except BaseException as error:
         is_ours = isinstance(error, ProjectError)
         _tell(
@@ -73,8 +76,16 @@ def _build() -> _lifecycle.Life:
         raise
     finally:
         host.call_import = call
-    _tell("report.json", {"uses": uses(MODULES.own_sources())})
-    return _lifecycle.Life(project)
+    _tell("report.json", {"uses": uses(MODULES.own_sources()), "tests": tests})
+    return life
+
+
+def _with_tests(project: Project) -> tuple[_lifecycle.Life, list[Any]]:
+    """What the component is when the project's tests are in it."""
+    from . import _testing
+
+    collection = _testing.collect(_TESTS)
+    return _testing.TestLife(project, collection), collection.listing
 
 
 def _help(error: BaseException) -> str | None:

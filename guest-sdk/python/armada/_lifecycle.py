@@ -48,13 +48,11 @@ class Life:
             await _entered(agent.close(None, None, None))
 
     async def _open(self, message: Message) -> None:
-        given = given_to_agents() | {"agent_message": message, "browser": Browser()}
-        self._agent = await enter(self._project.agent_context, message, given)
+        self._agent = await open_agent(self._project, message)
 
     async def _run(self, message: Message) -> str:
         assert self._agent is not None, "the host opens an agent before it runs a job"
-        given = given_to_jobs() | {"job_message": message, "monitoring_client": MonitoringClient()}
-        job = await enter(self._project.job_context, message, given)
+        job = await open_job(self._project, message)
         result = None
         try:
             result = await call(self._project.script, job.context, self._agent.context)
@@ -70,6 +68,18 @@ class Life:
         else:
             await job.close(None, None, None)
         return _results.write(result, "the result of ctx_script")
+
+
+async def open_agent(project: Project, message: Message) -> Opened:
+    """Opens the project's agent context."""
+    given = given_to_agents() | {"agent_message": message, "browser": Browser()}
+    return await enter(project.agent_context, message, given)
+
+
+async def open_job(project: Project, message: Message) -> Opened:
+    """Opens the project's job context."""
+    given = given_to_jobs() | {"job_message": message, "monitoring_client": MonitoringClient()}
+    return await enter(project.job_context, message, given)
 
 
 async def _entered(work: Awaitable[_T]) -> _T:

@@ -12,8 +12,8 @@ import importlib.util
 import os
 import re
 import zlib
-from collections.abc import Iterator, Sequence
-from types import ModuleType
+from collections.abc import Callable, Iterator, Sequence
+from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
 # Where the packages of the requirements are.
@@ -69,12 +69,14 @@ class Modules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         self._files: dict[str, bytes] = {}
         self._folders: dict[str, dict[str, None]] = {}
         self._own_files: set[str] = set()
+        # What compiles the modules of `tests/`, where they are part of the component.
+        self.compile_tests: Callable[[bytes, str], CodeType] | None = None
 
     # While the project is built.
 
     def add(self, root: str, prefix: str, *, own: bool = False) -> None:
         """Carries along the files of a folder, under names that start with `prefix`. What is there already stays."""
-        for path in _files(root):
+        for path in _files(root, set() if own else _LEFT_OUT):
             relative = path[len(root) + 1 :]
             file = prefix + relative
             with open(path, "rb") as stream:
@@ -103,6 +105,10 @@ class Modules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     def own_modules(self) -> list[str]:
         """The names of the project's own modules."""
         return sorted(name for name, module in self._modules.items() if module.is_own and module.file)
+
+    def own_files(self) -> list[tuple[str, str]]:
+        """The project's own modules, with their files."""
+        return [(name, self._modules[name].file) for name in self.own_modules()]
 
     def own_sources(self) -> Iterator[str]:
         """The text of the project's own modules."""
@@ -156,7 +162,10 @@ class Modules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
     def get_code(self, fullname: str) -> Any:
         module = self._module(fullname)
-        return compile(self.get_data(module.file), module.file, "exec", dont_inherit=True)
+        source = self.get_data(module.file)
+        if self.compile_tests is not None and module.is_own and module.file.startswith("tests/"):
+            return self.compile_tests(source, module.file)
+        return compile(source, module.file, "exec", dont_inherit=True)
 
     def get_source(self, fullname: str) -> str:
         return importlib.util.decode_source(self.get_data(self._module(fullname).file))
@@ -198,10 +207,10 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "_", name).lower()
 
 
-def _files(root: str) -> Iterator[str]:
+def _files(root: str, left_out: set[str]) -> Iterator[str]:
     for folder, folders, files in os.walk(root):
-        folders[:] = sorted(set(folders) - _LEFT_OUT)
-        for file in sorted(set(files) - _LEFT_OUT):
+        folders[:] = sorted(set(folders) - left_out)
+        for file in sorted(set(files) - left_out):
             yield f"{folder}/{file}"
 
 

@@ -11,7 +11,7 @@ use std::panic::Location;
 use crate::__bindings::armada::types::types as wit;
 
 /// What a script, a context or an add-on returns: `Ok` or the [`Failure`] that ends the job.
-pub type Result<T, E = Failure> = std::result::Result<T, E>;
+pub type Result<T = (), E = Failure> = std::result::Result<T, E>;
 
 /// What kind of error a host call gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

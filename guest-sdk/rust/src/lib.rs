@@ -27,6 +27,7 @@
 //! - [`browser`] drives Chromium: pages, locators that wait by themselves, frames, dialogs, downloads, requests.
 //! - [`monitoring`] reports events, logs, progress and files.
 //! - [`AgentContext`] and [`JobContext`] keep what lives as long as an agent or a job.
+//! - [`tests!`] is how tests of a project are written.
 //! - [`Error`] is what a host call gives when it does not succeed, [`Failure`] what a script returns.
 //!
 //! Host calls may overlap: [`join!`] and [`try_join!`] run several at once, [`join_all`] and [`try_join_all`] as many as
@@ -38,6 +39,7 @@ mod lifecycle;
 mod message;
 mod operation;
 mod tasks;
+mod testing;
 
 pub mod browser;
 pub mod monitoring;
@@ -50,13 +52,17 @@ pub use message::Message;
 pub use operation::Operation;
 pub use serde_json::{self, Value, json};
 pub use tasks::sleep;
+pub use testing::{Fixture, Messages};
 
-/// What [`project!`] expands to needs these names; nothing else does.
+/// What [`project!`] and [`tests!`] expand to needs these names; nothing else does.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::__bindings::armada::types::types::Failure;
     pub use crate::__bindings::exports::armada::project::lifecycle::Guest as Lifecycle;
     pub use crate::lifecycle::Slot;
+    pub mod testing {
+        pub use crate::testing::{Fixture, Outcome, Parameter, Runner, Test, register};
+    }
 }
 
 #[doc(hidden)]

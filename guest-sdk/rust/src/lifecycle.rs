@@ -89,15 +89,35 @@ impl<A: AgentContext> Default for Slot<A> {
 #[macro_export]
 macro_rules! project {
     (script: $script:path $(,)?) => {
-        $crate::project! { script: $script, agent_context: $crate::Agent, job_context: $crate::Job }
+        $crate::project! { @lifecycle $script, $crate::Agent, $crate::Job }
     };
     (script: $script:path, agent_context: $agent:ty $(,)?) => {
-        $crate::project! { script: $script, agent_context: $agent, job_context: $crate::Job }
+        $crate::project! { @fixture AgentContext $agent, agent }
+        $crate::project! { @lifecycle $script, $agent, $crate::Job }
     };
     (script: $script:path, job_context: $job:ty $(,)?) => {
-        $crate::project! { script: $script, agent_context: $crate::Agent, job_context: $job }
+        $crate::project! { @fixture JobContext $job, job }
+        $crate::project! { @lifecycle $script, $crate::Agent, $job }
     };
     (script: $script:path, agent_context: $agent:ty, job_context: $job:ty $(,)?) => {
+        $crate::project! { @fixture AgentContext $agent, agent }
+        $crate::project! { @fixture JobContext $job, job }
+        $crate::project! { @lifecycle $script, $agent, $job }
+    };
+    (@fixture $context:ident $type:ty, $message:ident) => {
+        // Tests may ask for the project's own contexts.
+        #[cfg(test)]
+        impl $crate::Fixture for $type {
+            async fn set_up(messages: &$crate::Messages) -> $crate::Result<Self> {
+                <Self as $crate::$context>::open(::core::clone::Clone::clone(&messages.$message)).await
+            }
+
+            async fn tear_down(self) -> $crate::Result<()> {
+                <Self as $crate::$context>::close(self).await
+            }
+        }
+    };
+    (@lifecycle $script:path, $agent:ty, $job:ty) => {
         #[doc(hidden)]
         mod __armada {
             use super::*;
@@ -105,16 +125,27 @@ macro_rules! project {
             ::std::thread_local! {
                 static AGENT: &'static $crate::__private::Slot<$agent> =
                     ::std::boxed::Box::leak(::std::boxed::Box::new($crate::__private::Slot::new()));
+                static TESTS: &'static $crate::__private::testing::Runner =
+                    ::std::boxed::Box::leak(::std::boxed::Box::new($crate::__private::testing::Runner::new()));
             }
+
+            // Whether this is the component of `armada test`, whose jobs are tests.
+            const IS_TEST: bool = ::core::cfg!(test);
 
             struct Project;
 
             impl $crate::__private::Lifecycle for Project {
                 async fn open_agent(message: ::std::string::String) -> ::core::result::Result<(), $crate::__private::Failure> {
+                    if IS_TEST {
+                        return TESTS.with(|tests| *tests).open_agent(message);
+                    }
                     AGENT.with(|slot| *slot).open_agent(message).await
                 }
 
                 async fn run_job(message: ::std::string::String) -> ::core::result::Result<::std::string::String, $crate::__private::Failure> {
+                    if IS_TEST {
+                        return TESTS.with(|tests| *tests).run_job(message).await;
+                    }
                     let slot = AGENT.with(|slot| *slot);
                     let (mut agent, mut job) = slot.open_job::<$job>(message).await?;
                     let result = $script(&mut job, &mut agent).await;

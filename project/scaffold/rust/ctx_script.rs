@@ -1,5 +1,6 @@
 //! What a job does.
 
+use armada::browser::Page;
 use armada::{Agent, Job, Result};
 use serde::Serialize;
 
@@ -16,8 +17,13 @@ pub async fn ctx_script(job_ctx: &Job, agent_ctx: &Agent) -> Result<Found> {
 
     let page = agent_ctx.browser.new_page().await?;
     page.goto(&url).await?;
-    let found = Found { title: page.title().await?, headings: page.locator("h1, h2").all_inner_texts().await? };
+    let found = Found { title: page.title().await?, headings: read_headings(&page).await? };
 
     job_ctx.monitoring_client.record_success_event(format!("{url}: {} headings", found.headings.len()))?;
     Ok(found)
+}
+
+/// The headings of a page, as its readers see them.
+pub async fn read_headings(page: &Page) -> Result<Vec<String>> {
+    Ok(page.locator("h1, h2").all_inner_texts().await?)
 }

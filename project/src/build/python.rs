@@ -19,8 +19,8 @@ use sha2::{Digest as _, Sha256};
 use self::packages::Packages;
 use self::sources::Sources;
 use self::tool::Tool;
-use super::{BuildError, Progress, run};
-use crate::component::{Component, SDK_SECTION, USES_SECTION};
+use super::{BuildError, BuildOptions, Progress, run};
+use crate::component::{Component, SDK_SECTION, TESTS_SECTION, USES_SECTION};
 use crate::digest::Digest;
 use crate::mistake::{Mistake, Mistakes};
 use crate::sdk;
@@ -36,11 +36,16 @@ const KEPT: usize = 50;
 /// What the interpreter runs.
 const ENTRY: &str = "armada._component";
 
+/// What tests are written with: the version whose parts the SDK knows from inside.
+const PYTEST: &str = "pytest==9.2.0";
+
 /// What the interpreter leaves word of when all is well.
 #[derive(Deserialize)]
 struct Report {
     /// The capabilities that the project's modules speak of.
     uses: Vec<String>,
+    /// The project's tests, where they are part of the component.
+    tests: Option<Vec<serde_json::Value>>,
 }
 
 /// What it leaves word of when something is wrong.
@@ -55,12 +60,15 @@ struct Wrong {
 /// Makes a component of a project, or takes the one that was made of the same.
 pub(super) fn build(
     root: &Path,
-    cache: &Path,
+    options: BuildOptions<'_>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Component, BuildError> {
-    let cache = cache.join("python");
-    let sources = Sources::read(root)?;
-    let packages = Packages::read(root)?;
+    let cache = options.cache.join("python");
+    let sources = Sources::read(root, options.tests)?;
+    let mut packages = Packages::read(root)?;
+    if options.tests {
+        packages.put(PYTEST);
+    }
     let key = key(&sources, &packages);
     let kept = cache.join("components").join(format!("{}.wasm", key.to_hex()));
     if let Ok(bytes) = fs::read(&kept) {
@@ -155,6 +163,10 @@ fn make(
     let mut bytes = fs::read(&output).map_err(at(&output))?;
     append_section(&mut bytes, SDK_SECTION, concat!("python ", env!("CARGO_PKG_VERSION")));
     append_section(&mut bytes, USES_SECTION, &report.uses.join(" "));
+    if let Some(tests) = report.tests {
+        let lines: Vec<String> = tests.iter().map(ToString::to_string).collect();
+        append_section(&mut bytes, TESTS_SECTION, &lines.join("\n"));
+    }
     Ok(bytes)
 }
 
@@ -284,7 +296,7 @@ mod tests {
     fn a_mistake_shows_the_authors_line() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("ctx_script.py"), "import a\n  from b import c\n").unwrap();
-        let sources = Sources::read(folder.path()).unwrap();
+        let sources = Sources::read(folder.path(), false).unwrap();
         let wrong = Wrong {
             message: "ModuleNotFoundError: No module named 'b'".to_owned(),
             help: None,

@@ -15,7 +15,7 @@ use std::process::Command;
 
 use cargo_metadata::{Message, MetadataCommand, Package, TargetKind};
 
-use super::{BuildError, Progress, run};
+use super::{BuildError, BuildOptions, Progress, run};
 use crate::component::Component;
 use crate::mistake::Note;
 
@@ -25,7 +25,7 @@ pub(super) const TARGET: &str = "wasm32-wasip2";
 /// Compiles a crate to a component.
 pub(super) fn build(
     root: &Path,
-    colours: bool,
+    options: BuildOptions<'_>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Component, BuildError> {
     check_target()?;
@@ -39,14 +39,18 @@ pub(super) fn build(
     let name = package.name.to_string();
     let mut command = elsewhere(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
-        .args(["build", "--release", "--target", TARGET, "--manifest-path"])
+        .args(["rustc", "--lib", "--release", "--target", TARGET, "--manifest-path"])
         .arg(&package.manifest_path)
         .arg("--message-format=json-render-diagnostics")
-        .arg(format!("--color={}", if colours { "always" } else { "never" }))
+        .arg(format!("--color={}", if options.colours { "always" } else { "never" }))
         .args(["--config", &remapping(root)])
         // Lines for the author's own code; what it uses does not show in tracebacks.
         .args(["--config", &format!("profile.release.package.{name}.debug=\"line-tables-only\"")])
         .args(["--config", "profile.release.strip=\"none\""]);
+    if options.tests {
+        // As for `cargo test`, but without its harness: the modules of `#[cfg(test)]` are part of the component.
+        command.args(["--", "--cfg", "test", "--allow", "explicit_builtin_cfgs_in_flags"]);
+    }
     let ended = run(command, None, progress).map_err(no_cargo)?;
     if !ended.status.success() {
         return Err(BuildError::Compile);

@@ -75,6 +75,13 @@ impl Packages {
         mistakes.unless_any(|| ()).map(|()| Self { source: Some(source), requirements }).map_err(Into::into)
     }
 
+    /// Adds a requirement, in place of one that the project has for the same package.
+    pub(super) fn put(&mut self, requirement: &str) {
+        let name = package_name(requirement);
+        self.requirements.retain(|(_, other)| package_name(other) != name);
+        self.requirements.push((Span::new(0, 0), requirement.to_owned()));
+    }
+
     /// Each requirement.
     pub(super) fn each(&self, visit: &mut dyn FnMut(&str)) {
         self.requirements.iter().for_each(|(_, requirement)| visit(requirement));

@@ -17,7 +17,9 @@ const MOST_BYTES: u64 = 64 << 20;
 /// How deep its folders may be.
 const MOST_DEPTH: usize = 16;
 /// Folders that are no part of the program.
-const APART: [&str; 7] = ["__pycache__", "artifacts", "config", "node_modules", "target", "tests", "venv"];
+const APART: [&str; 6] = ["__pycache__", "artifacts", "config", "node_modules", "target", "venv"];
+/// The folder of the project's tests, which are part of it only when they are asked for.
+const TESTS: &str = "tests";
 /// Files that are not for this system.
 const NOT_OURS: [&str; 2] = ["main.py", "setup.py"];
 
@@ -27,9 +29,9 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// Reads a project's files.
-    pub(super) fn read(root: &Path) -> Result<Self, BuildError> {
-        let mut reading = Reading { root, left: MOST_BYTES, files: BTreeMap::new() };
+    /// Reads a project's files, with its tests or without.
+    pub(super) fn read(root: &Path, tests: bool) -> Result<Self, BuildError> {
+        let mut reading = Reading { root, tests, left: MOST_BYTES, files: BTreeMap::new() };
         reading.folder(Path::new(""), 0)?;
         for name in ["armada", "wit_world"] {
             for file in [format!("{name}.py"), format!("{name}/__init__.py")] {
@@ -66,6 +68,7 @@ impl Sources {
 
 struct Reading<'a> {
     root: &'a Path,
+    tests: bool,
     left: u64,
     files: BTreeMap<PathBuf, Vec<u8>>,
 }
@@ -90,7 +93,9 @@ impl Reading<'_> {
                 continue;
             }
             if kind.is_dir() {
-                let is_apart = APART.contains(&shown.as_ref()) || path.join("pyvenv.cfg").exists();
+                let is_apart = APART.contains(&shown.as_ref())
+                    || (shown == TESTS && !(self.tests && is_top))
+                    || path.join("pyvenv.cfg").exists();
                 if !is_apart && (!is_top || has_module(&path, depth)) {
                     self.stay_inside(&inner)?;
                     self.folder(&inner, depth + 1)?;
@@ -165,7 +170,11 @@ mod tests {
     }
 
     fn read(folder: &tempfile::TempDir) -> Result<Vec<String>, BuildError> {
-        let sources = Sources::read(&folder.path().canonicalize().unwrap())?;
+        read_with(folder, false)
+    }
+
+    fn read_with(folder: &tempfile::TempDir, tests: bool) -> Result<Vec<String>, BuildError> {
+        let sources = Sources::read(&folder.path().canonicalize().unwrap(), tests)?;
         Ok(sources.files.keys().map(|path| path.display().to_string()).collect())
     }
 
@@ -186,6 +195,12 @@ mod tests {
             ("addon/__pycache__/site.pyc", ""),
         ]);
         assert_eq!(read(&folder).unwrap(), ["addon/data/rates.json", "addon/site.py", "ctx_script.py"]);
+    }
+
+    #[test]
+    fn tests_belong_to_a_project_when_they_are_to_be_run() {
+        let folder = project(&[("ctx_script.py", ""), ("tests/test_script.py", ""), ("addon/tests/test_x.py", "")]);
+        assert_eq!(read_with(&folder, true).unwrap(), ["ctx_script.py", "tests/test_script.py"]);
     }
 
     #[test]
