@@ -121,8 +121,7 @@ impl Chromium {
             }
             let created: Created = browser.call_as(&create).await?;
             let id = created.browser_context_id;
-            let context =
-                Context::new(id.clone(), browser.clone(), settings, registry.clone(), options, extra_headers);
+            let context = Context::new(id.clone(), browser.clone(), settings, registry.clone(), options, extra_headers);
             let context = Arc::new(context);
             registry.entries().contexts.insert(id.clone(), context.clone());
             let mut downloads = SetDownloadBehaviorParams::new(SetDownloadBehaviorBehavior::AllowAndName);
