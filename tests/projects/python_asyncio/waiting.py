@@ -156,3 +156,14 @@ async def futures_are_made_by_hand(browser):
     asyncio.get_running_loop().call_soon(future.set_exception, ValueError("by hand"))
     with raises(ValueError, "by hand"):
         await future
+
+
+@case
+async def an_exception_that_was_handled_keeps_no_page(browser):
+    # More than may be open at once.
+    for _ in range(18):
+        page = await browser.new_page()
+        try:
+            await asyncio.gather(page.click("#none", timeout=1), page.click("#nowhere", timeout=1))
+        except armada.TimeoutError:
+            pass
