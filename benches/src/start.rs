@@ -47,11 +47,12 @@ fn run(project: &Path) -> anyhow::Result<(Duration, Duration)> {
     let mut took = None;
     for line in std::io::BufRead::lines(told) {
         let told: serde_json::Value = serde_json::from_str(&line?)?;
-        if told["type"] == "ended" {
+        if told.get("type").is_some_and(|kind| kind == "ended") {
             took = Some(started.elapsed());
         }
     }
     ensure!(child.wait()?.success(), "the run failed");
     let job: serde_json::Value = serde_json::from_str(std::fs::read_to_string(&results)?.trim())?;
-    Ok((took.context("no job has ended")?, duration(&job["result"].to_string())?))
+    let result = job.get("result").context("the job has no result")?;
+    Ok((took.context("no job has ended")?, duration(&result.to_string())?))
 }

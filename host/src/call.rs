@@ -62,10 +62,10 @@ pub(crate) struct Calls {
 /// Calls in progress that can be cancelled, by number. Apart from the instance, because a call may be dropped when the
 /// instance cannot be reached.
 #[derive(Default)]
-struct InProgress(Mutex<BTreeMap<u64, (&'static str, CancellationToken)>>);
+struct InProgress(Mutex<BTreeMap<u64, (Call, CancellationToken)>>);
 
 impl InProgress {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, (&'static str, CancellationToken)>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, (Call, CancellationToken)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -95,7 +95,7 @@ impl Calls {
 
     /// The names of the calls in progress, the oldest first.
     pub(crate) fn in_progress(&self) -> Vec<&'static str> {
-        self.waiting.lock().values().map(|(name, _)| *name).collect()
+        self.waiting.lock().values().map(|(call, _)| call.name).collect()
     }
 
     fn admit(&self, call: Call) -> Result<(), Error> {
@@ -162,13 +162,14 @@ async fn wait<T>(
         let calls = &access.get().calls;
         let most = calls.grant.limits().concurrent_calls;
         let mut in_progress = calls.waiting.lock();
-        if in_progress.len() as u64 >= most {
+        // What only waits for time to pass is counted by itself: a script whose calls are all in progress can still time them.
+        if in_progress.values().filter(|(other, _)| other.timed == call.timed).count() as u64 >= most {
             return Err(Error::Limit(format!(
                 "{most} calls are in progress: await some, or raise run_message.sandbox.limits.concurrent_calls"
             )));
         }
         let token = CancellationToken::new();
-        in_progress.insert(number, (call.name, token.clone()));
+        in_progress.insert(number, (call, token.clone()));
         let waiting = Waiting { calls: calls.waiting.clone(), number };
         Ok(((token, waiting), calls.over.clone(), calls.time()))
     })?;

@@ -8,13 +8,14 @@ mod packages;
 mod sources;
 mod tool;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
 
 use self::packages::Packages;
 use self::sources::Sources;
@@ -33,6 +34,8 @@ const TIME: Duration = Duration::from_secs(600);
 const MOST_WORD: u64 = 1 << 20;
 /// How many components are kept; of those, the ones that were used last.
 const KEPT: usize = 50;
+/// The file that is locked in a folder in use.
+const LOCK: &str = "lock";
 /// What the interpreter runs.
 const ENTRY: &str = "armada._component";
 
@@ -112,8 +115,12 @@ fn make(
 ) -> Result<Vec<u8>, BuildError> {
     let mut command = tool.componentize(progress)?;
     progress(Progress::Step("compiling"));
-    let folder = tempfile::Builder::new().prefix("armada-build-").tempdir().map_err(at(&std::env::temp_dir()))?;
-    let folder = folder.path();
+    let workshop = {
+        // One at a time: a folder that is not locked yet looks like one that nobody has any more.
+        let _lock = tool.lock()?;
+        Workshop::open(&tool.folder().join("builds"))?
+    };
+    let folder = workshop.folder.path();
     // In the order of the folders that `_component.py` names.
     let folders = ["sdk", "reference", "project", "packages", "word"].map(|name| folder.join(name));
     let [own, reference, project, installed, word] = &folders;
@@ -168,6 +175,31 @@ fn make(
         append_section(&mut bytes, TESTS_SECTION, &lines.join("\n"));
     }
     Ok(bytes)
+}
+
+/// The folder that a component is made in, for as long as it is.
+struct Workshop {
+    folder: TempDir,
+    _lock: File,
+}
+
+impl Workshop {
+    /// Opens one among others, and removes those that nobody has any more: a build that was interrupted leaves its own.
+    fn open(among: &Path) -> Result<Self, BuildError> {
+        fs::create_dir_all(among).map_err(at(among))?;
+        for entry in fs::read_dir(among).map_err(at(among))?.flatten() {
+            let lock = File::open(entry.path().join(LOCK));
+            if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
+                // Whoever cannot remove it is not held up by it.
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+        let folder = tempfile::tempdir_in(among).map_err(at(among))?;
+        let path = folder.path().join(LOCK);
+        let lock = File::create(&path).map_err(at(&path))?;
+        lock.lock().map_err(at(&path))?;
+        Ok(Self { folder, _lock: lock })
+    }
 }
 
 /// What the interpreter left word of. The project's modules could write there, too: it is read as what anybody sends.
@@ -290,6 +322,17 @@ mod tests {
         let long = format!("python {}", "x".repeat(300));
         append_section(&mut component, SDK_SECTION, &long);
         assert_eq!(Component::read(component).unwrap().sdk(), Some(long.as_str()));
+    }
+
+    #[test]
+    fn what_an_interrupted_build_leaves_is_removed_by_the_next_and_what_is_in_use_is_not() {
+        let among = tempfile::tempdir().unwrap();
+        let used = Workshop::open(among.path()).unwrap();
+        let left = among.path().join("left");
+        fs::create_dir(&left).unwrap();
+        fs::write(left.join(LOCK), "").unwrap();
+        let opened = Workshop::open(among.path()).unwrap();
+        assert!(!left.exists() && used.folder.path().exists() && opened.folder.path().exists());
     }
 
     #[test]

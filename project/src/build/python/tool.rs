@@ -39,6 +39,11 @@ impl Tool {
         Self { folder: cache.to_owned() }
     }
 
+    /// The folder of all that has to do with Python.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// componentize-py, installed first if it is not.
     pub(super) fn componentize(&self, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Command, BuildError> {
         let marker = self.folder.join(format!("componentize-py-{VERSION}"));
