@@ -256,7 +256,8 @@ async def ctx_script(job_ctx, agent_ctx):
 "#;
     let folder = written(&[("ctx_script.py", script)]);
     let jobs = ["retry", "fatal", "failed", "key"].map(|kind| json!({"kind": kind}));
-    let finished = TestRun::of(built(folder.path())).jobs(jobs).finish();
+    // Two, because one of them cannot go on.
+    let finished = TestRun::of(built(folder.path())).agents(2).jobs(jobs).finish();
     let results: Vec<_> = finished.jobs.iter().map(|job| (text(job), job.attempts)).collect();
     assert_eq!(results, [("3", 3), ("2", 2), ("", 1), ("", 1)]);
     let messages: Vec<_> = finished.jobs[2..].iter().map(|job| job.error.as_ref().unwrap().message.as_str()).collect();

@@ -2,10 +2,10 @@
 
 use std::io::{BufRead as _, BufReader, Lines};
 use std::path::Path;
-use std::process::{Child, ChildStderr, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
-use armada_tests::command::{finish, read_results};
+use armada_tests::command::{armada, finish, read_results};
 use armada_tests::processes::{self, Process, assert_gone, descendants, wait_for};
 use serde_json::json;
 
@@ -32,8 +32,11 @@ struct Watching {
 
 impl Watching {
     fn start(scaffold: &Scaffold) -> Self {
+        Self::start_with(scaffold.command(&["run", "--watch", "--verbose", "--output", "watched/results.jsonl"]))
+    }
+
+    fn start_with(mut command: Command) -> Self {
         let temp = tempfile::tempdir().unwrap();
-        let mut command = scaffold.command(&["run", "--watch", "--verbose", "--output", "watched/results.jsonl"]);
         command.env("TMPDIR", temp.path()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -52,15 +55,19 @@ impl Watching {
     }
 
     /// Interrupts it, and waits until it and all that it has started are gone.
-    fn interrupt(mut self) -> String {
+    fn interrupt(&mut self) -> String {
         let started: Vec<Process> = descendants(self.child.id());
         processes::signal(self.child.id(), "INT");
         let told: Vec<String> = self.lines.by_ref().map_while(Result::ok).collect();
         let ended = wait_for("the command to end", Duration::from_secs(60), || self.child.try_wait().unwrap());
         assert_eq!(ended.code(), Some(130), "{told:#?}");
         assert_gone(&started);
-        assert_eq!(std::fs::read_dir(self.temp.path()).unwrap().count(), 0, "temporary files");
         told.join("\n")
+    }
+
+    /// How many things it has left in the folder for temporary files.
+    fn temporary_files(&self) -> usize {
+        std::fs::read_dir(self.temp.path()).unwrap().count()
     }
 }
 
@@ -127,8 +134,7 @@ fn what_is_saved_runs_again_and_what_runs_write_does_not() {
         assert!(told.starts_with("saved addon/inner/c.txt: running again\n"), "{told}");
     });
     watching.until(WAITING);
-    let told = watching.interrupt();
-    assert_eq!(told, "interrupted");
+    assert_eq!((watching.interrupt().as_str(), watching.temporary_files()), ("interrupted", 0));
     for folder in ["addon", "target", "__pycache__", ".git", "watched"] {
         std::fs::remove_dir_all(scaffold.root.join(folder)).unwrap();
     }
@@ -181,6 +187,7 @@ fn a_run_that_goes_on_is_ended_in_order_by_what_is_saved_and_by_an_interruption(
         watching.until("Success: here");
         let told = watching.interrupt();
         assert!(told.contains("ending: jobs in progress") && told.contains("1 cancelled"), "{told}");
+        assert_eq!(watching.temporary_files(), 0);
     });
 }
 
@@ -197,6 +204,39 @@ fn an_interruption_while_the_project_is_built_again_ends_the_compiler() {
         });
         assert!(watching.interrupt().ends_with("interrupted"));
     });
+}
+
+#[test]
+fn a_python_project_runs_again_and_its_mistakes_are_told_with_their_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let (script, results) = (folder.path().join("ctx_script.py"), folder.path().join("results.jsonl"));
+    let save = |result: &str| {
+        std::fs::write(&script, format!("async def ctx_script(job_ctx, agent_ctx):\n    return {result}\n")).unwrap();
+    };
+    save("1");
+    std::fs::write(folder.path().join("main.py"), "raise SystemExit\n").unwrap();
+    let mut command = armada();
+    command.args(["run", "--watch"]).current_dir(folder.path());
+    let mut watching = Watching::start_with(command);
+    let told = watching.until(WAITING);
+    assert!(told.contains("note: main.py: not used: Armada calls ctx_script itself"), "{told}");
+    assert_eq!(read_results(&results)[0]["result"], 1, "{told}");
+
+    save("(");
+    let told = watching.until(WAITING);
+    assert!(told.contains("ctx_script.py:2:12") && told.contains("SyntaxError"), "{told}");
+    assert_eq!(runs(&told), 0, "{told}");
+    save("2");
+    let told = watching.until(WAITING);
+    assert!(told.starts_with("saved ctx_script.py: running again\n"), "{told}");
+    assert_eq!(read_results(&results)[0]["result"], 2, "{told}");
+
+    save("3");
+    wait_for("the build", Duration::from_secs(60), || {
+        let processes = descendants(watching.child.id());
+        processes.iter().any(|process| process.command.iter().any(|it| it == "componentize")).then_some(())
+    });
+    assert!(watching.interrupt().ends_with("interrupted"));
 }
 
 #[test]

@@ -20,8 +20,8 @@ real Chromium:
   what becomes of a job.
 
 All of `asyncio` works: `asyncio.gather` and `TaskGroup` run several calls at once, `asyncio.timeout` ends one. The
-package is importable anywhere, for completion and type checks; its calls work only under `armada run` and `armada
-test`.
+package is importable anywhere, for completion and type checks; elsewhere than under `armada run` and `armada test`, its
+calls raise `OutsideError`.
 """
 
 from . import browser, monitoring

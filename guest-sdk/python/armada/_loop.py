@@ -160,16 +160,27 @@ class Loop(base_events.BaseEventLoop):
 
     async def leave(self) -> list[str]:
         """Ends what the export leaves behind, so that nothing of it is in flight; gives the names of its tasks."""
-        left = self._left()
         # Those that are being cancelled need just a moment.
-        names = [_name(task) for task in left if not task.cancelling()]
-        await self._cancel(left, _GRACE)
+        names = sorted(_name(task) for task in self._left() if not task.cancelling())
+        while self._main is not None:
+            try:
+                await self._end()
+            except asyncio.CancelledError:
+                # Somebody has cancelled the export itself, which is over anyway.
+                pass
+        return names
+
+    async def _end(self) -> None:
+        await self._cancel(self._left(), _GRACE)
         for _ in range(_ROUNDS):
             await self._cancel(self._left(), _ROUND)
         if self._asyncgens:
             await asyncio.wait([self.create_task(self.shutdown_asyncgens())], timeout=_GRACE)
         # What still runs has refused to end: it is never woken again.
-        self._abandoned.update(self._left())
+        for task in self._left():
+            self._abandoned.add(task)
+            # Its name has been told: that says enough.
+            cast(Any, task)._log_destroy_pending = False
         self._is_ending = True
         self._scheduled.clear()
         if self._alarm is not None:
@@ -183,7 +194,6 @@ class Loop(base_events.BaseEventLoop):
         self._ready.clear()
         self._asyncgens.clear()
         self._main = None
-        return names
 
     async def _cancel(self, tasks: list[asyncio.Task[Any]], seconds: float) -> None:
         for task in tasks:
@@ -192,7 +202,7 @@ class Loop(base_events.BaseEventLoop):
             await asyncio.wait(tasks, timeout=seconds)
 
     def _left(self) -> list[asyncio.Task[Any]]:
-        ours = {self._main, self._alarm, *self._abandoned}
+        ours = {self._main, *self._abandoned}
         return [task for task in asyncio.all_tasks(self) if task not in ours]
 
     # Host calls.
@@ -227,9 +237,8 @@ class Loop(base_events.BaseEventLoop):
     def is_over(self, call: _HostCall) -> None:
         """The host is done with a call."""
         self._in_flight.discard(call)
-        if self._idle is not None and not self._in_flight:
+        if self._idle is not None and not self._idle.done() and not self._in_flight:
             self._idle.set_result(None)
-            self._idle = None
 
     # What componentize-py calls.
 
@@ -257,6 +266,9 @@ class Loop(base_events.BaseEventLoop):
                 self._ready.append(timer)
         handle: Any = None
         for _ in range(len(self._ready)):
+            if not self._ready:
+                # The export has ended meanwhile.
+                break
             handle = self._ready.popleft()
             if handle._cancelled:
                 continue
@@ -284,6 +296,8 @@ class Loop(base_events.BaseEventLoop):
             self._alarm.cancel()
         self._alarm_at = at
         self._alarm = self.create_task(self._sleep(at))
+        # It is none of the author's: `asyncio.all_tasks` does not tell of it.
+        cast(Any, asyncio.tasks)._unregister_task(self._alarm)
         return True
 
     async def _sleep(self, at: float) -> None:

@@ -94,7 +94,7 @@ async def a_task_that_goes_on_calling_is_given_up(browser):
     return "over"
 
 
-@ends(result="over", log="cancelled: spin")
+@ends(result="over", log="cancelled: Page.wait_for_function, spin")
 async def a_task_that_only_passes_the_turn_is_given_up(browser):
     page = await browser.new_page()
     asyncio.create_task(page.wait_for_function("false"))
@@ -201,6 +201,34 @@ async def leaving_python_in_a_task_fails(browser):
         sys.exit(4)
 
     await asyncio.gather(leave(), asyncio.sleep(3600))
+
+
+@ends(result="over", log="cancelled: leaves")
+async def leaving_python_when_all_is_over_changes_nothing(browser):
+    async def leave():
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            sys.exit(5)
+
+    asyncio.create_task(leave(), name="leaves")
+    await asyncio.sleep(0)
+    return "over"
+
+
+@ends(result="over", log="cancelled: cancels")
+async def cancelling_what_is_over_changes_nothing(browser):
+    script = asyncio.current_task()
+
+    async def cancel():
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            script.cancel()
+
+    asyncio.create_task(cancel(), name="cancels")
+    await asyncio.sleep(0)
+    return "over"
 
 
 @ends(error="KeyboardInterrupt")

@@ -226,14 +226,27 @@ async def a_task_with_a_new_context_calls_the_host(browser):
 
 @case
 async def tasks_are_known(browser):
+    async with asyncio.timeout(3600):
+        await asyncio.sleep(0.01)
     task = asyncio.create_task(after(1, None), name="named")
-    assert task in asyncio.all_tasks() and asyncio.current_task() in asyncio.all_tasks()
+    assert asyncio.all_tasks() == {asyncio.current_task(), task}
     assert task.get_name() == "named"
     called = []
     task.add_done_callback(called.append)
     await task
     await asyncio.sleep(0)
     assert called == [task]
+
+
+@case
+async def all_tasks_are_cancelled_by_hand(browser):
+    tasks = [asyncio.create_task(asyncio.sleep(3600)) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    assert others == set(tasks) and all(task.cancelled() for task in tasks)
 
 
 @case

@@ -64,6 +64,15 @@ async def text_that_is_none_is_told(case: Case) -> None:
 
 
 @case
+async def what_playwright_has_and_this_does_not_is_told(case: Case) -> None:
+    page: Any = await case.show("")
+    with raises(AttributeError, "a page has no `type`: use `press_sequentially`"):
+        await page.type("input", "text")
+    with raises(AttributeError, "a page has no `clik`"):
+        await page.clik("input")
+
+
+@case
 async def a_message_says_what_it_has(case: Case) -> None:
     with raises(KeyError, "the message has no `urls`: it has `case`, `site`"):
         case.job.job_message["urls"]

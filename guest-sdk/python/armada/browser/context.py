@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -155,12 +156,14 @@ class BrowserContext:
         """Runs this script in every document of pages opened afterwards, before the page's own scripts."""
         await self._handle.add_init_script(script)
 
-    def set_default_timeout(self, timeout: float) -> None:
-        """The milliseconds that acts, reads and waits of the context's pages may take where they are given none."""
+    def set_default_timeout(self, timeout: float | timedelta) -> None:
+        """The time (milliseconds, or a `timedelta`) that acts, reads and waits of the context's pages may take where
+        they are given none."""
         self._handle.set_default_timeouts(_options.timeout_ms(timeout), None)
 
-    def set_default_navigation_timeout(self, timeout: float) -> None:
-        """The milliseconds that navigations of the context's pages may take where they are given none."""
+    def set_default_navigation_timeout(self, timeout: float | timedelta) -> None:
+        """The time (milliseconds, or a `timedelta`) that navigations of the context's pages may take where they are
+        given none."""
         self._handle.set_default_timeouts(None, _options.timeout_ms(timeout))
 
     async def close(self) -> None:

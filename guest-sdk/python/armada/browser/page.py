@@ -37,6 +37,23 @@ _R = TypeVar("_R")
 _T = TypeVar("_T")
 
 
+# What of Playwright is not there, and what is there instead.
+_INSTEAD = {
+    "on": "dialogs are answered by `set_dialog_policy`, popups, downloads and requests are waited for",
+    "once": "dialogs are answered by `set_dialog_policy`, popups, downloads and requests are waited for",
+    "type": "use `press_sequentially`, or `keyboard.type`",
+    "expect_navigation": "a click returns after the navigation that it starts; `wait_for_url` waits for a later one",
+    "wait_for_navigation": "a click returns after the navigation that it starts; `wait_for_url` waits for a later one",
+    "expect_event": "use `expect_popup` or `expect_download`",
+    "wait_for_event": "use `wait_for_popup` or `wait_for_download`",
+    "eval_on_selector": "use `locator(selector).evaluate`",
+    "eval_on_selector_all": "use `locator(selector).evaluate_all`",
+    "frame": "use `frame_locator`",
+    "set_default_timeout": "use `context.set_default_timeout`",
+    "set_default_navigation_timeout": "use `context.set_default_navigation_timeout`",
+}
+
+
 def _with_selector(function: Callable[Concatenate[Locator, _P], _R]) -> Callable[Concatenate[Page, str, _P], _R]:
     """A function of a locator as one of a page: `page.click("#save")` is `page.locator("#save").click()`."""
 
@@ -63,6 +80,12 @@ class Page(Finders):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.url!r}>"
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            hint = f": {_INSTEAD[name]}" if name in _INSTEAD else ""
+            raise AttributeError(f"a page has no `{name}`{hint}", name=name, obj=self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -337,8 +360,8 @@ class Page(Finders):
     # Requests.
 
     def route(self, url: str) -> Route:
-        """What to do with the requests of this page whose URL matches this pattern: `await
-        page.route("**/ads/**").abort()`."""
+        """What to do with the requests of this page whose URL matches this pattern: await a method of what this gives,
+        as in `await page.route("**/ads/**").abort()`."""
         return Route(self._handle, url)
 
     async def unroute(self, route: int) -> None:

@@ -187,9 +187,12 @@ class Tab(Page):
         await self.goto(url)
         return self
 
-    async def find(self, text: str, best_match: bool = True, *, timeout: float = 10) -> Element:
+    async def find(
+        self, text: str, best_match: bool = True, return_enclosing_element: bool = True, timeout: float = 10
+    ) -> Element:
         """Waits for an element with this text (or that it is labelled with), ignoring case: of several, the one whose
-        text is closest in length, or the first unless `best_match`."""
+        text is closest in length, or the first unless `best_match`. What is found is always an element, never a bare
+        text."""
         text = text.strip()
         found = await self.find_all(text, timeout=timeout)
         if not best_match:
@@ -244,7 +247,8 @@ class Tab(Page):
     async def evaluate(
         self, expression: str, arg: Any = None, *, await_promise: bool = True, return_by_value: bool = True
     ) -> Any:
-        """As `Page.evaluate`: promises are always awaited, and values always given as they are."""
+        """As `Page.evaluate`: promises are always awaited, and values always given as they are. Of `True` and `False`
+        in the second place, nothing is made, as they are nodriver's `await_promise`."""
         return await super().evaluate(expression, None if isinstance(arg, bool) else arg)
 
     async def sleep(self, t: float = 1) -> None:

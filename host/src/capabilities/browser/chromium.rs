@@ -16,7 +16,6 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::cdp::{BROWSER_GONE, CdpError, Connection, Events, Session, decode};
 use super::context::{Context, Registry, Settings};
@@ -59,18 +58,16 @@ impl Chromium {
         let (path, folder) = (process.path().display().to_string(), process.folder().to_owned());
         let registry = Arc::new(Registry::default());
         let (connection, drive) = Connection::open(pipes.read, pipes.write, message_bytes(settings.bytes_per_call));
-        let tasks = TaskTracker::new();
         let router = Arc::new(Router {
             connection: connection.clone(),
             registry: registry.clone(),
             settings: settings.clone(),
             folder: folder.clone(),
-            tasks: tasks.clone(),
         });
         let printed = Arc::new(Mutex::new(Vec::new()));
         let stop = CancellationToken::new();
         let driving = drive(router);
-        let ended = tokio::spawn(own(process, gateway, connection.clone(), stop.clone(), tasks, {
+        let ended = tokio::spawn(own(process, gateway, connection.clone(), stop.clone(), registry.clone(), {
             let printed = printed.clone();
             async move {
                 tokio::join!(driving, drain(pipes.printed, &printed));
@@ -113,36 +110,40 @@ impl Chromium {
         check_options(&options)?;
         let extra_headers = self.settings.keep.keep(options.extra_headers.take().unwrap_or_default())?;
         let state = options.storage_state.take();
-        let browser = self.connection.browser();
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Created {
-            browser_context_id: String,
-        }
-        let create = CreateBrowserContextParams { dispose_on_detach: Some(true), ..Default::default() };
-        let created: Created = browser.call_as(&create).await?;
-        let id = created.browser_context_id;
+        let (browser, folder) = (self.connection.browser(), self.folder.display().to_string());
         let (settings, registry) = (self.settings.clone(), self.registry.clone());
-        let context = Arc::new(Context::new(id.clone(), browser.clone(), settings, registry, options, extra_headers));
-        self.registry.entries().contexts.insert(id.clone(), context.clone());
-        let mut downloads = SetDownloadBehaviorParams::new(SetDownloadBehaviorBehavior::AllowAndName);
-        downloads.browser_context_id = Some(id.into());
-        downloads.download_path = Some(self.folder.display().to_string());
-        downloads.events_enabled = Some(true);
-        let ready = async {
-            browser.call(downloads).await?;
-            match state {
-                Some(state) => context.set_storage_state(&state).await,
-                None => Ok(()),
+        let make = async move {
+            let create = CreateBrowserContextParams { dispose_on_detach: Some(true), ..Default::default() };
+            #[derive(Deserialize)]
+            #[serde(rename_all = "camelCase")]
+            struct Created {
+                browser_context_id: String,
+            }
+            let created: Created = browser.call_as(&create).await?;
+            let id = created.browser_context_id;
+            let context = Context::new(id.clone(), browser.clone(), settings, registry.clone(), options, extra_headers);
+            let context = Arc::new(context);
+            registry.entries().contexts.insert(id.clone(), context.clone());
+            let mut downloads = SetDownloadBehaviorParams::new(SetDownloadBehaviorBehavior::AllowAndName);
+            downloads.browser_context_id = Some(id.into());
+            downloads.download_path = Some(folder);
+            downloads.events_enabled = Some(true);
+            let ready = async {
+                browser.call(downloads).await?;
+                match state {
+                    Some(state) => context.set_storage_state(&state).await,
+                    None => Ok(()),
+                }
+            };
+            match ready.await {
+                Ok(()) => Ok(context),
+                Err(error) => {
+                    context.begin_close();
+                    Err(error)
+                }
             }
         };
-        match ready.await {
-            Ok(()) => Ok(context),
-            Err(error) => {
-                context.begin_close();
-                Err(error)
-            }
-        }
+        self.registry.see_through(make).await
     }
 
     /// Every context that there is.
@@ -174,7 +175,7 @@ async fn own(
     gateway: Gateway,
     connection: Connection,
     stop: CancellationToken,
-    tasks: TaskTracker,
+    registry: Arc<Registry>,
     work: impl Future<Output = ()>,
 ) {
     tokio::pin!(work);
@@ -195,8 +196,8 @@ async fn own(
     } else {
         end.await;
     }
-    tasks.close();
-    tasks.wait().await;
+    registry.tasks.close();
+    registry.tasks.wait().await;
 }
 
 /// Sets the browser up; gives its product and user agent.
@@ -228,7 +229,6 @@ struct Router {
     registry: Arc<Registry>,
     settings: Arc<Settings>,
     folder: PathBuf,
-    tasks: TaskTracker,
 }
 
 #[derive(Deserialize)]
@@ -353,7 +353,7 @@ impl Router {
         }
         page.context.register_frame(&target.target_id, &target.target_id);
         self.registry.changed.notify_waiters();
-        self.tasks.spawn(async move {
+        self.registry.tasks.spawn(async move {
             if let Err(error) = page.prepare().await {
                 tracing::debug!(%error, "a page could not be made ready");
                 page.refused(&error);

@@ -8,12 +8,13 @@ use chromiumoxide_cdp::cdp::browser_protocol::network::SetExtraHttpHeadersParams
 use chromiumoxide_cdp::cdp::browser_protocol::page::AddScriptToEvaluateOnNewDocumentParams;
 use chromiumoxide_cdp::cdp::browser_protocol::target::{CreateTargetParams, DisposeBrowserContextParams};
 use serde::Deserialize;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
+use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::cdp::{CdpError, Session};
 use super::downloads::Download;
-use super::page::Page;
+use super::page::{OwnedPage, Page};
 use super::requests::{check_headers, extra_headers};
 use crate::contract::Error;
 use crate::contract::browser as wit;
@@ -64,6 +65,8 @@ pub(crate) struct Times {
 pub(crate) struct Registry {
     entries: Mutex<Entries>,
     pub(super) changed: Notify,
+    /// What goes on beside the calls of scripts, until the browser has ended.
+    pub(super) tasks: TaskTracker,
 }
 
 #[derive(Default)]
@@ -89,6 +92,20 @@ impl Registry {
     pub(super) fn page_of_frame(&self, frame: &str) -> Option<Arc<Page>> {
         let entries = self.entries();
         entries.frames.get(frame).and_then(|target| entries.pages.get(target)).cloned()
+    }
+
+    /// Does what must come to its end once it has begun, even when whoever waits for it is gone: what the browser makes for
+    /// nobody would stay. Then, what it gives is dropped.
+    pub(super) async fn see_through<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (sender, given) = oneshot::channel();
+        self.tasks.spawn(async move {
+            // Whoever is gone is told nothing.
+            let _ = sender.send(work.await);
+        });
+        given.await.unwrap_or_else(|_| Err(Error::Closed("the browser is gone".to_owned())))
     }
 
     /// Waits until something about the pages is so, for at most as long as closing may take.
@@ -182,7 +199,12 @@ impl Context {
     }
 
     /// Opens an empty page.
-    pub(crate) async fn new_page(&self) -> Result<Arc<Page>, Error> {
+    pub(crate) async fn new_page(self: &Arc<Self>) -> Result<OwnedPage, Error> {
+        let context = self.clone();
+        self.registry.see_through(async move { context.open_page().await }).await
+    }
+
+    async fn open_page(&self) -> Result<OwnedPage, Error> {
         let _expected = {
             let mut entries = self.registry.entries();
             if entries.pages.len() + entries.expected >= self.settings.pages {
@@ -207,8 +229,9 @@ impl Context {
         let there = self.registry.until(|entries| entries.pages.contains_key(&created.target_id)).await;
         let page = self.registry.entries().pages.get(&created.target_id).filter(|_| there).cloned();
         let page = page.ok_or_else(|| Error::Unavailable("the browser has not opened a page".to_owned()))?;
+        let owned = OwnedPage::new(&page);
         page.ready().await?;
-        Ok(page)
+        Ok(owned)
     }
 
     /// Closes the context and its pages, and waits until they are closed.

@@ -151,7 +151,7 @@ impl wit::HostBrowserContextWithStore<InstanceState> for Host {
             let context = state.handle(&handle)?.context.clone();
             Ok(async move { context.new_page().await })
         });
-        hand_out(guest, OwnedPage::new(&page.await?))
+        hand_out(guest, page.await?)
     }
 
     context_functions! {

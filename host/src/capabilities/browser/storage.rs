@@ -1,5 +1,7 @@
 //! Cookies and local storage of a context.
 
+use std::sync::Arc;
+
 use chromiumoxide_cdp::cdp::browser_protocol::network::{CookieParam, CookieSameSite, TimeSinceEpoch};
 use chromiumoxide_cdp::cdp::browser_protocol::storage::{ClearCookiesParams, GetCookiesParams, SetCookiesParams};
 use serde::{Deserialize, Serialize};
@@ -176,7 +178,7 @@ impl Context {
     }
 
     /// Cookies and local storage.
-    pub(crate) async fn storage_state(&self) -> Result<String, Error> {
+    pub(crate) async fn storage_state(self: &Arc<Self>) -> Result<String, Error> {
         let cookies = self.all_cookies().await?;
         let origins = self.origins();
         let script = "() => Object.keys(localStorage).map(name => ({ name, value: localStorage.getItem(name) }))";
@@ -193,7 +195,7 @@ impl Context {
     }
 
     /// Adds the cookies and local storage of a state.
-    pub(crate) async fn set_storage_state(&self, state: &str) -> Result<(), Error> {
+    pub(crate) async fn set_storage_state(self: &Arc<Self>, state: &str) -> Result<(), Error> {
         let state: State = serde_json::from_str(state)
             .map_err(|error| Error::Invalid(format!("this is no storage state: {error}")))?;
         self.put_cookies(state.cookies).await?;
@@ -205,14 +207,15 @@ impl Context {
 
     /// Runs a function at each of these origins, in a page of which the origins' servers never hear.
     async fn at_origins(
-        &self,
+        self: &Arc<Self>,
         origins: Vec<(String, Option<Value>)>,
         script: &str,
     ) -> Result<Vec<(String, String)>, Error> {
         if origins.is_empty() {
             return Ok(Vec::new());
         }
-        let page = self.new_page().await?;
+        let owned = self.new_page().await?;
+        let page = owned.get()?;
         let blank = wit::Fulfillment {
             status: 200,
             headers: vec![wit::Header { name: "content-type".to_owned(), value: "text/html".to_owned() }],

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::page::Page;
+use super::page::{OwnedPage, Page};
 use super::requests::HeldRequest;
 use crate::call::Weigh;
 use crate::contract::browser as wit;
@@ -10,6 +10,7 @@ use crate::keep::Kept;
 
 impl Weigh for wit::BrowserInfo {}
 impl Weigh for wit::Rect {}
+impl Weigh for OwnedPage {}
 impl Weigh for (Arc<Page>, Vec<u64>) {}
 
 impl<T: Weigh, U> Weigh for (T, Arc<U>) {
