@@ -14,7 +14,7 @@ use crate::test::Expression;
 #[derive(Debug, Parser)]
 #[command(name = "armada", version, max_term_width = 100, propagate_version = true, subcommand_required = true)]
 #[command(
-    after_help = "Exit codes: 0 all went well; 1 jobs failed; 2 a mistake in a project or an argument; 130 interrupted."
+    after_help = "Exit codes: 0 all went well; 1 jobs or tests failed; 2 a mistake in a project or an argument; 130 interrupted."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]

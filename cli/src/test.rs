@@ -161,7 +161,17 @@ impl Running<'_> {
                 change = heard.recv() => change,
             };
             let Some(change) = change else { break };
-            let Change::Ended(record) = change else { continue };
+            let record = match change {
+                Change::Started(attempt) => {
+                    let place = usize::try_from(attempt.index).unwrap_or(usize::MAX);
+                    if let (Some(test), true) = (self.selection.tests.get(place), failure.is_none()) {
+                        failure = report.started(test).err();
+                    }
+                    continue;
+                }
+                Change::Ended(record) => record,
+                _ => continue,
+            };
             if record.status == Status::Cancelled {
                 continue;
             }
@@ -226,6 +236,10 @@ impl Report for Json {
         json::print(&json!({
             "type": "collected", "tests": tests, "deselected": selection.deselected, "errors": errors,
         }))
+    }
+
+    fn started(&mut self, test: &Test) -> std::io::Result<()> {
+        json::print(&json!({"type": "started", "id": test.id}))
     }
 
     fn ended(&mut self, test: &Test, outcome: &Outcome, _session: &Session) -> std::io::Result<()> {

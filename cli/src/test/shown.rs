@@ -31,6 +31,10 @@ const BOLD_RED: &str = "1;31";
 pub(super) trait Report {
     /// The tests are known.
     fn collected(&mut self, selection: &Selection<'_>) -> io::Result<()>;
+    /// A test has begun.
+    fn started(&mut self, _test: &Test) -> io::Result<()> {
+        Ok(())
+    }
     /// A test has ended: they come in the order in which they are written.
     fn ended(&mut self, test: &Test, outcome: &Outcome, session: &Session) -> io::Result<()>;
     /// The run is asked to end.

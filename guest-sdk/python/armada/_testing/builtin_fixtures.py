@@ -1,5 +1,7 @@
 """The fixtures that every test may name: those of Armada, and of pytest's own those that make sense in the sandbox."""
 
+# pyright: reportPrivateUsage=false
+
 import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Any

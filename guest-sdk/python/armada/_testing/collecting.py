@@ -8,14 +8,14 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from _pytest.compat import get_real_func, getfuncargnames
+from _pytest.compat import getfuncargnames
 from _pytest.mark.structures import Mark
 from _pytest.stash import Stash
 
 from .._modules import MODULES
 from . import builtin_fixtures, reporting
 from .fixtures import Fixture, Fixtures, fixtures_in
-from .pytest_parts import CONFIG, compile_test, fixture_sets, install, marks_of, parameter_sets
+from .pytest_parts import CONFIG, compile_test, fixture_sets, install, marks_in, marks_of, parameter_sets
 
 FOLDER = "tests"
 _SCOPES = ["session", "package", "module", "class", "function"]
@@ -29,12 +29,12 @@ class CollectError(Exception):
 class Parameters:
     """What one of the tests that a function stands for is given."""
 
-    ids: list[str] = field(default_factory=list)
-    values: dict[str, Any] = field(default_factory=dict)
+    ids: list[str] = field(default_factory=list[str])
+    values: dict[str, Any] = field(default_factory=dict[str, Any])
     """The values of parameters."""
-    of_fixtures: dict[str, Any] = field(default_factory=dict)
+    of_fixtures: dict[str, Any] = field(default_factory=dict[str, Any])
     """What fixtures have as `request.param`."""
-    marks: list[Mark] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list[Mark])
 
 
 @dataclass
@@ -81,7 +81,7 @@ class Test:
     @property
     def place(self) -> tuple[str, int]:
         """Where it is written."""
-        code = getattr(get_real_func(self.function), "__code__", None)
+        code = getattr(inspect.unwrap(self.function), "__code__", None)
         return (code.co_filename, code.co_firstlineno) if code is not None else (self.nodeid.split("::")[0], 1)
 
 
@@ -89,8 +89,8 @@ class Test:
 class Collection:
     """The tests, and what is told of them."""
 
-    tests: dict[str, Test] = field(default_factory=dict)
-    listing: list[dict[str, Any]] = field(default_factory=list)
+    tests: dict[str, Test] = field(default_factory=dict[str, Test])
+    listing: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     def add(self, test: Test) -> None:
         """Adds a test."""
@@ -164,9 +164,9 @@ def _collect_class(
     fixtures = fixtures_in(cls, fixtures)
     names = dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base))
     for name in names:
-        value = inspect.getattr_static(cls, name)
-        if isinstance(value, (staticmethod, classmethod)):
-            value = value.__func__
+        value: Any = inspect.getattr_static(cls, name)
+        # Of a static method or a class method, the function in it.
+        value = getattr(value, "__func__", value)
         if _is_class(name, value):
             _collect_class(collection, f"{above}::{name}", module, [value, *classes], fixtures)
         elif _is_function(name, value):
@@ -175,7 +175,9 @@ def _collect_class(
 
 def _is_class(name: str, value: Any) -> bool:
     # One with an `__init__` of its own cannot be made without knowing what it wants.
-    return inspect.isclass(value) and name.startswith("Test") and _is_wanted(value) and value.__init__ is object.__init__
+    return (
+        inspect.isclass(value) and name.startswith("Test") and _is_wanted(value) and value.__init__ is object.__init__
+    )
 
 
 def _is_function(name: str, value: Any) -> bool:
@@ -199,12 +201,16 @@ def _collect_function(
     argnames = getfuncargnames(function, name=name, cls=cls)
     marks = marks_of(function, *classes, module)
     nodeid = f"{above}::{name}"
-    wanted = [*_autouse(fixtures), *(name for mark in marks if mark.name == "usefixtures" for name in mark.args), *argnames]
+    wanted = [
+        *_autouse(fixtures),
+        *(name for mark in marks if mark.name == "usefixtures" for name in mark.args),
+        *argnames,
+    ]
     all_parameters = [Parameters()]
     for mark in marks:
         if mark.name == "parametrize":
             all_parameters = list(_with_mark(all_parameters, mark, function, nodeid, wanted, fixtures))
-    direct = set(all_parameters[0].values) if all_parameters else set()
+    direct = set(all_parameters[0].values) if all_parameters else set[str]()
     names = _closure(wanted, fixtures, direct)
     for one in names:
         fixture = fixtures[one][-1] if one in fixtures else None
@@ -274,7 +280,7 @@ def _with_mark(
                 ids=[*before.ids, one_id] if isinstance(one_id, str) else before.ids,
                 values={**before.values, **{name: value for name, value, away in given if not away}},
                 of_fixtures={**before.of_fixtures, **{name: value for name, value, away in given if away}},
-                marks=[*(getattr(mark, "mark", mark) for mark in one.marks), *before.marks],
+                marks=[*marks_in(one.marks), *before.marks],
             )
 
 
@@ -289,5 +295,5 @@ def _with_fixture(all_parameters: list[Parameters], fixture: Fixture) -> Iterato
                 ids=[*before.ids, one_id] if isinstance(one_id, str) else before.ids,
                 values=before.values,
                 of_fixtures={**before.of_fixtures, fixture.name: one.values[0]},
-                marks=[*(getattr(mark, "mark", mark) for mark in one.marks), *before.marks],
+                marks=[*marks_in(one.marks), *before.marks],
             )

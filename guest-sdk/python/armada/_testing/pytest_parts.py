@@ -4,6 +4,8 @@ They ask a configuration for settings and an item for its marks; both are small 
 of pytest is made inside is in this folder, and that version is pinned by whoever builds the component.
 """
 
+# pyright: reportPrivateUsage=false
+
 import ast
 import sys
 from collections.abc import Callable, Iterable
@@ -20,12 +22,16 @@ from _pytest.python import IdMaker
 _SETTINGS = {"assertion_text_diff_style": "ndiff", "empty_parameter_set_mark": "skip"}
 
 
+def _has_plugin(name: str) -> bool:
+    return False
+
+
 class Config:
     """A configuration in which nothing is set."""
 
     def __init__(self) -> None:
         self.option = SimpleNamespace(runxfail=False)
-        self.pluginmanager = SimpleNamespace(has_plugin=lambda name: False)
+        self.pluginmanager = SimpleNamespace(has_plugin=_has_plugin)
         self.verbosity = 0
 
     def getini(self, name: str) -> Any:
@@ -62,7 +68,8 @@ def install() -> None:
 
 def _pytest_asyncio() -> ModuleType:
     def fixture(function: Callable[..., Any] | None = None, *, loop_scope: str | None = None, **options: Any) -> Any:
-        return pytest.fixture(**options) if function is None else pytest.fixture(function)
+        make: Any = pytest.fixture
+        return make(**options) if function is None else make(function)
 
     module = ModuleType("pytest_asyncio")
     module.fixture = fixture  # type: ignore[attr-defined]
@@ -82,6 +89,11 @@ def marks_of(*owners: Any) -> list[Mark]:
     return [mark for owner in owners for mark in get_unpacked_marks(owner)]
 
 
+def marks_in(marks: Iterable[Any]) -> list[Mark]:
+    """The marks themselves, of what marks with them."""
+    return [getattr(mark, "mark", mark) for mark in marks]
+
+
 def parameter_sets(mark: Mark, function: Any, test: str) -> tuple[list[str], list[ParameterSet], list[Any], Any]:
     """What a `parametrize` mark says: the names, the sets of values with their ids, and what is indirect."""
     return _parameter_sets(function, test, *mark.args, **mark.kwargs)
@@ -90,7 +102,8 @@ def parameter_sets(mark: Mark, function: Any, test: str) -> tuple[list[str], lis
 def _parameter_sets(
     function: Any, test: str, argnames: Any, argvalues: Any, indirect: Any = False, ids: Any = None, scope: Any = None
 ) -> tuple[list[str], list[ParameterSet], list[Any], Any]:
-    names, sets = ParameterSet._for_parametrize(argnames, argvalues, function, CONFIG, test)
+    parts: Any = ParameterSet
+    names, sets = parts._for_parametrize(argnames, argvalues, function, CONFIG, test)
     return list(names), sets, set_ids(list(names), sets, ids, test), indirect
 
 

@@ -28,7 +28,8 @@ def failure(when: str, error: BaseException, test: Any = None) -> dict[str, Any]
     if isinstance(error, FixtureError) and test is not None:
         text = _missing_fixture(error, test)
         return report(when, "failed", str(error).partition("\n")[0], text)
-    info = ExceptionInfo.from_exception(error)
+    kind: Any = ExceptionInfo
+    info: ExceptionInfo[BaseException] = kind.from_exception(error)
     is_silent = isinstance(error, pytest.fail.Exception) and not error.pytrace
     told = info.getrepr(style="value" if is_silent else "long", funcargs=True, tbfilter=_own)
     text = _text(told)

@@ -50,7 +50,7 @@ async def run(test: Test, given: dict[str, Any]) -> list[dict[str, Any]]:
     """Runs a test; gives what is to be reported."""
     instance = test.cls() if test.cls is not None else None
     values = Values(test, instance, given)
-    reports = []
+    reports: list[dict[str, Any]] = []
     expected: Xfail | None = None
     when = "setup"
     try:
@@ -108,8 +108,8 @@ def _judged(when: str, error: BaseException, test: Test, expected: Xfail | None)
 
 
 def _matches(raises: Any, error: BaseException) -> bool:
-    kinds = raises if isinstance(raises, (type, tuple)) else None
-    return isinstance(error, kinds) if kinds is not None else bool(raises.matches(error))
+    # Exceptions, or what says of one whether it is meant (`pytest.RaisesGroup`).
+    return bool(raises.matches(error)) if hasattr(raises, "matches") else isinstance(error, raises)
 
 
 def _xunit_functions(test: Test, instance: Any) -> Iterator[tuple[str, Any]]:
