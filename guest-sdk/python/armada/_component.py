@@ -17,6 +17,7 @@ from . import _failure, _lifecycle, errors
 from ._modules import MODULES
 from ._project import Project, ProjectError, find_project
 from ._reference import SERVED_OTHERWISE, Unserved
+from ._sealed import seal
 from ._uses import uses
 
 _SDK, _REFERENCE, _PROJECT, _PACKAGES, _WORD = "/0", "/1", "/2", "/3", "/4"
@@ -105,6 +106,7 @@ class Lifecycle(exports.Lifecycle):
     """The lifecycle of the contract."""
 
     async def open_agent(self, agent_message: str) -> None:
+        seal()
         await _LIFE.open_agent(agent_message)
 
     async def run_job(self, job_message: str) -> str:

@@ -1,8 +1,6 @@
 """What the component exports: the life of an agent and of its jobs."""
 
 import logging
-import os
-import random
 import sys
 from collections.abc import Awaitable
 from typing import TypeVar
@@ -30,11 +28,6 @@ class Life:
 
     async def open_agent(self, message: str) -> None:
         """Makes the agent context."""
-        # What is left of the build means nothing here, and what was random then is the same in every agent.
-        os.environ.clear()
-        sys.path.clear()
-        sys.path_importer_cache.clear()
-        random.seed()
         await _entered(self._open(Message(_results.read(message))))
 
     async def run_job(self, message: str) -> str:

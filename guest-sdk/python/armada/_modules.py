@@ -168,7 +168,11 @@ class Modules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         return compile(source, module.file, "exec", dont_inherit=True)
 
     def get_source(self, fullname: str) -> str:
-        return importlib.util.decode_source(self.get_data(self._module(fullname).file))
+        return self.get_text(self._module(fullname).file)
+
+    def get_text(self, path: str) -> str:
+        """The text of a source file that is carried along, in the encoding that it declares."""
+        return importlib.util.decode_source(self.get_data(path))
 
     def get_filename(self, fullname: str) -> str:
         """The name that tracebacks have for a module's file."""

@@ -152,6 +152,10 @@ def reads_the_machine(job_ctx: Any, agent_ctx: Any) -> dict[str, str]:
 
     tried: dict[str, Callable[[], Any]] = {
         "open": lambda: open("/etc/passwd"),
+        "open_what_was_open": lambda: open("/python/os.py"),
+        "list_what_was_open": lambda: os.listdir("/2"),
+        "stat_what_was_open": lambda: os.stat("/0/../world/wit_world/__init__.py"),
+        "import_from_what_was_open": lambda: __import__("email.not_there"),
         "open_relative": lambda: open("ctx_script.py"),
         "open_for_writing": lambda: open("/tmp/armada-was-here", "w"),
         "listdir": lambda: os.listdir("/"),
