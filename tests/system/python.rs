@@ -54,7 +54,7 @@ fn attacks_of(folder: &Path) -> Vec<String> {
     let source = std::fs::read_to_string(folder.join("ctx_script.py")).unwrap();
     let after_mark = source.split("\n@attack\n").skip(1);
     after_mark
-        .map(|rest| rest.split(['(', ' ']).filter(|word| !["async", "def"].contains(word)).next().unwrap().to_owned())
+        .map(|rest| rest.split(['(', ' ']).find(|word| !["async", "def"].contains(word)).unwrap().to_owned())
         .collect()
 }
 
