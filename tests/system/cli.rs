@@ -151,7 +151,7 @@ fn a_job_that_fails_is_summed_up_with_its_place_and_makes_the_exit_code_one() {
     let (code, _, told) = scaffold.with("config/data_job.csv", &rows, || scaffold.run(&["run"]));
     assert_eq!(code, 1, "{told}");
     assert!(told.contains("2 jobs: 1 succeeded, 1 failed in "), "{told}");
-    assert!(told.contains("at ctx_script.rs:18:"), "the place of `goto`: {told}");
+    assert!(told.contains("at ctx_script.rs:19:"), "the place of `goto`: {told}");
     assert!(told.contains("run_message.sandbox.allowed_hosts"), "what would allow it: {told}");
 }
 
@@ -289,7 +289,7 @@ fn what_the_compiler_says_names_the_authors_file_and_line() {
         let (code, out, told) = scaffold.with("ctx_script.rs", &broken, || scaffold.run(&[command]));
         assert_eq!((code, out.as_str()), (2, ""), "{told}");
         assert!(told.contains("no method named `go_to`"), "{told}");
-        assert!(told.contains("ctx_script.rs:18:"), "{told}");
+        assert!(told.contains("ctx_script.rs:19:"), "{told}");
         assert!(told.ends_with("error: the project does not compile\n"), "{told}");
     }
 }

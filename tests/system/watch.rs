@@ -158,7 +158,7 @@ fn a_mistake_is_told_and_waited_out() {
     watching.until(WAITING);
     scaffold.with("ctx_script.rs", &broken, || {
         let told = watching.until(WAITING);
-        assert!(told.contains("ctx_script.rs:18:") && told.contains("the project does not compile"), "{told}");
+        assert!(told.contains("ctx_script.rs:19:") && told.contains("the project does not compile"), "{told}");
         assert_eq!(runs(&told), 0, "{told}");
     });
     let told = watching.until(WAITING);
