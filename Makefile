@@ -4,6 +4,11 @@ SHELL := /bin/sh
 CARGO ?= cargo
 TARGET_DIR := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 WASM_TARGET := wasm32-wasip2
+# What checks the types of the Python SDK, in versions that are known to agree with it.
+PYTHON_TOOLS := $(TARGET_DIR)/python-tools
+MYPY := mypy==2.4.1
+PYRIGHT := pyright==1.1.414
+COMPONENTIZE_PY := componentize-py==0.25.1
 # The example that the demo runs: quotes-python, or quotes, which is the same in Rust.
 EXAMPLE ?= quotes-python
 
@@ -12,7 +17,7 @@ EXAMPLE ?= quotes-python
 help:
 	@echo "make demo    run an example project: 3 agents, 30 jobs, real Chromium pages (EXAMPLE=quotes for the one in Rust)"
 	@echo "make test    run every test"
-	@echo "make lint    formatting, lints, documentation, dependencies"
+	@echo "make lint    formatting, lints, types, documentation, dependencies"
 	@echo "make bench   measure, each figure against a peer in the same run"
 	@echo "make setup   install what is missing: Chromium, Python and the Wasm target"
 	@echo "make clean   remove what was built"
@@ -51,12 +56,20 @@ test: setup
 	$(CARGO) build --workspace
 	$(CARGO) test --workspace
 
-lint: setup
+lint: setup $(PYTHON_TOOLS)/complete
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --no-deps --quiet
+	@PATH="$$(cd "$(PYTHON_TOOLS)/bin" && pwd):$$PATH" guest-sdk/python/check.sh
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --offline check bans licenses sources; \
 	else echo "cargo-deny is not installed: licences and versions of dependencies were not checked"; fi
+
+$(PYTHON_TOOLS)/complete: Makefile
+	@echo "installing what checks the Python SDK"
+	@"$${ARMADA_PYTHON:-python3}" -m venv --clear "$(PYTHON_TOOLS)"
+	@"$(PYTHON_TOOLS)/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: \
+		"$(MYPY)" "$(PYRIGHT)" "$(COMPONENTIZE_PY)"
+	@touch "$@"
 
 bench: setup
 	$(CARGO) build --release --workspace

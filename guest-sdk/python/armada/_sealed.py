@@ -14,7 +14,7 @@ import os
 import random
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from ._modules import MODULES
 
@@ -51,8 +51,10 @@ def _without_folders(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def without_folders(*args: Any, **options: Any) -> Any:
         for path in args[:2] or options.values():
-            if isinstance(path, str | bytes | os.PathLike) and _is_in_folder(os.fsdecode(path)):
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+            if isinstance(path, str | bytes | os.PathLike):
+                name = os.fsdecode(cast("str | bytes", path))
+                if _is_in_folder(name):
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
         return function(*args, **options)
 
     return without_folders
