@@ -316,7 +316,13 @@ fn packages_in_python_alone_work_with_their_data_and_modules_that_they_import_la
 import importlib.metadata
 import importlib.resources
 
+import datetime
+import pathlib
+
+import certifi
 import jinja2
+import sqlalchemy
+from babel.dates import format_date
 from bs4 import BeautifulSoup
 from faker import Faker
 
@@ -333,17 +339,50 @@ async def ctx_script(job_ctx, agent_ctx):
         "typed": importlib.resources.files("faker").joinpath("py.typed").is_file(),
         "yaml": yaml.safe_load("a: [1, 2]"),
         "domain": "münchen.example".encode("idna").decode(),
+        "date": format_date(datetime.date(2026, 7, 1), locale="de"),
+        "select": sqlalchemy.create_engine("sqlite://").connect().execute(sqlalchemy.text("select 1 + 1")).scalar(),
+        "certificates": pathlib.Path(certifi.where()).is_file(),
     }
 "#;
-    let folder = written(&[("ctx_script.py", script), ("requirements.txt", "beautifulsoup4\nfaker\njinja2\npyyaml\n")]);
+    let folder = written(&[
+        ("ctx_script.py", script),
+        ("requirements.txt", "babel\nbeautifulsoup4\ncertifi\nfaker\njinja2\npyyaml\nsqlalchemy\n"),
+    ]);
     let finished = TestRun::of(built(folder.path())).finish();
     let result: Value =
         serde_json::from_str(text(&finished.jobs[0])).unwrap_or_else(|_| panic!("{:#?}", finished.jobs[0].error));
     let expected = json!({
         "text": "one two", "template": "<3!", "names": true, "version": "4", "typed": true, "yaml": {"a": [1, 2]},
-        "domain": "xn--mnchen-3ya.example",
+        "domain": "xn--mnchen-3ya.example", "date": "01.07.2026", "select": 2, "certificates": true,
     });
     assert_eq!(result, expected);
+}
+
+#[test]
+fn files_beside_modules_can_be_read_and_nothing_can_be_written() {
+    let shop = r#"
+import json
+import os
+from pathlib import Path
+
+WHEN_BUILT = json.loads((Path(__file__).parent / "rates.json").read_text())["eur"]
+
+
+def rates():
+    here = os.path.dirname(os.path.abspath(__file__))
+    with open(os.path.join(here, "rates.json"), encoding="utf-8") as file:
+        now = json.load(file)["eur"]
+    try:
+        open(os.path.join(here, "rates.json"), "w")
+    except OSError as error:
+        return [WHEN_BUILT, now, sorted(os.listdir(here)), os.path.exists(f"{here}/no.json"), type(error).__name__]
+"#;
+    let script = "from addon.shop import rates\nasync def ctx_script(job_ctx, agent_ctx):\n    return rates()\n";
+    let files = [("ctx_script.py", script), ("addon/shop.py", shop), ("addon/rates.json", r#"{"eur": 1.5}"#)];
+    let finished = TestRun::of(built(written(&files).path())).finish();
+    let result: Value =
+        serde_json::from_str(text(&finished.jobs[0])).unwrap_or_else(|_| panic!("{:#?}", finished.jobs[0].error));
+    assert_eq!(result, json!([1.5, 1.5, ["rates.json", "shop.py"], false, "FileNotFoundError"]));
 }
 
 #[test]

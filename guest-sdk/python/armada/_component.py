@@ -13,11 +13,10 @@ from typing import Any
 import componentize_py_runtime as runtime
 from wit_world import exports
 
-from . import _failure, _lifecycle, errors
+from . import _failure, _files, _lifecycle, errors
 from ._modules import MODULES
 from ._project import Project, ProjectError, find_project
 from ._reference import SERVED_OTHERWISE, Unserved
-from ._sealed import seal
 from ._uses import uses
 
 _SDK, _REFERENCE, _PROJECT, _PACKAGES, _WORD = "/0", "/1", "/2", "/3", "/4"
@@ -53,6 +52,7 @@ def _build() -> _lifecycle.Life:
     MODULES.add(_LIBRARY, "lib/")
     MODULES.add(_SDK, "")
     MODULES.add(_REFERENCE, "")
+    _files.install()
     sys.meta_path.insert(0, MODULES)
     sys.path_hooks.insert(0, MODULES.find_folder)
     sys.meta_path.append(Unserved())
@@ -106,7 +106,7 @@ class Lifecycle(exports.Lifecycle):
     """The lifecycle of the contract."""
 
     async def open_agent(self, agent_message: str) -> None:
-        seal()
+        _files.seal()
         await _LIFE.open_agent(agent_message)
 
     async def run_job(self, job_message: str) -> str:

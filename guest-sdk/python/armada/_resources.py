@@ -1,11 +1,14 @@
 """The files of packages, as `importlib.resources` and `importlib.metadata` ask for them."""
 
+import contextlib
 import importlib.metadata
+import importlib.resources
 import io
+import pathlib
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from importlib.resources.abc import Traversable, TraversableResources
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from ._modules import Modules
@@ -17,6 +20,11 @@ class File(Traversable):
     def __init__(self, modules: "Modules", path: str) -> None:
         self._modules = modules
         self._path = path
+
+    @property
+    def path(self) -> str:
+        """Its name, with the folders that it is in."""
+        return self._path
 
     @property
     def name(self) -> str:
@@ -44,6 +52,15 @@ class File(Traversable):
 
     def read_text(self, encoding: str | None = None, errors: str | None = None) -> str:
         return self.read_bytes().decode(encoding or "utf-8", errors or "strict")
+
+
+@contextlib.contextmanager
+def _as_file(file: File) -> Generator[pathlib.Path]:
+    yield pathlib.Path(file.path)
+
+
+# There is nowhere to put a copy, and no need for one: `open` finds it under its name.
+cast(Any, importlib.resources.as_file).register(File, _as_file)
 
 
 class Reader(TraversableResources):

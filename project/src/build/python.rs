@@ -319,7 +319,8 @@ mod tests {
             r#"(component (import "x:y/z@1.0.0" (instance $i)) (export "armada:project/lifecycle@0.1.0" (instance $i)))"#,
         )
         .unwrap();
-        let long = format!("python {}", "x".repeat(300));
+        // Long enough for a length of two bytes.
+        let long = format!("python {}", "x ".repeat(60).trim_end());
         append_section(&mut component, SDK_SECTION, &long);
         assert_eq!(Component::read(component).unwrap().sdk(), Some(long.as_str()));
     }

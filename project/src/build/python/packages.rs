@@ -166,9 +166,11 @@ impl Packages {
                 },
             );
             package.remove(folder, |_| true)?;
-            let mut pip = install_into(tool, folder, &["any"]);
+            let fresh = tempfile::tempdir_in(tool.folder()).map_err(at(tool.folder()))?;
+            let mut pip = install_into(tool, fresh.path(), &["any"]);
             pip.arg("--no-deps").arg(format!("{}=={}", package.name, package.version));
             if run_told(pip, &mut |_| {})?.is_ok() {
+                copy(fresh.path(), folder)?;
                 continue;
             }
             let place = self.place_of(&package.name).zip(self.source.as_ref());
