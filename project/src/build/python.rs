@@ -31,7 +31,7 @@ use crate::text::{SourceFile, Span};
 /// How long importing a project may take: a module that computes for ever would be imported for ever.
 const TIME: Duration = Duration::from_secs(600);
 /// How much the interpreter may have to say, in bytes.
-const MOST_WORD: u64 = 1 << 20;
+const MOST_WORD: u64 = 16 << 20;
 /// How many components are kept; of those, the ones that were used last.
 const KEPT: usize = 50;
 /// The file that is locked in a folder in use.
