@@ -1,6 +1,6 @@
 #!/bin/sh
 # Type-checks the whole SDK, as strictly as mypy and pyright can, against what componentize-py generates from the contract;
-# and a project of the tests as its author sees the SDK: without anything generated.
+# and a project of the tests as its author sees the SDK: without anything generated. Then installs it as an author does.
 # All three are found on PATH, or where MYPY, PYRIGHT and COMPONENTIZE_PY say.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -28,4 +28,20 @@ MYPYPATH="$work/bindings:$work/pytest" "${MYPY:-mypy}" -p armada -p src || faile
 cd "$work/author"
 "${MYPY:-mypy}" --strict --python-version 3.11 --follow-imports silent ./*.py || failed=1
 "${PYRIGHT:-pyright}" || failed=1
+
+cp -r "$here" "$work/source"
+python3 -m pip install --quiet --no-deps --target "$work/installed" "$work/source"
+cd /
+PYTHONPATH="$work/installed" python3 - <<'CHECK' || failed=1
+import asyncio
+
+import armada
+
+try:
+    asyncio.run(armada.browser.Browser().new_page())
+except armada.OutsideError as error:
+    assert "armada run" in str(error), error
+else:
+    raise AssertionError("a call outside the sandbox gave something")
+CHECK
 exit $failed

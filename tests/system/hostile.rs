@@ -271,6 +271,7 @@ fn ignores_what_it_is_told() {
     assert_eq!(result["browser"], json!(line("browser")));
     assert_eq!((&result["event"], &result["artifact"]), (&json!(line("monitoring")), &json!(line("monitoring"))));
     assert_eq!((&result["job"], job.events.len()), (&json!(false), 0));
+    assert_eq!(job.log.iter().map(|line| line.report.text.as_str()).collect::<Vec<_>>(), ["logged"]);
 }
 
 /// A component that cannot be run: no agent comes to be, and the reason is told.

@@ -341,8 +341,8 @@ impl wit::Host for InstanceState {
             wit::LogLevel::Warning => LogLevel::Warning,
             wit::LogLevel::Error => LogLevel::Error,
         };
-        // Without the grant, there is nothing to tell the script; the log is the same as that of its output.
-        let _ = call_now(self, named("log"), |state| {
+        // It needs no grant, as standard output does not, which goes to the same log.
+        let _ = call_now(self, Call::free("log"), |state| {
             for line in message.lines() {
                 let text = cut(line, LINE_BYTES);
                 let ellipsis = if text.len() < line.len() { "…" } else { "" };
