@@ -91,6 +91,7 @@ fn once(arguments: &Run, mut saves: Option<&mut Saves>) -> anyhow::Result<Ending
         places.results.is_some() || !arguments.json,
         "--output - and --json both write to standard output: give one of them"
     );
+    prepare::check_display(&arguments.browser)?;
     if !arguments.json {
         tell_notes(configuration.notes());
     }

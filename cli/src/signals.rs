@@ -137,16 +137,18 @@ pub(crate) fn in_order() -> Interruption {
 
 /// The compiler of this process group is ended by a signal, until what is returned is dropped.
 pub(crate) fn end_with_us(group: u32) -> Compiling {
-    COMPILER.store(i32::try_from(group).unwrap_or_default(), Ordering::SeqCst);
-    Compiling
+    let group = i32::try_from(group).unwrap_or_default();
+    COMPILER.store(group, Ordering::SeqCst);
+    Compiling(group)
 }
 
-/// The compiler runs.
+/// The compiler of this process group runs.
 #[derive(Debug)]
-pub(crate) struct Compiling;
+pub(crate) struct Compiling(i32);
 
 impl Drop for Compiling {
     fn drop(&mut self) {
-        COMPILER.store(0, Ordering::SeqCst);
+        // Another one may have been started since.
+        let _ = COMPILER.compare_exchange(self.0, 0, Ordering::SeqCst, Ordering::SeqCst);
     }
 }

@@ -53,6 +53,7 @@ pub(crate) fn test(arguments: &Arguments) -> anyhow::Result<Ending> {
         tell_notes(configuration.notes());
     }
     ensure!(project.root().join(FOLDER).is_dir(), "there are no tests: {}", how_to_write(project.language()));
+    prepare::check_display(&arguments.browser)?;
     let component = compile(&project, &arguments.cache, true)?;
     if !arguments.json {
         tell_refusals(&component, &grant);

@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::component::{Component, ComponentFlaw};
 use crate::mistake::{Mistakes, Note};
@@ -53,6 +53,12 @@ pub enum BuildError {
         source: io::Error,
         /// What to do.
         advice: &'static str,
+    },
+    /// It wrote too much.
+    #[error("what the project's modules write while they are imported exceeds {mib} MiB, so building was ended")]
+    TooMuch {
+        /// How much may be written.
+        mib: u64,
     },
     /// There is no compiler in this installation of Rust.
     #[error("no Rust toolchain can be used: {0}")]
@@ -132,12 +138,31 @@ struct Ended {
     status: ExitStatus,
     /// What it wrote to standard output.
     output: Vec<u8>,
-    /// Whether it was ended because it took too long.
-    too_long: bool,
+    /// Why it was ended before it ended by itself, if it was.
+    cut_short: Option<CutShort>,
 }
 
-/// Runs a program to its end, or to that of its time, passing on the lines of its standard error.
-fn run(mut command: Command, time: Option<Duration>, progress: &mut dyn FnMut(Progress<'_>)) -> io::Result<Ended> {
+/// Why a program was ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CutShort {
+    /// Its time was over.
+    Time,
+    /// Its folder was full.
+    Space,
+}
+
+/// What a program may take.
+struct Bounds {
+    time: Duration,
+    /// A folder, and how many bytes may be in it.
+    folder: Option<(PathBuf, u64)>,
+}
+
+/// How often a folder is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Runs a program to its end, or until it has taken what it may, passing on the lines of its standard error.
+fn run(mut command: Command, bounds: Option<Bounds>, progress: &mut dyn FnMut(Progress<'_>)) -> io::Result<Ended> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -156,11 +181,11 @@ fn run(mut command: Command, time: Option<Duration>, progress: &mut dyn FnMut(Pr
     });
     let (ended, watched) = mpsc::channel::<()>();
     let watching = std::thread::spawn(move || {
-        let is_over = time.is_some_and(|time| watched.recv_timeout(time) == Err(RecvTimeoutError::Timeout));
-        if is_over {
+        let cut_short = bounds.and_then(|bounds| watch(&bounds, &watched));
+        if cut_short.is_some() {
             end_group(group);
         }
-        is_over
+        cut_short
     });
     if let Some(printed) = printed {
         let mut printed = BufReader::new(printed);
@@ -173,7 +198,34 @@ fn run(mut command: Command, time: Option<Duration>, progress: &mut dyn FnMut(Pr
     let output = reading.join().unwrap_or_default();
     let status = child.wait()?;
     drop(ended);
-    Ok(Ended { status, output, too_long: watching.join().unwrap_or_default() })
+    Ok(Ended { status, output, cut_short: watching.join().unwrap_or_default() })
+}
+
+/// Waits until a program has ended, or gives why it must be.
+fn watch(bounds: &Bounds, ended: &mpsc::Receiver<()>) -> Option<CutShort> {
+    let started = Instant::now();
+    loop {
+        let left = bounds.time.checked_sub(started.elapsed()).filter(|left| !left.is_zero());
+        let Some(left) = left else { return Some(CutShort::Time) };
+        if ended.recv_timeout(left.min(LOOK)) != Err(RecvTimeoutError::Timeout) {
+            return None;
+        }
+        if bounds.folder.as_ref().is_some_and(|(folder, most)| bytes_in(folder) > *most) {
+            return Some(CutShort::Space);
+        }
+    }
+}
+
+/// How many bytes there are in a folder and below it.
+fn bytes_in(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(about) if about.is_dir() => bytes_in(&entry.path()),
+            Ok(about) => about.len(),
+            Err(_) => 0,
+        })
+        .sum()
 }
 
 /// Ends a program and what it has started.

@@ -317,7 +317,7 @@ fn a_window_without_a_display_is_refused_before_anything_is_done() {
     let (code, _, told) = scaffold.run(&["run", "--headed", "--output", "headed.jsonl"]);
     assert_eq!(code, 2);
     assert!(told.contains("neither DISPLAY nor WAYLAND_DISPLAY is set") && told.contains("xvfb-run"), "{told}");
-    assert!(!scaffold.root.join("headed.jsonl").exists());
+    assert!(!scaffold.root.join("headed.jsonl").exists() && !told.contains("compil"), "{told}");
 }
 
 #[test]

@@ -15,18 +15,23 @@ use crate::console::{printable_line, progress};
 use crate::places;
 use crate::signals::Interruption;
 
-/// Whether a component can be run with this grant, and whether there are the browser and the display that it needs.
+/// Whether a component can be run with this grant, and whether there is the browser that it needs.
 pub(crate) fn check(component: &Component, grant: &Grant, browser: &BrowserArguments) -> anyhow::Result<()> {
     check_imports(component)?;
-    ensure!(
-        !browser.headed || has_display(),
-        "--headed needs a display, and neither DISPLAY nor WAYLAND_DISPLAY is set: leave it out, or run under xvfb-run"
-    );
     if grant.check_capability(Capability::Browser.name()).is_ok()
         && component.capabilities().any(|used| used == Capability::Browser)
     {
         find_chromium(browser.chromium.as_deref())?;
     }
+    Ok(())
+}
+
+/// A window needs somewhere to be: told before anything takes time.
+pub(crate) fn check_display(browser: &BrowserArguments) -> anyhow::Result<()> {
+    ensure!(
+        !browser.headed || has_display(),
+        "--headed needs a display, and neither DISPLAY nor WAYLAND_DISPLAY is set: leave it out, or run under xvfb-run"
+    );
     Ok(())
 }
 

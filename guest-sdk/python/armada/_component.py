@@ -95,6 +95,8 @@ def _help(error: BaseException) -> str | None:
         top = error.name.split(".")[0]
         if top in _NOT_HERE or top in SERVED_OTHERWISE:
             return _NOT_HERE.get(top)
+        if top in sys.stdlib_module_names:
+            return f"the sandbox's Python has no `{top}`, which needs a machine of its own"
         return f"name the package that has `{top}` in requirements.txt, or put the module into the project"
     return None
 

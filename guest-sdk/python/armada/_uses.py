@@ -34,7 +34,7 @@ def _named(source: str) -> Iterator[str]:
             case ast.ImportFrom(module=module, names=names):
                 yield from (module or "").split(".")
                 yield from (alias.name for alias in names)
-            case ast.Constant(value=str(text)):
-                yield text
+            case ast.Call(func=ast.Name(id="getattr"), args=[_, ast.Constant(value=str(name)), *_]):
+                yield name
             case _:
                 pass

@@ -53,6 +53,11 @@ impl Message {
             .map_err(|error| Error::at(at, ErrorKind::Invalid, format!("the message: {error}")))
     }
 
+    /// Takes out a key that is not the project's.
+    pub(crate) fn remove(&mut self, key: &str) -> Option<Value> {
+        self.0.remove(key)
+    }
+
     /// The message as a JSON object.
     pub fn as_object(&self) -> &Map<String, Value> {
         &self.0

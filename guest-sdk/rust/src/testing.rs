@@ -180,8 +180,9 @@ impl Runner {
     pub async fn run_job(&self, job_message: String) -> Result<String, wit::Failure> {
         // Whatever a test returns, it is that test's failure and nothing else's.
         let failed = |failure: Failure| wit::Failure { kind: wit::FailureKind::Failed, ..failure.into_wit() };
-        let job = Message::from_json(&job_message).map_err(failed)?;
-        let id = job[TEST]["id"].as_str().unwrap_or_default().to_owned();
+        let mut job = Message::from_json(&job_message).map_err(failed)?;
+        let test = job.remove(TEST).unwrap_or_default();
+        let id = test["id"].as_str().unwrap_or_default().to_owned();
         let all = TESTS.with_borrow(|all| all.iter().flat_map(|some| some.iter()).copied().collect::<Vec<_>>());
         let Some(test) = all.into_iter().find(|test| test.id == id) else {
             return Err(failed(Failure::new(format!("the component has no test `{id}`"))));

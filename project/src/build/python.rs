@@ -7,20 +7,21 @@
 mod packages;
 mod sources;
 mod tool;
+mod workshop;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use tempfile::TempDir;
 
 use self::packages::Packages;
 use self::sources::Sources;
 use self::tool::Tool;
-use super::{BuildError, BuildOptions, Progress, run};
+use self::workshop::Workshop;
+use super::{Bounds, BuildError, BuildOptions, CutShort, Progress, run};
 use crate::component::{Component, SDK_SECTION, TESTS_SECTION, USES_SECTION};
 use crate::digest::Digest;
 use crate::mistake::{Mistake, Mistakes};
@@ -30,12 +31,12 @@ use crate::text::{SourceFile, Span};
 
 /// How long importing a project may take: a module that computes for ever would be imported for ever.
 const TIME: Duration = Duration::from_secs(600);
+/// How much may lie in the folder that a project is built in, in bytes: its modules are imported there, and may write.
+const MOST_SPACE: u64 = 1 << 30;
 /// How much the interpreter may have to say, in bytes.
 const MOST_WORD: u64 = 16 << 20;
 /// How many components are kept; of those, the ones that were used last.
 const KEPT: usize = 50;
-/// The file that is locked in a folder in use.
-const LOCK: &str = "lock";
 /// What the interpreter runs.
 const ENTRY: &str = "armada._component";
 
@@ -90,12 +91,17 @@ pub(super) fn build(
 /// The digest of everything that a component is made of.
 fn key(sources: &Sources, packages: &Packages) -> Digest {
     let mut hash = Sha256::new();
-    hash.update(tool::VERSION);
-    hash.update(env!("CARGO_PKG_VERSION"));
+    hash.update(rules());
     sdk::each_python_file(&mut |path, content| part(&mut hash, path, content));
     packages.each(&mut |line| part(&mut hash, Path::new("requirements.txt"), line.as_bytes()));
     sources.each(&mut |path, content| part(&mut hash, path, content));
     Digest::from_bytes(hash.finalize().into())
+}
+
+/// What decides beside the inputs themselves: the versions of what makes components, and where packages come from.
+fn rules() -> String {
+    let index = ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"].map(|name| std::env::var(name).unwrap_or_default());
+    format!("{} {} {}", tool::VERSION, env!("CARGO_PKG_VERSION"), index.join(" "))
 }
 
 fn part(hash: &mut Sha256, path: &Path, content: &[u8]) {
@@ -115,12 +121,8 @@ fn make(
 ) -> Result<Vec<u8>, BuildError> {
     let mut command = tool.componentize(progress)?;
     progress(Progress::Step("compiling"));
-    let workshop = {
-        // One at a time: a folder that is not locked yet looks like one that nobody has any more.
-        let _lock = tool.lock()?;
-        Workshop::open(&tool.folder().join("builds"))?
-    };
-    let folder = workshop.folder.path();
+    let workshop = Workshop::open(tool.folder(), progress)?;
+    let folder = workshop.folder();
     // In the order of the folders that `_component.py` names.
     let folders = ["sdk", "reference", "project", "packages", "word"].map(|name| folder.join(name));
     let [own, reference, project, installed, word] = &folders;
@@ -145,7 +147,8 @@ fn make(
     }
     command.arg("-o").arg(&output).current_dir(folder);
     let mut printed = String::new();
-    let ended = run(command, Some(TIME), &mut |told| match told {
+    let bounds = Bounds { time: TIME, folder: Some((folder.to_owned(), MOST_SPACE)) };
+    let ended = run(command, Some(bounds), &mut |told| match told {
         // What it prints is not for people; what the interpreter has to say is in the folder for it.
         Progress::Line(line) => {
             printed.push_str(line);
@@ -154,8 +157,12 @@ fn make(
         told => progress(told),
     })
     .map_err(tool::not_started)?;
-    if ended.too_long {
-        return Err(BuildError::TooLong { what: "importing the project's modules", seconds: TIME.as_secs() });
+    match ended.cut_short {
+        Some(CutShort::Time) => {
+            return Err(BuildError::TooLong { what: "importing the project's modules", seconds: TIME.as_secs() });
+        }
+        Some(CutShort::Space) => return Err(BuildError::TooMuch { mib: MOST_SPACE >> 20 }),
+        None => {}
     }
     if !ended.status.success() {
         return match told(&word.join("wrong.json")) {
@@ -175,31 +182,6 @@ fn make(
         append_section(&mut bytes, TESTS_SECTION, &lines.join("\n"));
     }
     Ok(bytes)
-}
-
-/// The folder that a component is made in, for as long as it is.
-struct Workshop {
-    folder: TempDir,
-    _lock: File,
-}
-
-impl Workshop {
-    /// Opens one among others, and removes those that nobody has any more: a build that was interrupted leaves its own.
-    fn open(among: &Path) -> Result<Self, BuildError> {
-        fs::create_dir_all(among).map_err(at(among))?;
-        for entry in fs::read_dir(among).map_err(at(among))?.flatten() {
-            let lock = File::open(entry.path().join(LOCK));
-            if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
-                // Whoever cannot remove it is not held up by it.
-                let _ = fs::remove_dir_all(entry.path());
-            }
-        }
-        let folder = tempfile::tempdir_in(among).map_err(at(among))?;
-        let path = folder.path().join(LOCK);
-        let lock = File::create(&path).map_err(at(&path))?;
-        lock.lock().map_err(at(&path))?;
-        Ok(Self { folder, _lock: lock })
-    }
 }
 
 /// What the interpreter left word of. The project's modules could write there, too: it is read as what anybody sends.
@@ -286,18 +268,25 @@ fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     io::Write::write_all(&mut file, bytes)?;
     file.persist(path).map_err(|error| error.error)?;
-    let mut files: Vec<_> = fs::read_dir(folder)?
-        .flatten()
-        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
-        .collect();
-    files.sort();
-    let too_many = files.len().saturating_sub(KEPT);
-    files.iter().take(too_many).try_for_each(|(_, path)| fs::remove_file(path))
+    trim(folder, KEPT);
+    Ok(())
 }
 
-/// Notes that a file was used.
+/// Removes what was used longest ago of a folder, but for so much.
+fn trim(folder: &Path, kept: usize) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut entries: Vec<_> =
+        entries.filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()))).collect();
+    entries.sort();
+    for (_, path) in entries.iter().take(entries.len().saturating_sub(kept)) {
+        // What cannot be removed takes space and does no harm.
+        let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    }
+}
+
+/// Notes that something was used.
 fn touch(path: &Path) {
-    if let Ok(file) = fs::File::options().append(true).open(path) {
+    if let Ok(file) = fs::File::open(path) {
         // Without it, the file may be thrown away sooner.
         let _ = file.set_modified(std::time::SystemTime::now());
     }
@@ -323,17 +312,6 @@ mod tests {
         append_section(&mut component, SDK_SECTION, &format!("python {}", "x".repeat(300)));
         append_section(&mut component, USES_SECTION, "browser");
         assert!(Component::read(component).unwrap().sdk().unwrap().starts_with("python xxx"));
-    }
-
-    #[test]
-    fn what_an_interrupted_build_leaves_is_removed_by_the_next_and_what_is_in_use_is_not() {
-        let among = tempfile::tempdir().unwrap();
-        let used = Workshop::open(among.path()).unwrap();
-        let left = among.path().join("left");
-        fs::create_dir(&left).unwrap();
-        fs::write(left.join(LOCK), "").unwrap();
-        let opened = Workshop::open(among.path()).unwrap();
-        assert!(!left.exists() && used.folder.path().exists() && opened.folder.path().exists());
     }
 
     #[test]

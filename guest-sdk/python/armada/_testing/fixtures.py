@@ -139,9 +139,11 @@ class Values:
             raise FixtureError(f"recursive dependency involving fixture '{name}' detected")
         if fixture not in self._made:
             self._making.append(fixture)
-            arguments = {argument: await self.get(argument, fixture) for argument in fixture.argnames}
-            self._made[fixture] = await self._make(fixture, arguments)
-            self._making.remove(fixture)
+            try:
+                arguments = {argument: await self.get(argument, fixture) for argument in fixture.argnames}
+                self._made[fixture] = await self._make(fixture, arguments)
+            finally:
+                self._making.remove(fixture)
         return self._made[fixture]
 
     async def _make(self, fixture: Fixture, arguments: dict[str, Any]) -> Any:

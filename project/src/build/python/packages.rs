@@ -8,13 +8,16 @@ use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
 use super::tool::{Tool, run_told};
-use super::{at, touch};
+use super::workshop::{Workshop, lock};
+use super::{at, rules, touch, trim};
 use crate::build::{BuildError, Progress};
 use crate::digest::Digest;
 use crate::mistake::{Mistake, Mistakes};
 use crate::text::{SourceFile, Span};
 
 const FILE: &str = "requirements.txt";
+/// How many sets of packages are kept; of those, the ones that were used last.
+const KEPT: usize = 20;
 /// The version of Python in the sandbox.
 const PYTHON: &str = "3.14";
 /// How much a requirements file may hold, in bytes.
@@ -98,28 +101,34 @@ impl Packages {
             return Ok(None);
         }
         let lines: String = self.requirements.iter().map(|(_, requirement)| format!("{requirement}\n")).collect();
-        let key = Digest::of(format!("{PYTHON}\n{lines}").as_bytes()).to_hex();
-        let folder = cache.join("packages").join(&key);
-        let complete = cache.join("packages").join(format!("{key}.complete"));
-        if complete.exists() {
-            touch(&complete);
-            return Ok(Some(folder));
-        }
-        let _lock = tool.lock()?;
-        if !complete.exists() {
-            tool.prepare(progress)?;
-            progress(Progress::Step("installing requirements.txt"));
-            let _ = fs::remove_dir_all(&folder);
-            fs::create_dir_all(&folder).map_err(at(&folder))?;
-            let wanted = cache.join("packages").join(format!("{key}.txt"));
+        let key = Digest::of(format!("{} {PYTHON}\n{lines}", rules()).as_bytes()).to_hex();
+        let kept = cache.join("packages");
+        let folder = kept.join(&key);
+        if !folder.exists() {
+            let workshop = Workshop::open(cache, progress)?;
+            {
+                let _lock = lock(tool.folder(), progress)?;
+                tool.prepare(progress)?;
+            }
+            progress(Progress::Step("installing requirements.txt, then building"));
+            let (wanted, fresh) = (workshop.folder().join(FILE), workshop.folder().join("packages"));
             fs::write(&wanted, &lines).map_err(at(&wanted))?;
+            fs::create_dir(&fresh).map_err(at(&fresh))?;
             // Wheels of Linux, too, to tell what has native code from what is not there at all.
-            let mut pip = install_into(tool, &folder, &["any", "manylinux_2_28_x86_64", "manylinux_2_17_x86_64"]);
+            let mut pip = install_into(tool, &fresh, &["any", "manylinux_2_28_x86_64", "manylinux_2_17_x86_64"]);
             pip.args(["--abi", "cp314", "--abi", "abi3", "--requirement"]).arg(&wanted);
             run_told(pip, progress)?.map_err(|said| self.not_installed(&said))?;
-            self.remove_native(tool, &folder)?;
-            fs::write(&complete, "").map_err(at(&complete))?;
+            self.remove_native(tool, &workshop, &fresh, progress)?;
+            fs::create_dir_all(&kept).map_err(at(&kept))?;
+            // Half of them are never there; another build may have been first.
+            if let Err(error) = fs::rename(&fresh, &folder)
+                && !folder.exists()
+            {
+                return Err(at(&folder)(error));
+            }
+            trim(&kept, KEPT);
         }
+        touch(&folder);
         Ok(Some(folder))
     }
 
@@ -148,7 +157,13 @@ impl Packages {
 
     /// Takes the native code out of what works without it, and the same version in Python alone in place of what has one;
     /// refuses all others by name.
-    fn remove_native(&self, tool: &Tool, folder: &Path) -> Result<(), BuildError> {
+    fn remove_native(
+        &self,
+        tool: &Tool,
+        workshop: &Workshop,
+        folder: &Path,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<(), BuildError> {
         let mut mistakes = Mistakes::default();
         for package in Package::all(folder)? {
             let Some(native) = package.files.iter().find(|file| is_native(file)) else { continue };
@@ -166,11 +181,17 @@ impl Packages {
                 },
             );
             package.remove(folder, |_| true)?;
-            let fresh = tempfile::tempdir_in(tool.folder()).map_err(at(tool.folder()))?;
-            let mut pip = install_into(tool, fresh.path(), &["any"]);
+            let fresh = workshop.folder().join(&package.name);
+            let mut pip = install_into(tool, &fresh, &["any"]);
             pip.arg("--no-deps").arg(format!("{}=={}", package.name, package.version));
-            if run_told(pip, &mut |_| {})?.is_ok() {
-                copy(fresh.path(), folder)?;
+            // What it says when there is none is not for people: that it is refused is.
+            let mut quietly = |told: Progress<'_>| {
+                if !matches!(told, Progress::Line(_)) {
+                    progress(told);
+                }
+            };
+            if run_told(pip, &mut quietly)?.is_ok() {
+                copy(&fresh, folder)?;
                 continue;
             }
             let place = self.place_of(&package.name).zip(self.source.as_ref());

@@ -3,14 +3,15 @@
 //! The environment is made when it is first needed, under a lock, so that two builds do not make it at once, and it counts
 //! as made only when it is complete. A componentize-py of the right version that is installed already is used instead.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use super::at;
-use crate::build::{BuildError, Progress, run};
+use super::workshop::lock;
+use crate::build::{Bounds, BuildError, Progress, run};
 
 /// The version of componentize-py that components are made with.
 pub(super) const VERSION: &str = "0.25.1";
@@ -25,6 +26,8 @@ const WHEELS: [&str; 4] = [
 const OLDEST: (u32, u32) = (3, 10);
 /// How long an installation may take.
 const TIME: Duration = Duration::from_secs(600);
+/// How long a program may take that has little to say.
+const MOMENT: Duration = Duration::from_secs(30);
 /// What starts componentize-py, in whatever folder its environment is.
 const START: &str = "import sys; from componentize_py import script; sys.exit(script())";
 
@@ -47,17 +50,18 @@ impl Tool {
     /// componentize-py, installed first if it is not.
     pub(super) fn componentize(&self, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Command, BuildError> {
         let marker = self.folder.join(format!("componentize-py-{VERSION}"));
-        if !marker.exists() {
+        let is_there = || marker.exists() && self.has("componentize_py");
+        if !is_there() {
             if is_installed() {
                 return Ok(clean(Path::new("componentize-py")));
             }
-            let _lock = self.lock()?;
+            let _lock = lock(&self.folder, progress)?;
             // Whoever had the lock may have installed it.
-            if !marker.exists() {
-                progress(Progress::Step("installing componentize-py (once)"));
+            if !is_there() {
+                self.prepare(progress)?;
+                progress(Progress::Step("installing componentize-py (once), then building"));
                 let hashes: String = WHEELS.iter().map(|hash| format!(" --hash=sha256:{hash}")).collect();
                 let wanted = self.folder.join("componentize-py.txt");
-                self.prepare(progress)?;
                 fs::write(&wanted, format!("componentize-py=={VERSION}{hashes}\n")).map_err(at(&wanted))?;
                 let mut pip = self.pip_install();
                 pip.args(["--require-hashes", "--no-deps", "--requirement"]).arg(&wanted);
@@ -72,29 +76,22 @@ impl Tool {
         Ok(command)
     }
 
-    /// Keeps other builds from installing the same at the same time.
-    pub(super) fn lock(&self) -> Result<File, BuildError> {
-        fs::create_dir_all(&self.folder).map_err(at(&self.folder))?;
-        let path = self.folder.join("lock");
-        let file = File::create(&path).map_err(at(&path))?;
-        file.lock().map_err(at(&path))?;
-        Ok(file)
-    }
-
     fn python(&self) -> PathBuf {
         self.folder.join("venv/bin/python")
+    }
+
+    /// Whether the environment has a module. It is of the Python that made it, which may be gone or have become another.
+    fn has(&self, module: &str) -> bool {
+        let mut command = clean(&self.python());
+        command.args(["-I", "-c", &format!("import {module}")]);
+        asked(command).is_some()
     }
 
     /// Makes the environment, if there is none that works. Whoever calls it has the lock.
     pub(super) fn prepare(&self, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(), BuildError> {
         let (venv, complete) = (self.folder.join("venv"), self.folder.join("venv/complete"));
-        let works = |python: &Path| {
-            let tried = clean(python).args(["-I", "-c", "import pip"]).stderr(Stdio::null()).status();
-            tried.is_ok_and(|status| status.success())
-        };
-        // An environment is of the Python that made it, which may be gone.
-        if !complete.exists() || !works(&self.python()) {
-            progress(Progress::Step("making a virtual environment (once)"));
+        if !complete.exists() || !self.has("pip") {
+            progress(Progress::Step("making a virtual environment (once), then building"));
             let python = find_python()?;
             let _ = fs::remove_dir_all(&venv);
             // What was installed went with it.
@@ -126,7 +123,7 @@ pub(super) fn run_told(
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Result<(), String>, BuildError> {
     let mut said = String::new();
-    let ended = run(command, Some(TIME), &mut |told| {
+    let ended = run(command, Some(Bounds { time: TIME, folder: None }), &mut |told| {
         if let Progress::Line(line) = told {
             said.push_str(line);
             said.push('\n');
@@ -134,7 +131,7 @@ pub(super) fn run_told(
         progress(told);
     })
     .map_err(not_started)?;
-    if ended.too_long {
+    if ended.cut_short.is_some() {
         return Err(BuildError::TooLong { what: "installing", seconds: TIME.as_secs() });
     }
     // Some say it there.
@@ -159,10 +156,17 @@ fn clean(program: &Path) -> Command {
     command
 }
 
+/// What a program prints that has little to say, if it succeeds.
+fn asked(command: Command) -> Option<String> {
+    let ended = run(command, Some(Bounds { time: MOMENT, folder: None }), &mut |_| {}).ok()?;
+    ended.status.success().then(|| String::from_utf8_lossy(&ended.output).into_owned())
+}
+
 /// Whether componentize-py is installed in the right version.
 fn is_installed() -> bool {
-    let output = clean(Path::new("componentize-py")).arg("--version").stderr(Stdio::null()).output();
-    output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).split_whitespace().any(|word| word == VERSION))
+    let mut command = clean(Path::new("componentize-py"));
+    command.arg("--version");
+    asked(command).is_some_and(|printed| printed.split_whitespace().any(|word| word == VERSION))
 }
 
 /// A Python that is new enough.
@@ -173,12 +177,9 @@ fn find_python() -> Result<PathBuf, BuildError> {
         chosen.clone().into_iter().chain(names.map(PathBuf::from).into_iter().filter(|_| chosen.is_none()));
     let mut found = Vec::new();
     for python in candidates {
-        let asked = clean(&python)
-            .args(["-I", "-c", "import sys; print(sys.version_info[0], sys.version_info[1])"])
-            .stderr(Stdio::null())
-            .output();
-        let Ok(output) = asked else { continue };
-        let printed = String::from_utf8_lossy(&output.stdout);
+        let mut command = clean(&python);
+        command.args(["-I", "-c", "import sys; print(sys.version_info[0], sys.version_info[1])"]);
+        let Some(printed) = asked(command) else { continue };
         let mut numbers = printed.split_whitespace().filter_map(|number| number.parse::<u32>().ok());
         if let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) {
             if (major, minor) >= OLDEST {
