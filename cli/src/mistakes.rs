@@ -34,7 +34,7 @@ fn as_json(error: &anyhow::Error, mistakes: Option<&Mistakes>) -> Value {
 pub(crate) fn tell_notes(notes: &[Note]) {
     let mut out = std::io::stderr().lock();
     for note in notes {
-        let _ = writeln!(out, "{} {note}", paint("note:", Style::Quiet));
+        let _ = writeln!(out, "{} {}", paint("note:", Style::Quiet), printable(&note.to_string()));
     }
 }
 

@@ -54,11 +54,11 @@ pub enum BuildError {
         /// What to do.
         advice: &'static str,
     },
-    /// It wrote too much.
-    #[error("what the project's modules write while they are imported exceeds {mib} MiB, so building was ended")]
+    /// It took too much space.
+    #[error("{what} takes more than 1 GiB, so building was ended")]
     TooMuch {
-        /// How much may be written.
-        mib: u64,
+        /// What takes so much.
+        what: &'static str,
     },
     /// There is no compiler in this installation of Rust.
     #[error("no Rust toolchain can be used: {0}")]

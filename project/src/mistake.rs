@@ -9,7 +9,7 @@ use std::fmt;
 use miette::{Diagnostic, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 use serde::Serialize;
 
-use crate::suggest::{counted, harmless, shown, thousands};
+use crate::suggest::{counted, harmless, harmless_text, shown, thousands};
 use crate::template::TEMPLATE;
 use crate::text::{Position, Span};
 
@@ -48,12 +48,12 @@ impl Mistake {
     /// A mistake that concerns a file as a whole.
     pub(crate) fn new(file: &str, message: impl Into<String>) -> Mistake {
         Mistake(Box::new(Details {
-            file: file.to_owned(),
+            file: harmless_text(file),
             line: None,
             column: None,
             row: None,
             csv_column: None,
-            message: message.into(),
+            message: harmless_text(&message.into()),
             help: None,
             label: None,
             excerpt: None,
@@ -83,7 +83,7 @@ impl Mistake {
 
     /// The same with what to do about it.
     pub(crate) fn help(mut self, help: impl Into<String>) -> Mistake {
-        self.0.help = Some(help.into());
+        self.0.help = Some(harmless_text(&help.into()));
         self
     }
 
@@ -332,7 +332,7 @@ impl Excerpt {
     pub(crate) fn cut(name: &str, text: &str, first_line: u64, position: Position, span: Span) -> Excerpt {
         let focus = position.line.saturating_sub(first_line);
         let mut excerpt = Excerpt {
-            name: name.to_owned(),
+            name: harmless_text(name),
             text: String::new(),
             first_line: first_line + focus.saturating_sub(1),
             position,

@@ -16,7 +16,7 @@ use crate::locate::{cell_positions, locate, read_from};
 use crate::mistake::{Mistake, Mistakes};
 use crate::origin::Place;
 use crate::suggest::{counted, quoted, thousands};
-use crate::text::{Position, Span, open_regular, unreadable};
+use crate::text::{Position, Span, open_in, unreadable};
 
 /// The most that one row may have; beyond it, most likely a quote was never closed.
 const MAX_ROW_BYTES: u64 = 16 << 20;
@@ -177,7 +177,7 @@ impl Rows {
     /// Opens the CSV file of the project at `root`; `None` if there is none, or nothing in it.
     pub(crate) fn open(root: &Path, target: Target) -> Result<Option<Rows>, Mistake> {
         let path = root.join(target.file());
-        let Some(file) = open_regular(&path, target.file())? else { return Ok(None) };
+        let Some(file) = open_in(root, target.file())? else { return Ok(None) };
         let metadata = file.metadata().map_err(|error| unreadable(target.file(), &error))?;
         let fingerprint = Fingerprint::of(&metadata);
         let reader = csv::ReaderBuilder::new()

@@ -88,6 +88,7 @@ fn write_all(from: &Dir<'_>, to: &Path) -> Result<(), (PathBuf, io::Error)> {
 }
 
 fn write(path: &Path, content: &[u8]) -> Result<(), (PathBuf, io::Error)> {
+    refuse_links(path)?;
     if std::fs::read(path).is_ok_and(|there| there == content) {
         return Ok(());
     }
@@ -95,4 +96,38 @@ fn write(path: &Path, content: &[u8]) -> Result<(), (PathBuf, io::Error)> {
     std::fs::create_dir_all(folder)
         .and_then(|()| std::fs::write(path, content))
         .map_err(|error| (path.to_owned(), error))
+}
+
+/// What is Armada's own in a project is written where it is called to be, not where a link leads that came with the project.
+fn refuse_links(path: &Path) -> Result<(), (PathBuf, io::Error)> {
+    let from_own = |part: &&Path| part.components().any(|part| part.as_os_str() == FOLDER);
+    match path.ancestors().take_while(from_own).find(|part| part.is_symlink()) {
+        Some(link) => {
+            Err((link.to_owned(), io::Error::other("this is a link, where Armada keeps files of its own: remove it")))
+        }
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_written_through_a_link_that_came_with_a_project() {
+        let folder = tempfile::tempdir().unwrap();
+        let (project, victim) = (folder.path().join("project"), folder.path().join("victim"));
+        std::fs::create_dir_all(project.join(FOLDER)).unwrap();
+        std::fs::write(&victim, "mine").unwrap();
+        std::os::unix::fs::symlink(&victim, project.join(FOLDER).join(SCHEMA)).unwrap();
+        assert!(provide(&project, Language::Rust).is_err());
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "mine");
+
+        std::fs::remove_dir_all(project.join(FOLDER)).unwrap();
+        let elsewhere = folder.path().join("elsewhere");
+        std::fs::create_dir(&elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, project.join(FOLDER)).unwrap();
+        assert!(provide(&project, Language::Python).is_err());
+        assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0);
+    }
 }

@@ -91,9 +91,17 @@ pub(crate) fn shown(name: &str) -> String {
     shortened(name).chars().map(harmless).collect()
 }
 
-/// A character that can be written to a terminal: control characters are replaced.
+/// A character that can be written to a terminal: control characters are replaced, and what has no width or turns the direction
+/// of the text round.
 pub(crate) fn harmless(c: char) -> char {
-    if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }
+    let is_unseen =
+        matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    if c.is_control() || is_unseen { char::REPLACEMENT_CHARACTER } else { c }
+}
+
+/// Words with nothing that could act on a terminal; lines stay lines.
+pub(crate) fn harmless_text(text: &str) -> String {
+    text.chars().map(|c| if c == '\n' { c } else { harmless(c) }).collect()
 }
 
 fn shortened(text: &str) -> String {

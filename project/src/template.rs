@@ -200,7 +200,7 @@ enum File {
 }
 
 fn read(root: &Path, name: &'static str, source: Source, mistakes: &mut Mistakes) -> (Option<SourceFile>, File) {
-    let file = match SourceFile::read(&root.join(name), name) {
+    let file = match SourceFile::read_in(root, name) {
         Ok(Some(file)) => file,
         Ok(None) => return (None, File::Missing),
         Err(mistake) => {

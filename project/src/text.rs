@@ -79,13 +79,19 @@ impl SourceFile {
     /// Reads the JSON file at `path`; nothing is there: `None`.
     pub(crate) fn read(path: &Path, name: &str) -> Result<Option<SourceFile>, Mistake> {
         let Some(file) = open_regular(path, name)? else { return Ok(None) };
-        let mut bytes = Vec::new();
-        file.take(MAX_JSON_BYTES + 1).read_to_end(&mut bytes).map_err(|error| unreadable(name, &error))?;
-        if bytes.len() as u64 > MAX_JSON_BYTES {
-            return Err(Mistake::new(name, format!("larger than {} MiB", MAX_JSON_BYTES >> 20))
-                .help("put long lists into the CSV files: each row is one agent or job"));
-        }
-        Self::from_bytes(name, bytes).map(Some)
+        Self::from_json(file, name).map(Some)
+    }
+
+    /// Reads a JSON file of the project in `root`; nothing is there: `None`.
+    pub(crate) fn read_in(root: &Path, name: &str) -> Result<Option<SourceFile>, Mistake> {
+        let Some(file) = open_in(root, name)? else { return Ok(None) };
+        Self::from_json(file, name).map(Some)
+    }
+
+    fn from_json(file: File, name: &str) -> Result<SourceFile, Mistake> {
+        let bytes = bytes_of(file, name, MAX_JSON_BYTES)
+            .map_err(|mistake| mistake.help("put long lists into the CSV files: each row is one agent or job"))?;
+        Self::from_bytes(name, bytes)
     }
 
     /// The text in `bytes`, which must be UTF-8.
@@ -153,6 +159,35 @@ pub(crate) fn open_regular(path: &Path, name: &str) -> Result<Option<File>, Mist
         return Err(Mistake::new(name, "not a file"));
     }
     File::open(path).map(Some).map_err(|error| unreadable(name, &error))
+}
+
+/// The same for a file of the project in `root`. A link that leads out of it is refused: what a project contains becomes part of
+/// what its script is told, and that must not be a file of whoever runs it.
+pub(crate) fn open_in(root: &Path, name: &str) -> Result<Option<File>, Mistake> {
+    let path = root.join(name);
+    let opened = open_regular(&path, name)?;
+    if opened.is_some() {
+        let inside = || Ok::<_, std::io::Error>(path.canonicalize()?.starts_with(root.canonicalize()?));
+        if !inside().map_err(|error| unreadable(name, &error))? {
+            return Err(Mistake::new(name, "this link leads out of the project").help("put a copy in its place"));
+        }
+    }
+    Ok(opened)
+}
+
+/// The bytes of a file of the project in `root`, of at most so many; nothing is there: `None`.
+pub(crate) fn read_in(root: &Path, name: &str, most: u64) -> Result<Option<Vec<u8>>, Mistake> {
+    let Some(file) = open_in(root, name)? else { return Ok(None) };
+    bytes_of(file, name, most).map(Some)
+}
+
+fn bytes_of(file: File, name: &str, most: u64) -> Result<Vec<u8>, Mistake> {
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes).map_err(|error| unreadable(name, &error))?;
+    match bytes.len() as u64 > most {
+        true => Err(Mistake::new(name, format!("larger than {} MiB", most >> 20))),
+        false => Ok(bytes),
+    }
 }
 
 /// The mistake for a file that cannot be read.

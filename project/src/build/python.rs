@@ -26,7 +26,7 @@ use crate::component::{Component, SDK_SECTION, TESTS_SECTION, USES_SECTION};
 use crate::digest::Digest;
 use crate::mistake::{Mistake, Mistakes};
 use crate::sdk;
-use crate::suggest::harmless;
+use crate::suggest::harmless_text;
 use crate::text::{SourceFile, Span};
 
 /// How long importing a project may take: a module that computes for ever would be imported for ever.
@@ -68,6 +68,11 @@ pub(super) fn build(
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Component, BuildError> {
     let cache = options.cache.join("python");
+    // What is printed by tools and by the project's modules goes to a terminal.
+    let progress: &mut dyn FnMut(Progress<'_>) = &mut |told| match told {
+        Progress::Line(line) => progress(Progress::Line(&harmless_text(line))),
+        told => progress(told),
+    };
     let sources = Sources::read(root, options.tests)?;
     let mut packages = Packages::read(root)?;
     if options.tests {
@@ -100,7 +105,8 @@ fn key(sources: &Sources, packages: &Packages) -> Digest {
 
 /// What decides beside the inputs themselves: the versions of what makes components, and where packages come from.
 fn rules() -> String {
-    let index = ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"].map(|name| std::env::var(name).unwrap_or_default());
+    let index = ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_CONFIG_FILE"]
+        .map(|name| std::env::var(name).unwrap_or_default());
     format!("{} {} {}", tool::VERSION, env!("CARGO_PKG_VERSION"), index.join(" "))
 }
 
@@ -161,7 +167,9 @@ fn make(
         Some(CutShort::Time) => {
             return Err(BuildError::TooLong { what: "importing the project's modules", seconds: TIME.as_secs() });
         }
-        Some(CutShort::Space) => return Err(BuildError::TooMuch { mib: MOST_SPACE >> 20 }),
+        Some(CutShort::Space) => {
+            return Err(BuildError::TooMuch { what: "what the project's modules write while they are imported" });
+        }
         None => {}
     }
     if !ended.status.success() {
@@ -187,14 +195,15 @@ fn make(
 /// What the interpreter left word of. The project's modules could write there, too: it is read as what anybody sends.
 fn told<T: for<'a> Deserialize<'a>>(path: &Path) -> Option<T> {
     let is_file = fs::symlink_metadata(path).is_ok_and(|about| about.is_file() && about.len() <= MOST_WORD);
-    serde_json::from_slice(&fs::read(path).ok().filter(|_| is_file)?).ok()
+    is_file.then(|| fs::read(path).ok()).flatten().and_then(|bytes| serde_json::from_slice(&bytes).ok())
 }
 
 /// What is wrong, at its place in the author's file.
 fn mistake(wrong: Wrong, sources: &Sources) -> Mistakes {
-    // What the project's own modules raise has words of its author.
-    let message: String = wrong.message.split('\n').map(harmless_line).collect::<Vec<_>>().join("\n");
-    let mut places = wrong.places.iter().filter_map(|place| Place::read(place));
+    let message = wrong.message;
+    // What the project's modules left there may name any file.
+    let mut places =
+        wrong.places.iter().filter_map(|place| Place::read(place)).filter(|place| sources.text(place.file).is_some());
     let mistake = match places.next() {
         Some(place) => {
             let source = SourceFile::new(place.file, sources.text(place.file).unwrap_or_default());
@@ -206,10 +215,6 @@ fn mistake(wrong: Wrong, sources: &Sources) -> Mistakes {
     let others = (!others.is_empty()).then(|| format!("reached from {}", others.join(", ")));
     let help: Vec<String> = wrong.help.into_iter().chain(others).collect();
     if help.is_empty() { mistake } else { mistake.help(help.join("; ")) }.into()
-}
-
-fn harmless_line(line: &str) -> String {
-    line.chars().map(harmless).collect()
 }
 
 /// A place in an author's file, as the interpreter tells it: `file:line`, perhaps `:column`, and more for people.
@@ -318,11 +323,13 @@ mod tests {
     fn a_mistake_shows_the_authors_line() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("ctx_script.py"), "import a\n  from b import c\n").unwrap();
+        fs::create_dir(folder.path().join("addon")).unwrap();
+        fs::write(folder.path().join("addon/x.py"), "").unwrap();
         let sources = Sources::read(folder.path(), false).unwrap();
         let wrong = Wrong {
             message: "ModuleNotFoundError: No module named 'b'".to_owned(),
             help: None,
-            places: vec!["ctx_script.py:2".to_owned(), "addon/x.py:7 in f: g()".to_owned()],
+            places: ["ctx_script.py:2", "addon/x.py:7 in f: g()", "/etc/passwd:1"].map(str::to_owned).to_vec(),
         };
         let lines: Vec<_> = mistake(wrong, &sources).lines().collect();
         let expected = "ctx_script.py:2:3: ModuleNotFoundError: No module named 'b' (reached from addon/x.py:7)";

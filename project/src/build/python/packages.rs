@@ -9,11 +9,11 @@ use std::process::Command;
 
 use super::tool::{Tool, run_told};
 use super::workshop::{Workshop, lock};
-use super::{at, rules, touch, trim};
+use super::{MOST_SPACE, at, rules, touch, trim};
 use crate::build::{BuildError, Progress};
 use crate::digest::Digest;
 use crate::mistake::{Mistake, Mistakes};
-use crate::text::{SourceFile, Span};
+use crate::text::{self, SourceFile, Span};
 
 const FILE: &str = "requirements.txt";
 /// How many sets of packages are kept; of those, the ones that were used last.
@@ -52,13 +52,8 @@ pub(super) struct Packages {
 impl Packages {
     /// Reads and checks a project's requirements file, if it has one.
     pub(super) fn read(root: &Path) -> Result<Self, BuildError> {
-        let path = root.join(FILE);
-        let bytes = match fs::metadata(&path) {
-            Err(_) => return Ok(Self { source: None, requirements: Vec::new() }),
-            Ok(about) if about.len() > MOST_BYTES => {
-                return Err(Mistakes::from(Mistake::new(FILE, "larger than 1 MiB")).into());
-            }
-            Ok(_) => fs::read(&path).map_err(at(&path))?,
+        let Some(bytes) = text::read_in(root, FILE, MOST_BYTES).map_err(Mistakes::from)? else {
+            return Ok(Self { source: None, requirements: Vec::new() });
         };
         let source = SourceFile::from_bytes(FILE, bytes).map_err(Mistakes::from)?;
         let mut mistakes = Mistakes::default();
@@ -111,13 +106,13 @@ impl Packages {
                 tool.prepare(progress)?;
             }
             progress(Progress::Step("installing requirements.txt, then building"));
-            let (wanted, fresh) = (workshop.folder().join(FILE), workshop.folder().join("packages"));
-            fs::write(&wanted, &lines).map_err(at(&wanted))?;
+            let fresh = workshop.folder().join("packages");
             fs::create_dir(&fresh).map_err(at(&fresh))?;
             // Wheels of Linux, too, to tell what has native code from what is not there at all.
             let mut pip = install_into(tool, &fresh, &["any", "manylinux_2_28_x86_64", "manylinux_2_17_x86_64"]);
-            pip.args(["--abi", "cp314", "--abi", "abi3", "--requirement"]).arg(&wanted);
-            run_told(pip, progress)?.map_err(|said| self.not_installed(&said))?;
+            pip.args(["--abi", "cp314", "--abi", "abi3", "--"]);
+            pip.args(self.requirements.iter().map(|(_, requirement)| requirement));
+            run_told(pip, space(&workshop), progress)?.map_err(|said| self.not_installed(&said))?;
             self.remove_native(tool, &workshop, &fresh, progress)?;
             fs::create_dir_all(&kept).map_err(at(&kept))?;
             // Half of them are never there; another build may have been first.
@@ -183,14 +178,14 @@ impl Packages {
             package.remove(folder, |_| true)?;
             let fresh = workshop.folder().join(&package.name);
             let mut pip = install_into(tool, &fresh, &["any"]);
-            pip.arg("--no-deps").arg(format!("{}=={}", package.name, package.version));
+            pip.arg("--no-deps").arg("--").arg(format!("{}=={}", package.name, package.version));
             // What it says when there is none is not for people: that it is refused is.
             let mut quietly = |told: Progress<'_>| {
                 if !matches!(told, Progress::Line(_)) {
                     progress(told);
                 }
             };
-            if run_told(pip, &mut quietly)?.is_ok() {
+            if run_told(pip, space(workshop), &mut quietly)?.is_ok() {
                 copy(&fresh, folder)?;
                 continue;
             }
@@ -220,12 +215,18 @@ fn without_comment(line: &str) -> &str {
     }
 }
 
-/// Whether a line names a package and its versions, and nothing that would have pip do something else.
+/// How much installed packages may take.
+fn space(workshop: &Workshop) -> Option<(PathBuf, u64)> {
+    Some((workshop.folder().to_owned(), MOST_SPACE))
+}
+
+/// Whether a line names a package and its versions, and nothing that would have pip do something else. What it may consist of is
+/// listed here, because pip has its own ideas of where a line ends, what a variable is and what leads elsewhere.
 fn check(line: &str) -> Result<(), (&'static str, &'static str)> {
     if line.is_empty() {
         return Ok(());
     }
-    if line.starts_with('-') {
+    if line.starts_with('-') || line.contains(" -") {
         return Err((
             "options are not allowed here",
             "write the names and versions of packages only; settings of pip are for pip.conf or its environment variables",
@@ -234,11 +235,13 @@ fn check(line: &str) -> Result<(), (&'static str, &'static str)> {
     if line.ends_with('\\') {
         return Err(("a line that goes on in the next one", "write each requirement on one line"));
     }
-    let specifier = line.split(';').next().unwrap_or(line);
-    let leads_elsewhere = specifier.contains("://") || specifier.contains('@') || specifier.contains('/');
-    let is_plain = |one: char| one.is_ascii_alphanumeric() || "-_.[], <>=!~*+()".contains(one);
-    let begins = specifier.starts_with(|one: char| one.is_ascii_alphanumeric());
-    if leads_elsewhere || !begins || !specifier.chars().all(is_plain) || specifier.trim_end().ends_with(".whl") {
+    let is_plain = |one: char| one.is_ascii_alphanumeric() || "-_.[], <>=!~*+();'\"".contains(one);
+    let begins = line.starts_with(|one: char| one.is_ascii_alphanumeric());
+    let name = line.split([';', ' ', '<', '>', '=', '!', '~', '[', '(']).next().unwrap_or(line).to_ascii_lowercase();
+    let is_archive = [".whl", ".zip", ".gz", ".tgz", ".bz2", ".xz", ".tar", ".tbz", ".txz", ".tlz", ".lzma"]
+        .iter()
+        .any(|ending| name.ends_with(ending));
+    if !begins || !line.chars().all(is_plain) || is_archive {
         return Err((
             "this does not name a package of the package index",
             "write a name and, if you like, versions, such as `beautifulsoup4>=4.12`; put modules of your own into addon/",
@@ -379,6 +382,11 @@ mod tests {
             "x.whl",
             "x==1 \\",
             "$(reboot)",
+            "x; os_name < '${SECRET}'",
+            "x; python_version > '3'\u{c}/tmp/x",
+            "x\u{2028}y",
+            "x --index-url=y",
+            "x.tar.gz",
         ] {
             let mistakes = read(&format!("ok\n {line}\n")).unwrap_err();
             assert!(mistakes[0].starts_with("requirements.txt:2:2: "), "{line}: {mistakes:?}");

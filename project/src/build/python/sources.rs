@@ -87,8 +87,12 @@ impl Reading<'_> {
             let shown = name.to_string_lossy();
             let inner = folder.join(&name);
             let path = path.join(&name);
-            // A link leads where the author says, unless that is somewhere else altogether.
             let Ok(kind) = fs::metadata(&path) else { continue };
+            // A link to a file leads where the author says, unless that is somewhere else altogether; one to a folder may lead
+            // round and round.
+            if kind.is_dir() && path.is_symlink() {
+                continue;
+            }
             if shown.starts_with('.') || (is_top && NOT_OURS.contains(&shown.as_ref())) {
                 continue;
             }
@@ -145,7 +149,7 @@ fn has_module(folder: &Path, depth: usize) -> bool {
     let Ok(entries) = fs::read_dir(folder) else { return false };
     entries.flatten().any(|entry| {
         let path = entry.path();
-        match fs::metadata(&path) {
+        match entry.file_type() {
             Ok(kind) if kind.is_dir() => {
                 let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
                 !is_hidden && depth < MOST_DEPTH && has_module(&path, depth + 1)

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::at;
 use super::workshop::lock;
-use crate::build::{Bounds, BuildError, Progress, run};
+use crate::build::{Bounds, BuildError, CutShort, Progress, run};
 
 /// The version of componentize-py that components are made with.
 pub(super) const VERSION: &str = "0.25.1";
@@ -21,6 +21,52 @@ const WHEELS: [&str; 4] = [
     "7b6a87c520358166843af0daa86d2312d7af4cbcbbf1e598951085cf7f2991ca", // Linux, ARM
     "a556991534cc496207a9d2ca733c4b0f17ed38ef56a8d6b5f1847fdf1225dd1b", // macOS, ARM
     "65fbc4a94df1de8acf7da50a1f5ed1711230188844e53e6332d99029be4e0afa", // macOS, x86-64
+];
+/// The version of pip that installs packages, and its wheel.
+const PIP_VERSION: &str = "26.3";
+const PIP_WHEEL: &str = "f3b60b20ffaadd4415ed7957212a38ac63fa4c5fa375bd0f4a797777940fad13";
+/// What starts pip, with two things that it has no option for: a source distribution is never prepared, which would run its code,
+/// and whatever a package says that it needs comes from the index, not from where the package points. Both are functions of the very
+/// version above.
+const START_PIP: &str = r#"
+import sys
+from pip._internal.cli.main import main
+from pip._internal.distributions.sdist import SourceDistribution
+from pip._internal.exceptions import InstallationError
+from pip._internal.req.req_install import InstallRequirement
+
+def refuse(self, *_, **__):
+    raise InstallationError(f"No matching distribution found for {self.req.name} as a wheel")
+
+def make(self, req, *args, **options):
+    if getattr(req, "url", None) or options.get("editable"):
+        raise InstallationError(f"No matching distribution found for {req} in the package index")
+    made(self, req, *args, **options)
+
+SourceDistribution.prepare_distribution_metadata = refuse
+made, InstallRequirement.__init__ = InstallRequirement.__init__, make
+sys.exit(main())
+"#;
+/// What pip may know of this process's environment: how to reach the package index.
+const INDEX: [&str; 18] = [
+    "PIP_INDEX_URL",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_FIND_LINKS",
+    "PIP_NO_INDEX",
+    "PIP_CERT",
+    "PIP_CLIENT_CERT",
+    "PIP_PROXY",
+    "PIP_TRUSTED_HOST",
+    "PIP_CONFIG_FILE",
+    "PIP_DEFAULT_TIMEOUT",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
 ];
 /// The oldest Python whose pip knows what it is asked.
 const OLDEST: (u32, u32) = (3, 10);
@@ -65,7 +111,7 @@ impl Tool {
                 fs::write(&wanted, format!("componentize-py=={VERSION}{hashes}\n")).map_err(at(&wanted))?;
                 let mut pip = self.pip_install();
                 pip.args(["--require-hashes", "--no-deps", "--requirement"]).arg(&wanted);
-                if let Err(reason) = run_told(pip, progress)? {
+                if let Err(reason) = run_told(pip, None, progress)? {
                     return Err(BuildError::Install { what: "componentize-py".to_owned(), reason });
                 }
                 fs::write(&marker, "").map_err(at(&marker))?;
@@ -98,9 +144,17 @@ impl Tool {
             let _ = fs::remove_file(self.folder.join(format!("componentize-py-{VERSION}")));
             let mut command = clean(&python);
             command.args(["-I", "-m", "venv"]).arg(&venv);
-            if let Err(reason) = run_told(command, progress)? {
+            if let Err(reason) = run_told(command, None, progress)? {
                 let advice = "its module venv does not work (on Debian and Ubuntu: apt-get install python3-venv)";
                 return Err(BuildError::NoPython(format!("{advice}: {reason}")));
+            }
+            // The one that comes with Python is as old as that, and not the one that is known here.
+            let wanted = self.folder.join("pip.txt");
+            fs::write(&wanted, format!("pip=={PIP_VERSION} --hash=sha256:{PIP_WHEEL}\n")).map_err(at(&wanted))?;
+            let mut pip = self.pip_install();
+            pip.args(["--require-hashes", "--no-deps", "--upgrade", "--requirement"]).arg(&wanted);
+            if let Err(reason) = run_told(pip, None, progress)? {
+                return Err(BuildError::Install { what: "pip".to_owned(), reason });
             }
             fs::write(&complete, "").map_err(at(&complete))?;
         }
@@ -109,10 +163,23 @@ impl Tool {
 
     /// pip, to install wheels and nothing else, in the environment that has been prepared.
     pub(super) fn pip_install(&self) -> Command {
-        let mut pip = Command::new(self.python());
-        // The user's own settings of pip hold, such as another index.
-        pip.args(["-I", "-m", "pip", "--quiet", "--no-input", "--disable-pip-version-check", "--no-color", "install"]);
+        let mut pip = clean(&self.python());
+        pip.args([
+            "-I",
+            "-c",
+            START_PIP,
+            "--quiet",
+            "--no-input",
+            "--disable-pip-version-check",
+            "--no-color",
+            "install",
+        ]);
         pip.args(["--only-binary", ":all:"]).current_dir(&self.folder);
+        for name in INDEX {
+            if let Some(value) = std::env::var_os(name) {
+                pip.env(name, value);
+            }
+        }
         pip
     }
 }
@@ -120,10 +187,11 @@ impl Tool {
 /// Runs a program to its end; what it says when it fails is the reason.
 pub(super) fn run_told(
     command: Command,
+    folder: Option<(PathBuf, u64)>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Result<(), String>, BuildError> {
     let mut said = String::new();
-    let ended = run(command, Some(Bounds { time: TIME, folder: None }), &mut |told| {
+    let ended = run(command, Some(Bounds { time: TIME, folder }), &mut |told| {
         if let Progress::Line(line) = told {
             said.push_str(line);
             said.push('\n');
@@ -131,8 +199,10 @@ pub(super) fn run_told(
         progress(told);
     })
     .map_err(not_started)?;
-    if ended.cut_short.is_some() {
-        return Err(BuildError::TooLong { what: "installing", seconds: TIME.as_secs() });
+    match ended.cut_short {
+        Some(CutShort::Time) => return Err(BuildError::TooLong { what: "installing", seconds: TIME.as_secs() }),
+        Some(CutShort::Space) => return Err(BuildError::TooMuch { what: "what the requirements install" }),
+        None => {}
     }
     // Some say it there.
     said.push_str(&String::from_utf8_lossy(&ended.output));
