@@ -122,6 +122,11 @@ pub(crate) fn interrupted(signal: u8) -> Ending {
     Ending::Interrupted(signal)
 }
 
+/// Whether a signal has come that ends this process.
+pub(crate) fn is_ending() -> bool {
+    signal_that_came().is_some() && !IN_ORDER.load(Ordering::SeqCst)
+}
+
 /// Waits for a signal that is on its way to end this process.
 pub(crate) fn wait_for_the_end() -> ! {
     loop {

@@ -1,12 +1,15 @@
 //! Projects in Python: what their authors may write, what becomes of mistakes, and what hostile ones come to.
 
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 use armada_protocol::report::LogLevel;
 use armada_protocol::{Cause, JobRecord};
 use armada_tests::command::{Running, armada_for, finish, project};
 use armada_tests::guests::built;
-use armada_tests::run::TestRun;
+use armada_tests::processes::{Process, assert_gone, descendants, signal, wait_for};
+use armada_tests::run::{TestRun, cache_folder};
 use armada_tests::site::Site;
 use serde_json::{Value, json};
 
@@ -308,6 +311,77 @@ fn requirements_that_cannot_work_are_refused_by_name_with_what_to_do() {
     assert!(said.contains("there is no wheel of `a-package-that-nobody-would-call-so`"), "{said}");
     let said = refused("--no-binary :all:\n");
     assert!(said.contains("options are not allowed here"), "{said}");
+}
+
+/// Makes a wheel that needs something from elsewhere, and that something: a source distribution that tells when its code runs.
+const MAKE_PACKAGES: &str = r#"
+import os, sys, zipfile
+folder = sys.argv[1]
+os.makedirs(f"{folder}/source")
+with open(f"{folder}/source/setup.py", "w") as file:
+    file.write(f"open({folder!r} + '/ran', 'w').close()\nfrom setuptools import setup\nsetup(name='elsewhere', version='1')\n")
+about = f"Metadata-Version: 2.1\nName: armada-leads-elsewhere\nVersion: 1\nRequires-Dist: elsewhere @ file://{folder}/source\n"
+with zipfile.ZipFile(f"{folder}/armada_leads_elsewhere-1-py3-none-any.whl", "w") as wheel:
+    wheel.writestr("armada_leads_elsewhere.py", "")
+    info = "armada_leads_elsewhere-1.dist-info"
+    wheel.writestr(f"{info}/METADATA", about)
+    wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    wheel.writestr(f"{info}/RECORD", "")
+"#;
+
+#[test]
+fn a_requirement_has_no_code_built_on_this_machine_however_it_is_asked_for() {
+    let index = tempfile::tempdir().unwrap();
+    let made = Command::new("python3").args(["-c", MAKE_PACKAGES]).arg(index.path()).status().unwrap();
+    assert!(made.success());
+    let source = index.path().join("source").display().to_string();
+    for requirements in [
+        "armada-leads-elsewhere\n".to_owned(),
+        format!("idna; python_version > '3'\u{c}{source}\n"),
+        format!("elsewhere @ file://{source}\n"),
+        format!("{source}\n"),
+    ] {
+        let folder = written(&[("ctx_script.py", SCRIPT), ("requirements.txt", &requirements)]);
+        let mut command = armada_for(folder.path());
+        let (code, _, said) = finish(command.env("PIP_FIND_LINKS", index.path()).arg("check").arg(folder.path()));
+        assert_eq!(code, 2, "{requirements}: {said}");
+        assert!(said.contains("requirements.txt"), "{requirements}: {said}");
+        assert!(!index.path().join("ran").exists(), "{requirements}");
+    }
+}
+
+#[test]
+fn a_build_that_is_interrupted_leaves_no_process_and_soon_no_file() {
+    let folder = written(&[("ctx_script.py", "while True:\n    pass\n"), ("requirements.txt", "idna\n")]);
+    let builds = cache_folder().join("python/builds");
+    let mut building = armada_for(folder.path()).arg("build").arg(folder.path()).spawn().unwrap();
+    let processes = wait_for("the interpreter", Duration::from_secs(120), || {
+        let processes = descendants(building.id());
+        let is_there = |process: &Process| process.command.iter().any(|argument| argument == "componentize");
+        processes.iter().any(is_there).then_some(processes)
+    });
+    signal(building.id(), "INT");
+    assert_eq!(building.wait().unwrap().code(), Some(130));
+    assert_gone(&processes);
+    // The next build removes what this one has left.
+    built(written(&[("ctx_script.py", &format!("{SCRIPT}# {:?}\n", folder.path()))]).path());
+    let left = std::fs::read_dir(&builds).unwrap().flatten().filter(|entry| {
+        std::fs::read_to_string(entry.path().join("project/ctx_script.py"))
+            .is_ok_and(|text| text.starts_with("while True"))
+    });
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn a_project_shows_its_script_no_file_from_outside() {
+    let folder = written(&[("ctx_script.py", SCRIPT), ("config/config_template.json", "{}")]);
+    let secret = folder.path().with_extension("secret");
+    std::fs::write(&secret, "key\nvalue\n").unwrap();
+    std::os::unix::fs::symlink(&secret, folder.path().join("config/data_job.csv")).unwrap();
+    let (code, _, said) = finish(armada_for(folder.path()).arg("check").arg(folder.path()));
+    std::fs::remove_file(&secret).unwrap();
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("config/data_job.csv: this link leads out of the project"), "{said}");
 }
 
 #[test]

@@ -96,6 +96,10 @@ pub(crate) fn compile(project: &Project, cache: &CacheArguments, tests: bool) ->
     });
     drop(compiling);
     bar.finish_and_clear();
+    if built.is_err() && signals::is_ending() {
+        // The compiler was ended by the signal that ends this process: there is nothing else to tell.
+        signals::wait_for_the_end();
+    }
     let mut err = std::io::stderr().lock();
     match built {
         Ok(component) => {

@@ -30,7 +30,7 @@ use crate::suggest::harmless_text;
 use crate::text::{SourceFile, Span};
 
 /// How long importing a project may take: a module that computes for ever would be imported for ever.
-const TIME: Duration = Duration::from_secs(600);
+const TIME: Duration = Duration::from_secs(300);
 /// How much may lie in the folder that a project is built in, in bytes: its modules are imported there, and may write.
 const MOST_SPACE: u64 = 1 << 30;
 /// How much the interpreter may have to say, in bytes.

@@ -156,7 +156,7 @@ def reads_the_machine(job_ctx: Any, agent_ctx: Any) -> dict[str, str]:
         "list_what_was_open": lambda: os.listdir("/2"),
         "stat_what_was_open": lambda: os.stat("/0/../world/wit_world/__init__.py"),
         "import_from_what_was_open": lambda: __import__("email.not_there"),
-        "open_relative": lambda: open("ctx_script.py"),
+        "open_relative": lambda: open("config/config_template.json"),
         "open_for_writing": lambda: open("/tmp/armada-was-here", "w"),
         "listdir": lambda: os.listdir("/"),
         "temporary_file": tempfile.TemporaryFile,
