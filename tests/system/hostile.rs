@@ -177,6 +177,22 @@ fn a_million_calls() {
 }
 
 #[test]
+fn cancels_in_masses() {
+    let (result, _, finished) = result_of(attack("cancels_in_masses").limits(json!({"pages": 3})));
+    let room = json!({
+        "contexts": 4,
+        "pages": 3,
+        "no_context": "5 browser contexts are open, 2 more than pages may be: close some, or raise \
+                       run_message.sandbox.limits.pages",
+        "no_page": "3 pages are open: close some, or raise run_message.sandbox.limits.pages",
+    });
+    assert_eq!(result, json!({"at_first": room, "after": room}));
+    // What the first job left without waiting for it is not in the way of another.
+    let later: Value = serde_json::from_str(finished.jobs[2].result.as_ref().unwrap().get()).unwrap();
+    assert_eq!(later["at_first"], room);
+}
+
+#[test]
 fn a_gigabyte_of_page() {
     let run = attack("a_gigabyte_of_page").limits(json!({"bytes_per_call": 1_000_000, "seconds_per_job": 200}));
     let (result, _, _) = result_of(run);

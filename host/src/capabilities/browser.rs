@@ -37,7 +37,7 @@ use tokio::sync::Mutex;
 
 use self::cdp::CdpError;
 use self::chromium::Chromium;
-use self::context::{CLOSING, Context, Settings, Times};
+use self::context::{CLOSING, Context, OwnedContext, Settings, Times};
 use self::launch::Launch;
 use crate::contract::Error;
 use crate::contract::browser as wit;
@@ -71,6 +71,8 @@ pub(crate) struct Browser {
     settings: Arc<Settings>,
     chromium: Mutex<Option<Arc<Chromium>>>,
     scope: SyncMutex<Scope>,
+    /// Held while the current context is made: calls that want it together get the same.
+    making_current: Mutex<()>,
 }
 
 /// Whose context is the current one.
@@ -79,10 +81,22 @@ struct Scope {
     in_job: bool,
     /// How many jobs the Chromium has had.
     jobs: u32,
-    of_job: Option<Arc<Context>>,
+    of_job: Option<OwnedContext>,
     /// What scripts have opened beside it since the job began.
     made_in_job: Vec<Weak<Context>>,
-    of_agent: Option<Arc<Context>>,
+    of_agent: Option<OwnedContext>,
+}
+
+impl Scope {
+    /// Whose a context is that is made now: which job's, or the agent's.
+    fn owner(&self) -> Option<u32> {
+        self.in_job.then_some(self.jobs)
+    }
+
+    /// The place of the current context.
+    fn current(&mut self) -> &mut Option<OwnedContext> {
+        if self.in_job { &mut self.of_job } else { &mut self.of_agent }
+    }
 }
 
 fn no_options() -> wit::ContextOptions {
@@ -156,6 +170,7 @@ impl Browser {
             }),
             chromium: Mutex::default(),
             scope: SyncMutex::default(),
+            making_current: Mutex::default(),
         }
     }
 
@@ -187,12 +202,11 @@ impl Browser {
     }
 
     /// Makes a context. One that is made in a job goes with it.
-    async fn new_context(&self, options: wit::ContextOptions) -> Result<Arc<Context>, Error> {
-        let made = self.chromium().await?.new_context(options).await?;
-        let mut scope = self.scope();
+    async fn new_context(&self, options: wit::ContextOptions) -> Result<OwnedContext, Error> {
+        let (made, mut scope) = self.make_context(options).await?;
         if scope.in_job {
             scope.made_in_job.retain(|context| context.strong_count() > 0);
-            scope.made_in_job.push(Arc::downgrade(&made));
+            scope.made_in_job.push(Arc::downgrade(made.get()));
         }
         drop(scope);
         Ok(made)
@@ -200,25 +214,27 @@ impl Browser {
 
     /// The context of the current job, or the agent's own while no job runs.
     async fn current_context(&self) -> Result<Arc<Context>, Error> {
-        let chromium = self.chromium().await?;
-        let known = {
-            let scope = self.scope();
-            if scope.in_job { scope.of_job.clone() } else { scope.of_agent.clone() }
-        };
+        let _making = self.making_current.lock().await;
+        // One that is dead is known here.
+        self.chromium().await?;
+        let known = self.scope().current().as_ref().map(|known| known.get().clone());
         if let Some(known) = known {
             return Ok(known);
         }
-        let made = chromium.new_context(no_options()).await?;
-        let mut scope = self.scope();
-        let current = if scope.in_job { &mut scope.of_job } else { &mut scope.of_agent };
-        match current {
-            // Another call was first.
-            Some(first) => {
-                made.begin_close();
-                Ok(first.clone())
-            }
-            none => Ok(none.insert(made).clone()),
+        let (made, mut scope) = self.make_context(no_options()).await?;
+        Ok(scope.current().insert(made).get().clone())
+    }
+
+    /// Makes a context for whom it was asked: what a job began is not another's.
+    async fn make_context(&self, options: wit::ContextOptions) -> Result<(OwnedContext, MutexGuard<'_, Scope>), Error> {
+        let chromium = self.chromium().await?;
+        let owner = self.scope().owner();
+        let made = chromium.new_context(options).await?;
+        let scope = self.scope();
+        if scope.owner() != owner {
+            return Err(Error::Closed("the job is over".to_owned()));
         }
+        Ok((made, scope))
     }
 
     /// A job begins.
@@ -236,22 +252,29 @@ impl Browser {
     /// A job is over: the contexts that were opened in it go. After a fault everything goes that a script had. A browser
     /// that has died, or does not do as it is told, goes, too: says whether it is still there, or was not needed.
     pub(crate) async fn end_job(&self, after_fault: bool) -> bool {
-        let (of_job, made_in_job) = {
+        let (of_job, made_in_job, of_agent) = {
             let mut scope = self.scope();
             scope.in_job = false;
-            if after_fault {
-                scope.of_agent = None;
-            }
-            (scope.of_job.take(), std::mem::take(&mut scope.made_in_job))
+            let of_agent = if after_fault { scope.of_agent.take() } else { None };
+            (scope.of_job.take(), std::mem::take(&mut scope.made_in_job), of_agent)
         };
         let mut chromium = self.chromium.lock().await;
         let Some(known) = chromium.as_ref() else { return true };
         let contexts = match after_fault {
             true => known.contexts(),
-            false => of_job.into_iter().chain(made_in_job.iter().filter_map(Weak::upgrade)).collect(),
+            false => {
+                let of_job = of_job.iter().map(|context| context.get().clone());
+                of_job.chain(made_in_job.iter().filter_map(Weak::upgrade)).collect()
+            }
         };
-        let closing = futures::future::try_join_all(contexts.iter().map(|context| context.close()));
-        let closed = matches!(tokio::time::timeout(CLOSING, closing).await, Ok(Ok(_)));
+        let closing = async {
+            let closed = futures::future::try_join_all(contexts.iter().map(|context| context.close())).await;
+            // What the job asked for and did not wait for is not the next one's to wait for.
+            closed.is_ok() && known.settled().await
+        };
+        let closed = matches!(tokio::time::timeout(CLOSING, closing).await, Ok(true));
+        // What was owned is closed, or ends with the browser.
+        drop((of_job, of_agent));
         if closed && known.is_alive() {
             return true;
         }

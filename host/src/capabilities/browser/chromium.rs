@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::cdp::{BROWSER_GONE, CdpError, Connection, Events, Session, decode};
-use super::context::{Context, Registry, Settings};
+use super::context::{Context, OwnedContext, Registry, Settings};
 use super::downloads::{Download, DownloadProgress, WillBegin};
 use super::emulation::check_options;
 use super::gateway::Gateway;
@@ -106,13 +106,15 @@ impl Chromium {
     }
 
     /// Makes a context.
-    pub(crate) async fn new_context(&self, mut options: wit::ContextOptions) -> Result<Arc<Context>, Error> {
+    pub(crate) async fn new_context(&self, mut options: wit::ContextOptions) -> Result<OwnedContext, Error> {
         check_options(&options)?;
+        let expected = self.registry.expect_context(self.settings.pages)?;
         let extra_headers = self.settings.keep.keep(options.extra_headers.take().unwrap_or_default())?;
         let state = options.storage_state.take();
-        let (browser, folder) = (self.connection.browser(), self.folder.display().to_string());
+        let browser = self.connection.browser();
         let (settings, registry) = (self.settings.clone(), self.registry.clone());
         let make = async move {
+            let _expected = expected;
             let create = CreateBrowserContextParams { dispose_on_detach: Some(true), ..Default::default() };
             #[derive(Deserialize)]
             #[serde(rename_all = "camelCase")]
@@ -121,29 +123,28 @@ impl Chromium {
             }
             let created: Created = browser.call_as(&create).await?;
             let id = created.browser_context_id;
-            let context = Context::new(id.clone(), browser.clone(), settings, registry.clone(), options, extra_headers);
+            let context = Context::new(id.clone(), browser, settings, registry.clone(), options, extra_headers);
             let context = Arc::new(context);
-            registry.entries().contexts.insert(id.clone(), context.clone());
-            let mut downloads = SetDownloadBehaviorParams::new(SetDownloadBehaviorBehavior::AllowAndName);
-            downloads.browser_context_id = Some(id.into());
-            downloads.download_path = Some(folder);
-            downloads.events_enabled = Some(true);
-            let ready = async {
-                browser.call(downloads).await?;
-                match state {
-                    Some(state) => context.set_storage_state(&state).await,
-                    None => Ok(()),
-                }
-            };
-            match ready.await {
-                Ok(()) => Ok(context),
-                Err(error) => {
-                    context.begin_close();
-                    Err(error)
-                }
-            }
+            registry.entries().contexts.insert(id, context.clone());
+            Ok(OwnedContext::new(context))
         };
-        self.registry.see_through(make).await
+        let owned = self.registry.see_through(make).await?;
+        let context = owned.get();
+        let mut downloads = SetDownloadBehaviorParams::new(SetDownloadBehaviorBehavior::AllowAndName);
+        downloads.browser_context_id = Some(context.id.clone().into());
+        downloads.download_path = Some(self.folder.display().to_string());
+        downloads.events_enabled = Some(true);
+        context.browser.call(downloads).await?;
+        if let Some(state) = state {
+            context.set_storage_state(&state).await?;
+        }
+        Ok(owned)
+    }
+
+    /// Waits until nothing that was asked for is still being made, nor what was closed still closing. Says whether it
+    /// came to that.
+    pub(crate) async fn settled(&self) -> bool {
+        self.registry.settled().await
     }
 
     /// Every context that there is.

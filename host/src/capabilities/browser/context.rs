@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use chromiumoxide_cdp::cdp::browser_protocol::network::SetExtraHttpHeadersParams;
 use chromiumoxide_cdp::cdp::browser_protocol::page::AddScriptToEvaluateOnNewDocumentParams;
-use chromiumoxide_cdp::cdp::browser_protocol::target::{CreateTargetParams, DisposeBrowserContextParams};
+use chromiumoxide_cdp::cdp::browser_protocol::target::{
+    CloseTargetParams, CreateTargetParams, DisposeBrowserContextParams,
+};
 use serde::Deserialize;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::task::TaskTracker;
@@ -26,6 +28,8 @@ use crate::keep::{Keep, Kept};
 const ORIGINS: usize = 1_000;
 /// How many scripts a context may run in every document.
 const INIT_SCRIPTS: usize = 100;
+/// How many contexts there may be beside one for each page that may be open: the job's own, and the agent's.
+const OWN_CONTEXTS: usize = 2;
 /// How long closing may take.
 pub(super) const CLOSING: Duration = Duration::from_secs(10);
 
@@ -79,8 +83,9 @@ pub(super) struct Entries {
     frames: HashMap<String, String>,
     /// Downloads that go on, by the browser's names for them.
     pub(super) downloads: HashMap<String, std::sync::Weak<Download>>,
-    /// Pages asked for that the browser has not made yet.
-    pub(super) expected: usize,
+    /// Pages and contexts asked for that the browser has not made yet.
+    expected_pages: usize,
+    expected_contexts: usize,
 }
 
 impl Registry {
@@ -94,8 +99,46 @@ impl Registry {
         entries.frames.get(frame).and_then(|target| entries.pages.get(target)).cloned()
     }
 
+    /// Counts a page that is asked for, unless there are too many.
+    fn expect_page(self: &Arc<Self>, most: usize) -> Result<Expected, Error> {
+        let mut entries = self.entries();
+        if entries.pages.len() + entries.expected_pages >= most {
+            return Err(Error::Limit(format!(
+                "{most} pages are open: close some, or raise run_message.sandbox.limits.pages"
+            )));
+        }
+        entries.expected_pages += 1;
+        Ok(Expected { registry: self.clone(), count: |entries| &mut entries.expected_pages })
+    }
+
+    /// Counts a context that is asked for, unless there are too many.
+    pub(super) fn expect_context(self: &Arc<Self>, pages: usize) -> Result<Expected, Error> {
+        let mut entries = self.entries();
+        let most = pages.saturating_add(OWN_CONTEXTS);
+        if entries.contexts.len() + entries.expected_contexts >= most {
+            return Err(Error::Limit(format!(
+                "{most} browser contexts are open, {OWN_CONTEXTS} more than pages may be: close some, or raise \
+                 run_message.sandbox.limits.pages"
+            )));
+        }
+        entries.expected_contexts += 1;
+        Ok(Expected { registry: self.clone(), count: |entries| &mut entries.expected_contexts })
+    }
+
+    /// Waits until nothing is asked for any more, and no page is left of a context that is closed. Says whether it came to
+    /// that.
+    pub(super) async fn settled(&self) -> bool {
+        self.until(|entries| {
+            entries.expected_pages == 0
+                && entries.expected_contexts == 0
+                && entries.pages.values().all(|page| entries.contexts.contains_key(&page.context.id))
+        })
+        .await
+    }
+
     /// Does what must come to its end once it has begun, even when whoever waits for it is gone: what the browser makes for
-    /// nobody would stay. Then, what it gives is dropped.
+    /// nobody would stay. Then, what it gives is dropped, and so must be something that closes what was made. The work is
+    /// to be short, and counted as [`Expected`]: whoever gives up may begin anew.
     pub(super) async fn see_through<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
@@ -199,38 +242,33 @@ impl Context {
     }
 
     /// Opens an empty page.
-    pub(crate) async fn new_page(self: &Arc<Self>) -> Result<OwnedPage, Error> {
-        let context = self.clone();
-        self.registry.see_through(async move { context.open_page().await }).await
-    }
-
-    async fn open_page(&self) -> Result<OwnedPage, Error> {
-        let _expected = {
-            let mut entries = self.registry.entries();
-            if entries.pages.len() + entries.expected >= self.settings.pages {
-                return Err(Error::Limit(format!(
-                    "{} pages are open: close some, or raise run_message.sandbox.limits.pages",
-                    self.settings.pages
-                )));
-            }
-            entries.expected += 1;
-            Expected(&self.registry)
-        };
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Created {
-            target_id: String,
-        }
+    pub(crate) async fn new_page(&self) -> Result<OwnedPage, Error> {
+        let expected = self.registry.expect_page(self.settings.pages)?;
         let mut create = CreateTargetParams::new("about:blank");
         create.browser_context_id = Some(self.id.clone().into());
         // A window of its own: a page behind another in one window is not drawn.
         create.new_window = Some(true);
-        let created: Created = self.browser.call_as(&create).await.map_err(|error| self.error(error))?;
-        let there = self.registry.until(|entries| entries.pages.contains_key(&created.target_id)).await;
-        let page = self.registry.entries().pages.get(&created.target_id).filter(|_| there).cloned();
-        let page = page.ok_or_else(|| Error::Unavailable("the browser has not opened a page".to_owned()))?;
-        let owned = OwnedPage::new(&page);
-        page.ready().await?;
+        let browser = self.browser.clone();
+        let open = async move {
+            #[derive(Deserialize)]
+            #[serde(rename_all = "camelCase")]
+            struct Created {
+                target_id: String,
+            }
+            let created: Created = match browser.call_as(&create).await {
+                Ok(created) => created,
+                Err(error) => return Ok(Err(error)),
+            };
+            let registry = &expected.registry;
+            registry.until(|entries| entries.pages.contains_key(&created.target_id)).await;
+            let page = registry.entries().pages.get(&created.target_id).map(OwnedPage::new);
+            page.map(Ok).ok_or_else(|| {
+                browser.tell(&CloseTargetParams::new(created.target_id));
+                Error::Unavailable("the browser has not opened a page".to_owned())
+            })
+        };
+        let owned = self.registry.see_through(open).await?.map_err(|error| self.error(error))?;
+        owned.get()?.ready().await?;
         Ok(owned)
     }
 
@@ -247,7 +285,7 @@ impl Context {
     }
 
     /// Has the context closed.
-    pub(crate) fn begin_close(&self) {
+    fn begin_close(&self) {
         if self.registry.entries().contexts.remove(&self.id).is_some() {
             self.browser.tell(&DisposeBrowserContextParams::new(self.id.clone()));
         }
@@ -329,11 +367,36 @@ impl Entries {
     }
 }
 
-/// A page asked for that does not exist yet.
-struct Expected<'a>(&'a Registry);
+/// Something asked for that does not exist yet: counted until this goes.
+pub(super) struct Expected {
+    registry: Arc<Registry>,
+    count: fn(&mut Entries) -> &mut usize,
+}
 
-impl Drop for Expected<'_> {
+impl Drop for Expected {
     fn drop(&mut self) {
-        self.0.entries().expected -= 1;
+        *(self.count)(&mut self.registry.entries()) -= 1;
+        self.registry.changed.notify_waiters();
+    }
+}
+
+/// Owns a context on behalf of a script or a job: dropping it closes the context.
+pub(crate) struct OwnedContext(Arc<Context>);
+
+impl OwnedContext {
+    /// Gives the context to its owner.
+    pub(super) fn new(context: Arc<Context>) -> Self {
+        Self(context)
+    }
+
+    /// The context.
+    pub(crate) fn get(&self) -> &Arc<Context> {
+        &self.0
+    }
+}
+
+impl Drop for OwnedContext {
+    fn drop(&mut self) {
+        self.0.begin_close();
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use armada_project::Capability;
 use wasmtime::component::{Accessor, Resource};
 
-use super::context::Context;
+use super::context::{Context, OwnedContext};
 use super::downloads::Download;
 use super::page::{OwnedPage, Page};
 use super::requests::HeldRequest;
@@ -21,15 +21,7 @@ use crate::keep::Kept;
 #[allow(unreachable_pub, reason = "the generated contract re-exports it")]
 pub struct ContextHandle {
     context: Arc<Context>,
-    made_by_script: bool,
-}
-
-impl Drop for ContextHandle {
-    fn drop(&mut self) {
-        if self.made_by_script {
-            self.context.begin_close();
-        }
-    }
+    _owned: Option<OwnedContext>,
 }
 
 /// A script's handle on a page.
@@ -101,7 +93,7 @@ impl wit::HostWithStore<InstanceState> for Host {
             let browser = state.capabilities.browser.clone();
             Ok(async move { browser.current_context().await })
         });
-        hand_out(guest, ContextHandle { context: context.await?, made_by_script: false })
+        hand_out(guest, ContextHandle { context: context.await?, _owned: None })
     }
 
     async fn new_context(guest: &Guest, options: wit::ContextOptions) -> Given<Resource<ContextHandle>> {
@@ -109,7 +101,8 @@ impl wit::HostWithStore<InstanceState> for Host {
             let browser = state.capabilities.browser.clone();
             Ok(async move { browser.new_context(options).await })
         });
-        hand_out(guest, ContextHandle { context: context.await?, made_by_script: true })
+        let owned = context.await?;
+        hand_out(guest, ContextHandle { context: owned.get().clone(), _owned: Some(owned) })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::context::OwnedContext;
 use super::page::{OwnedPage, Page};
 use super::requests::HeldRequest;
 use crate::call::Weigh;
@@ -10,6 +11,7 @@ use crate::keep::Kept;
 
 impl Weigh for wit::BrowserInfo {}
 impl Weigh for wit::Rect {}
+impl Weigh for OwnedContext {}
 impl Weigh for OwnedPage {}
 impl Weigh for (Arc<Page>, Vec<u64>) {}
 
