@@ -1,9 +1,9 @@
 """Files, for those who ask for them by path.
 
-The sandbox has none, but what is carried along has names like files: `open(Path(__file__).with_name("rates.json"))` reads what lies
-beside a module, as it would anywhere. Nothing can be written, and what tries says where to keep bytes instead. Once the project is built, the folders that the interpreter
-imported from count as gone: they are still open in its memory, where nothing answers any more, and asking for a file in one of
-them would end the instance.
+The sandbox has none, but what is carried along has names like files: `open(Path(__file__).with_name("rates.json"))`
+reads what lies beside a module, as it would anywhere. Nothing can be written, and what tries says where to keep bytes
+instead. Once the project is built, the folders that the interpreter imported from count as gone: they are still open in
+its memory, where nothing answers any more, and asking for a file in one of them would end the instance.
 """
 
 import builtins

@@ -1,7 +1,7 @@
 """The interpreter that the SDK is written for.
 
-It takes the places of parts of Python and of componentize-py that are nobody's interface, so another version of either may
-have none of them. That must come out when a project is built, not in its jobs.
+It takes the places of parts of Python and of componentize-py that are nobody's interface, so another version of either
+may have none of them. That must come out when a project is built, not in its jobs.
 """
 
 import asyncio
@@ -37,12 +37,17 @@ def check() -> None:
 def _used() -> list[tuple[Any, tuple[str, ...]]]:
     """Whose parts are replaced or called, and which."""
     loop = base_events.BaseEventLoop()
-    loop_parts = "_ready _scheduled _asyncgens _asyncgens_shutdown_called _asyncgen_firstiter_hook _asyncgen_finalizer_hook"
-    runtime_parts = "call_import promise_get_result waitable_join waitable_set_new"
+    queues = ("_ready", "_scheduled")
+    generators = (
+        "_asyncgens",
+        "_asyncgens_shutdown_called",
+        "_asyncgen_firstiter_hook",
+        "_asyncgen_finalizer_hook",
+    )
     return [
         (support, ("_loop", "_future_state", "await_result")),
-        (runtime, tuple(runtime_parts.split())),
-        (loop, tuple(loop_parts.split())),
+        (runtime, ("call_import", "promise_get_result", "waitable_join", "waitable_set_new")),
+        (loop, queues + generators),
         (events, ("_set_running_loop",)),
         (asyncio.tasks, ("_unregister_task",)),
         (asyncio.Handle, ("_run", "_cancelled")),

@@ -15,6 +15,10 @@ def read(text: str) -> Any:
     return json.loads(text)
 
 
+# How many levels a value may have: what reads JSON has such a limit, too.
+_DEEPEST = 100
+
+
 class _NoJsonError(Exception):
     """A part of a value is none of JSON."""
 
@@ -46,11 +50,13 @@ def _check(value: Any, around: tuple[Any, ...]) -> None:
             raise _NoJsonError(f"is {value}, and JSON has no such number")
     elif any(value is one for one in around):
         raise _NoJsonError("holds itself")
+    elif len(around) == _DEEPEST:
+        raise _NoJsonError(f"is more than {_DEEPEST} levels deep")
     elif isinstance(value, dict):
         _check_keys(value)
-        _check_parts(cast(Any, value).items(), (*around, value))
+        _check_parts(value, cast(Any, value).items(), around)
     elif isinstance(value, (list, tuple)):
-        _check_parts(enumerate(cast(Any, value)), (*around, value))
+        _check_parts(value, enumerate(cast("Iterable[Any]", value)), around)
     elif inspect.isawaitable(value):
         raise _NoJsonError(f"is a {type(value).__name__}: is `await` missing?")
     else:
@@ -64,7 +70,8 @@ def _check_keys(value: Any) -> None:
         _check_text(key)
 
 
-def _check_parts(parts: Iterable[tuple[object, Any]], around: tuple[Any, ...]) -> None:
+def _check_parts(value: Any, parts: Iterable[tuple[object, Any]], around: tuple[Any, ...]) -> None:
+    around = (*around, value)
     for step, part in parts:
         try:
             _check(part, around)

@@ -1,7 +1,7 @@
 """Warnings, as lines of the log: each is one line that names an author's place, or none.
 
-The most common one is of a coroutine that nobody awaited. Python gives it wherever the coroutine happens to be let go of;
-here it has the line that made it.
+The most common one is of a coroutine that nobody awaited. Python gives it wherever the coroutine happens to be let go
+of; here it has the line that made it.
 """
 
 import sys

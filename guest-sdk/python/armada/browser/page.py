@@ -361,7 +361,9 @@ class Page(Finders):
 
     # Requests.
 
-    @takes("await a method of what it gives: `route(url).abort()`, `.fulfill(…)`, or `.hold()` and then `next_request()`")
+    @takes(
+        "await a method of what it gives: `route(url).abort()`, `.fulfill(…)`, or `.hold()` and then `next_request()`"
+    )
     def route(self, url: str) -> Route:
         """What to do with the requests of this page whose URL matches this pattern: await a method of what this gives,
         as in `await page.route("**/ads/**").abort()`."""
