@@ -24,6 +24,9 @@ package is importable anywhere, for completion and type checks; elsewhere than u
 calls raise `OutsideError`.
 """
 
+import sys
+from typing import TYPE_CHECKING
+
 from . import browser, monitoring
 from .contexts import Agent, Job, Message
 from .errors import (
@@ -62,3 +65,16 @@ __all__ = [
     "browser",
     "monitoring",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> None:
+        """Says where a name is that is not here."""
+        for module in (browser, monitoring):
+            if name in module.__all__:
+                raise AttributeError(
+                    f"`{name}` is in `{module.__name__}`: write `from {module.__name__} import {name}`",
+                    name=name,
+                    obj=sys.modules[__name__],
+                )
+        raise AttributeError(f"module 'armada' has no attribute {name!r}", name=name)

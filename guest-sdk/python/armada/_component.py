@@ -13,7 +13,7 @@ from typing import Any
 import componentize_py_runtime as runtime
 from wit_world import exports
 
-from . import _failure, _files, _lifecycle, errors
+from . import _failure, _files, _interpreter, _lifecycle, errors
 from ._modules import MODULES
 from ._project import Project, ProjectError, find_project
 from ._reference import SERVED_OTHERWISE, Unserved
@@ -45,7 +45,29 @@ def _tell(name: str, content: Any) -> None:
         json.dump(content, file)
 
 
+def _own_sources() -> list[str]:
+    """The text of the project's modules, which must be told from what cannot be read as such."""
+    return [_source(file) for _, file in MODULES.own_files()]
+
+
+def _source(file: str) -> str:
+    try:
+        return MODULES.get_text(file)
+    except (LookupError, SyntaxError, UnicodeError):
+        pass
+    content = MODULES.get_data(file)
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        said = f"{file} is not UTF-8: see its line {line}. Save it as UTF-8, or name its encoding in its first line"
+    else:
+        said = f"{file} is UTF-8, but its coding line names another encoding, or none that there is: delete that line"
+    raise ProjectError(f"{file}:1", said)
+
+
 def _build() -> _lifecycle.Life:
+    _interpreter.check()
     _lifecycle.install()
     MODULES.add(_PROJECT, "", own=True)
     MODULES.add(_PACKAGES, "packages/")
@@ -60,6 +82,7 @@ def _build() -> _lifecycle.Life:
     host: Any = runtime
     call, host.call_import = host.call_import, _refuse
     try:
+        sources = _own_sources()
         own = MODULES.own_modules()
         modules = {part: importlib.import_module(part) for part in _PARTS if part in own}
         project = find_project(modules)
@@ -77,7 +100,7 @@ def _build() -> _lifecycle.Life:
         raise
     finally:
         host.call_import = call
-    _tell("report.json", {"uses": uses(MODULES.own_sources()), "tests": tests})
+    _tell("report.json", {"uses": uses(sources), "tests": tests})
     return life
 
 
@@ -95,6 +118,10 @@ def _help(error: BaseException) -> str | None:
         top = error.name.split(".")[0]
         if top in _NOT_HERE or top in SERVED_OTHERWISE:
             return _NOT_HERE.get(top)
+        if any(name.split(".")[0] == top for name in MODULES.own_modules()):
+            return f"the project's `{top}` has no such module: is its name right?"
+        if top == "addon":
+            return "the project has no folder `addon`: put the module there, beside ctx_script.py"
         if top in sys.stdlib_module_names:
             return f"the sandbox's Python has no `{top}`, which needs a machine of its own"
         return f"name the package that has `{top}` in requirements.txt, or put the module into the project"

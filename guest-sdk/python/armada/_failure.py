@@ -1,5 +1,6 @@
 """What becomes of an exception: the failure of the job, and tracebacks that show an author's code and nobody else's."""
 
+import asyncio
 import itertools
 import linecache
 import sys
@@ -10,12 +11,16 @@ from typing import Any, cast
 
 from wit_world.imports import types as wit
 
+import armada
+
 from . import _results, errors
 from ._modules import MODULES
 
 # Whose frames no author wants to see: those of the SDK, and those of what componentize-py makes.
 _INTERNAL = ("armada", "src", "wit_world", "componentize_py_async_support", "componentize_py_types")
 _MOST_PLACES = 32
+# How many exceptions of a group are told of.
+_MOST_INSIDE = 3
 
 
 def is_internal(frame: FrameType) -> bool:
@@ -66,6 +71,9 @@ def _chain(error: BaseException) -> list[BaseException]:
     while cause is not None and all(cause is not one for one in chain):
         chain.append(cause)
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+        if isinstance(chain[-1], TimeoutError) and isinstance(cause, asyncio.CancelledError):
+            # That is how `asyncio.timeout` ends what takes too long.
+            break
     return chain
 
 
@@ -75,22 +83,48 @@ def _one(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg}"
     text = "".join(traceback.format_exception_only(error)).strip()
-    inner = "; ".join(_one(one) for one in _inside(error)[:3])
+    if isinstance(error, ImportError) and error.name_from and not MODULES.is_own(error.path or ""):
+        # Where the SDK and the standard library are is no place that an author could look at.
+        return _elsewhere(error) or text.replace(f" ({error.path})", "")
+    inner = "; ".join(_one(one) for one in _inside(error)[:_MOST_INSIDE])
     return f"{text}: {inner}" if inner else text
 
 
+def _elsewhere(error: ImportError) -> str | None:
+    """What the SDK says of a name that was imported from it and is in one of its modules."""
+    if error.name == armada.__name__:
+        try:
+            getattr(armada, error.name_from or "")
+        except AttributeError as elsewhere:
+            if elsewhere.obj is armada:
+                return f"ImportError: {elsewhere}"
+    return None
+
+
 def places(error: BaseException) -> list[str]:
-    """Where it happened, in the author's own files, innermost place first; then where what it was raised from happened."""
-    return [place for one in _chain(error) for place in _places(one)][:_MOST_PLACES]
+    """Where it happened, in the author's own files, innermost place first; then where what it was raised from happened,
+    after a line that says what that was."""
+    first, *causes = _chain(error)
+    found = _places(first)
+    for cause in causes:
+        found += _under(f"caused by {_first_line(cause)}", _places(cause))
+    return found[:_MOST_PLACES]
+
+
+def _under(title: str, places: list[str]) -> list[str]:
+    return [title, *places] if places else []
 
 
 def _places(error: BaseException) -> list[str]:
     places: list[str] = []
     if isinstance(error, SyntaxError) and error.filename and MODULES.is_own(error.filename):
         places.append(f"{error.filename}:{error.lineno}:{error.offset or 1}")
-    for inner in _inside(error)[:1]:
-        places += _places(inner)
+    inside = _inside(error)[:_MOST_INSIDE]
+    for inner in inside:
+        places += _places(inner) if len(inside) == 1 else _under(f"in a task: {_first_line(inner)}", _places(inner))
     own = [frame for frame in _frames(error.__traceback__) if MODULES.is_own(frame[0])]
+    if own and len(inside) > 1:
+        places.append("around the tasks:")
     # What calls itself is told once.
     for (file, line, name), again in itertools.groupby(reversed(own)):
         text = linecache.getline(file, line).strip()
@@ -100,6 +134,10 @@ def _places(error: BaseException) -> list[str]:
             f"{file}:{line}{where}" + (f": {text}" if text else "") + (f" ({times} times)" if times > 1 else "")
         )
     return places
+
+
+def _first_line(error: BaseException) -> str:
+    return _one(error).partition("\n")[0]
 
 
 def _inside(error: BaseException) -> tuple[BaseException, ...]:

@@ -1,9 +1,9 @@
 """Files, for those who ask for them by path.
 
-The sandbox has none, but what is carried along has names like files: `open(Path(__file__).with_name("rates.json"))` reads what lies
-beside a module, as it would anywhere. Nothing can be written. Once the project is built, the folders that the interpreter
-imported from count as gone: they are still open in its memory, where nothing answers any more, and asking for a file in one of
-them would end the instance.
+The sandbox has none, but what is carried along has names like files: `open(Path(__file__).with_name("rates.json"))`
+reads what lies beside a module, as it would anywhere. Nothing can be written, and what tries says where to keep bytes
+instead. Once the project is built, the folders that the interpreter imported from count as gone: they are still open in
+its memory, where nothing answers any more, and asking for a file in one of them would end the instance.
 """
 
 import builtins
@@ -16,7 +16,7 @@ import random
 import stat
 import sys
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from ._modules import MODULES
 
@@ -42,7 +42,8 @@ def seal() -> None:
     for name in _FUNCTIONS:
         if hasattr(os, name):
             setattr(os, name, _without_folders(getattr(os, name)))
-    builtins.open = io.open = _without_folders(io.open)
+    builtins.open = io.open = _read_only(_without_folders(io.open))
+    os.mkdir = _refused
     io.open_code = _without_folders(io.open_code)
     sys.meta_path[:] = [finder for finder in sys.meta_path if getattr(finder, "__name__", "") != "PathFinder"]
     sys.path_hooks[:] = [MODULES.find_folder]
@@ -118,6 +119,24 @@ def _without_folders(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(*args, **options)
 
     return without_folders
+
+
+def _read_only(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def read_only(file: Any, mode: str = "r", *args: Any, **options: Any) -> Any:
+        if isinstance(file, str | bytes | os.PathLike) and set(mode) & set("wax+"):
+            _refused(cast("str | bytes", file))
+        return function(file, mode, *args, **options)
+
+    return read_only
+
+
+def _refused(path: Any, *_: Any, **__: Any) -> NoReturn:
+    raise OSError(
+        errno.EROFS,
+        "the sandbox has no files to write: keep bytes with `job_ctx.monitoring_client.save_artifact`",
+        os.fsdecode(path),
+    )
 
 
 def _is_in_folder(path: str) -> bool:

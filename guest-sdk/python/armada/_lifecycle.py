@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from componentize_py_types import Err
 
-from . import _failure, _output, _results
+from . import _failure, _output, _results, _warnings
 from ._loop import LOOP
 from ._project import Opened, Project, call, enter
 from ._reference import given_to_agents, given_to_jobs
@@ -96,4 +96,5 @@ def install() -> None:
     LOOP.install()
     _failure.install()
     _output.install()
+    _warnings.install()
     sys.unraisablehook = _failure.report_unraisable

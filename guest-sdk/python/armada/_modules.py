@@ -110,10 +110,6 @@ class Modules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         """The project's own modules, with their files."""
         return [(name, self._modules[name].file) for name in self.own_modules()]
 
-    def own_sources(self) -> Iterator[str]:
-        """The text of the project's own modules."""
-        return (self.get_source(name) for name in self.own_modules())
-
     def is_own(self, file: str) -> bool:
         """Whether a file, as tracebacks name it, is the author's."""
         return file in self._own_files

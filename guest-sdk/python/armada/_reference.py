@@ -2,7 +2,8 @@
 
 Its contexts had a proxy, a fingerprint, a screen, a database and an identity without making them. Until Armada has
 these capabilities, something takes their places that says so when it is used, so that a project runs as far as it can
-without them. Modules of the reference that are not served end the build with what to do instead.
+without them. Modules of the reference that are not served end the build with what to do instead; so do those that drive
+a browser elsewhere.
 """
 
 import importlib.abc
@@ -16,7 +17,13 @@ from .errors import DeniedError
 
 __all__ = ["SERVED_OTHERWISE", "Missing", "Unserved", "denied", "given_to_agents", "given_to_jobs"]
 
+_BROWSER = (
+    "the browser is `agent_ctx.browser`, with Playwright's names as `armada.browser` documents them: "
+    "`page = await agent_ctx.browser.new_page()`"
+)
 SERVED_OTHERWISE = {
+    "playwright": _BROWSER,
+    "selenium": _BROWSER,
     "fantomas": "the browser is `agent_ctx.browser`: `await agent_ctx.browser.get(url)`, or Playwright's names as "
     "`armada.browser` documents them; identities are no capability of this version yet",
     "src": "of the reference's modules there are `src.monitoring_client` and `src.database_connector`; the browser is "
@@ -83,7 +90,7 @@ def given_to_jobs() -> dict[str, Any]:
 
 
 class Unserved(importlib.abc.MetaPathFinder):
-    """Asked last for a module: says what to do instead of importing one of the reference."""
+    """Asked last for a module: says what to do instead of importing one that is served otherwise."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None

@@ -1,13 +1,19 @@
-"""The words of options (`"left"`, `"networkidle"`) and the values of the contract that they mean."""
+"""The words of options (`"left"`, `"networkidle"`) and the values of the contract that they mean; and what is said of
+arguments that another library would take."""
 
 import enum
-from typing import Any, TypeVar, get_args
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, get_args
 
 from .errors import InvalidError
 
-__all__ = ["choice", "optional_choice", "word_of"]
+__all__ = ["choice", "optional_choice", "takes", "word_of"]
 
 _Enum = TypeVar("_Enum", bound=enum.Enum)
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 def choice(kind: type[_Enum], words: object, word: str) -> _Enum:
@@ -28,3 +34,22 @@ def word_of(words: object, value: enum.Enum) -> Any:
     """The word for a value of the contract."""
     plain = value.name.replace("_", "").lower()
     return next(word for word in get_args(words) if word.replace("-", "").lower() == plain)
+
+
+def takes(hint: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+    """Has a function give this hint when it is called with arguments that it does not take."""
+
+    def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def called(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            try:
+                signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"`{function.__name__}`: {error}: {hint}") from None
+            return function(*args, **kwargs)
+
+        return called
+
+    return decorate

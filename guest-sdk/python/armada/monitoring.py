@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 
 from ._done import Done
 from ._host import monitoring as _wit
-from ._words import choice
+from ._words import choice, takes
 
 __all__ = ["Artifact", "EventLevel", "JobInfo", "LogLevel", "MonitoringClient"]
 
@@ -88,6 +88,7 @@ class MonitoringClient:
         """Says how far the job has come: `done` of `total` units, and what is being worked on. The last call counts."""
         _wit.progress(done, total, message)
 
+    @takes('write `save_artifact(name, media_type, content)`, as in `save_artifact("a.txt", "text/plain", b"hello")`')
     async def save_artifact(self, name: str, media_type: str, content: bytes) -> None:
         """Keeps a file with the job's results. A second one of the same name replaces the first.
 

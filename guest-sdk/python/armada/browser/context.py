@@ -78,7 +78,7 @@ class Browser:
             timezone=timezone_id,
             color_scheme=optional_choice(_wit.ColorScheme, ColorScheme, color_scheme),
             extra_headers=_options.optional_headers(extra_http_headers),
-            storage_state=None if storage_state is None else _results.write(storage_state, "the storage state"),
+            storage_state=None if storage_state is None else _results.write(storage_state, "the state"),
             ignore_https_errors=ignore_https_errors,
         )
         return BrowserContext(await _wit.new_context(options))
@@ -146,7 +146,7 @@ class BrowserContext:
 
     async def set_storage_state(self, state: StorageState | Mapping[str, Any]) -> None:
         """Adds the cookies and local storage of a state that `storage_state` gave."""
-        await self._handle.set_storage_state(_results.write(state, "the storage state"))
+        await self._handle.set_storage_state(_results.write(state, "the state"))
 
     async def set_extra_http_headers(self, headers: Mapping[str, str]) -> None:
         """Sets the headers added to every request of the context's pages, replacing those set before."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import _results
 from .._host import browser as _wit
-from .._words import choice
+from .._words import choice, takes
 from . import options as _options
 from .options import FilePayload, FloatRect, ImageType, Modifier, MouseButton, Position, SelectorState, Timeout
 
@@ -376,6 +376,7 @@ class Locator(Finders):
         """Calls a JavaScript function with the array of all elements that match now and `arg`, and gives its value."""
         return _results.read(await self._page.evaluate_all(self._selector, expression, _options.argument(arg)))
 
+    @takes(_options.NO_PATH)
     async def screenshot(
         self,
         *,

@@ -35,6 +35,9 @@ __all__ = [
     "ViewportSize",
 ]
 
+NO_PATH = "there are no files to write: keep the bytes that it gives with `job_ctx.monitoring_client.save_artifact`"
+"""What is said to those who name a file."""
+
 Timeout: TypeAlias = float | timedelta | None
 """The time allowed: milliseconds or a `timedelta`. `None` is the context's default (30 seconds unless set), 0 as long
 as the run allows (`seconds_per_call`)."""
@@ -208,7 +211,13 @@ def headers_from(given: Iterable[_wit.Header]) -> dict[str, str]:
 
 def files(given: FilePayload | Sequence[FilePayload]) -> list[_wit.UploadFile]:
     """Files to upload."""
-    listed = [given] if isinstance(given, Mapping) else given
+    listed: Sequence[Any] = [given] if isinstance(given, Mapping) or not isinstance(given, list | tuple) else given
+    for file in listed:
+        if not isinstance(file, Mapping):
+            raise TypeError(
+                f"{file!r:.100} is no file to upload: the sandbox has none to name by path, so give their content, as in "
+                '`{"name": "a.txt", "mimeType": "text/plain", "buffer": b"hello"}`'
+            )
     return [_wit.UploadFile(file["name"], file["mimeType"], file["buffer"]) for file in listed]
 
 

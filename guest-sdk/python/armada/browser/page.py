@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec,
 
 from .. import _results
 from .._host import browser as _wit
-from .._words import choice, optional_choice
+from .._words import choice, optional_choice, takes
 from ..errors import ClosedError
 from . import options as _options
 from .locator import ElementHandle, Finders, Locator
@@ -259,6 +259,7 @@ class Page(Finders):
 
     # Pictures.
 
+    @takes(_options.NO_PATH)
     async def screenshot(
         self,
         *,
@@ -284,6 +285,7 @@ class Page(Finders):
             )
         )
 
+    @takes(_options.NO_PATH)
     async def pdf(
         self,
         *,
@@ -359,6 +361,9 @@ class Page(Finders):
 
     # Requests.
 
+    @takes(
+        "await a method of what it gives: `route(url).abort()`, `.fulfill(…)`, or `.hold()` and then `next_request()`"
+    )
     def route(self, url: str) -> Route:
         """What to do with the requests of this page whose URL matches this pattern: await a method of what this gives,
         as in `await page.route("**/ads/**").abort()`."""

@@ -46,5 +46,7 @@ class MonitoringClient(monitoring.MonitoringClient):
         """The job is finished when its script is: it failed if that raised an exception."""
         return Done()
 
+    record_finish_event = finish_job
+    record_finished_event = finish_job
     update_job_status = finish_job
     record_job_success = finish_job
