@@ -259,17 +259,20 @@ impl Context {
                 Ok(created) => created,
                 Err(error) => return Ok(Err(error)),
             };
-            let registry = &expected.registry;
+            let registry = expected.registry.clone();
             registry.until(|entries| entries.pages.contains_key(&created.target_id)).await;
-            let page = registry.entries().pages.get(&created.target_id).map(OwnedPage::new);
-            page.map(Ok).ok_or_else(|| {
+            let page = registry.entries().pages.get(&created.target_id).cloned();
+            let Some(page) = page else {
                 browser.tell(&CloseTargetParams::new(created.target_id));
-                Error::Unavailable("the browser has not opened a page".to_owned())
-            })
+                return Err(Error::Unavailable("the browser has not opened a page".to_owned()));
+            };
+            drop(expected);
+            let owned = OwnedPage::new(&page);
+            // Until it is ready, the browser would not close it.
+            page.ready().await?;
+            Ok(Ok(owned))
         };
-        let owned = self.registry.see_through(open).await?.map_err(|error| self.error(error))?;
-        owned.get()?.ready().await?;
-        Ok(owned)
+        self.registry.see_through(open).await?.map_err(|error| self.error(error))
     }
 
     /// Closes the context and its pages, and waits until they are closed.
