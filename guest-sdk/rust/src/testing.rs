@@ -234,7 +234,7 @@ fn ignored(attributes: &str) -> Option<String> {
 ///
 ///     #[ignore = "the site is being rebuilt"]
 ///     async fn prices_are_read(page: &Page, agent_ctx: &mut AgentContext) -> Result {
-///         …
+///         // and so on
 ///     }
 /// }
 /// ```
