@@ -108,7 +108,7 @@ impl Chromium {
     /// Makes a context.
     pub(crate) async fn new_context(&self, mut options: wit::ContextOptions) -> Result<OwnedContext, Error> {
         check_options(&options)?;
-        let expected = self.registry.expect_context(self.settings.pages)?;
+        let expected = self.registry.expect_context(self.settings.pages).await?;
         let extra_headers = self.settings.keep.keep(options.extra_headers.take().unwrap_or_default())?;
         let state = options.storage_state.take();
         let browser = self.connection.browser();

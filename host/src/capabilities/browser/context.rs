@@ -86,6 +86,8 @@ pub(super) struct Entries {
     /// Pages and contexts asked for that the browser has not made yet.
     expected_pages: usize,
     expected_contexts: usize,
+    /// Pages that are being opened: some are made already and not ready yet, and some are for nobody any more.
+    opening: usize,
 }
 
 impl Registry {
@@ -99,29 +101,47 @@ impl Registry {
         entries.frames.get(frame).and_then(|target| entries.pages.get(target)).cloned()
     }
 
-    /// Counts a page that is asked for, unless there are too many.
-    fn expect_page(self: &Arc<Self>, most: usize) -> Result<Expected, Error> {
-        let mut entries = self.entries();
-        if entries.pages.len() + entries.expected_pages >= most {
+    /// Counts a page that is asked for, unless there are too many. Those that go away on their own are waited for: what
+    /// nobody has any more is not the script's to close.
+    async fn expect_page(self: &Arc<Self>, most: usize) -> Result<(Expected, Expected), Error> {
+        let mut has_room = false;
+        self.until(|entries| {
+            has_room = entries.pages.len() + entries.expected_pages < most;
+            if has_room {
+                entries.expected_pages += 1;
+                entries.opening += 1;
+            }
+            has_room || (entries.opening == 0 && !entries.pages.values().any(|page| entries.is_leaving(page)))
+        })
+        .await;
+        if !has_room {
             return Err(Error::Limit(format!(
                 "{most} pages are open: close some, or raise run_message.sandbox.limits.pages"
             )));
         }
-        entries.expected_pages += 1;
-        Ok(Expected { registry: self.clone(), count: |entries| &mut entries.expected_pages })
+        let expected = Expected { registry: self.clone(), count: |entries| &mut entries.expected_pages };
+        let opening = Expected { registry: self.clone(), count: |entries| &mut entries.opening };
+        Ok((expected, opening))
     }
 
-    /// Counts a context that is asked for, unless there are too many.
-    pub(super) fn expect_context(self: &Arc<Self>, pages: usize) -> Result<Expected, Error> {
-        let mut entries = self.entries();
+    /// Counts a context that is asked for, unless there are too many. Those that are made for nobody any more are waited for.
+    pub(super) async fn expect_context(self: &Arc<Self>, pages: usize) -> Result<Expected, Error> {
         let most = pages.saturating_add(OWN_CONTEXTS);
-        if entries.contexts.len() + entries.expected_contexts >= most {
+        let mut has_room = false;
+        self.until(|entries| {
+            has_room = entries.contexts.len() + entries.expected_contexts < most;
+            if has_room {
+                entries.expected_contexts += 1;
+            }
+            has_room || entries.expected_contexts == 0
+        })
+        .await;
+        if !has_room {
             return Err(Error::Limit(format!(
                 "{most} browser contexts are open, {OWN_CONTEXTS} more than pages may be: close some, or raise \
                  run_message.sandbox.limits.pages"
             )));
         }
-        entries.expected_contexts += 1;
         Ok(Expected { registry: self.clone(), count: |entries| &mut entries.expected_contexts })
     }
 
@@ -152,13 +172,13 @@ impl Registry {
     }
 
     /// Waits until something about the pages is so, for at most as long as closing may take.
-    pub(super) async fn until(&self, mut is_so: impl FnMut(&Entries) -> bool) -> bool {
+    pub(super) async fn until(&self, mut is_so: impl FnMut(&mut Entries) -> bool) -> bool {
         let wait = async {
             loop {
                 let changed = self.changed.notified();
                 tokio::pin!(changed);
                 changed.as_mut().enable();
-                if is_so(&self.entries()) {
+                if is_so(&mut self.entries()) {
                     return;
                 }
                 changed.await;
@@ -243,13 +263,14 @@ impl Context {
 
     /// Opens an empty page.
     pub(crate) async fn new_page(&self) -> Result<OwnedPage, Error> {
-        let expected = self.registry.expect_page(self.settings.pages)?;
+        let (expected, opening) = self.registry.expect_page(self.settings.pages).await?;
         let mut create = CreateTargetParams::new("about:blank");
         create.browser_context_id = Some(self.id.clone().into());
         // A window of its own: a page behind another in one window is not drawn.
         create.new_window = Some(true);
         let browser = self.browser.clone();
         let open = async move {
+            let _opening = opening;
             #[derive(Deserialize)]
             #[serde(rename_all = "camelCase")]
             struct Created {
@@ -362,6 +383,11 @@ impl Context {
 }
 
 impl Entries {
+    /// Whether a page is there only until the browser has closed it.
+    fn is_leaving(&self, page: &Page) -> bool {
+        page.is_leaving() || !self.contexts.contains_key(&page.context.id)
+    }
+
     /// A page is gone.
     pub(super) fn remove_page(&mut self, page: &Page) {
         self.pages.remove(&page.target);

@@ -4,7 +4,7 @@
 //! can do is spread over the files of this folder by subject, each an `impl Page`.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use chromiumoxide_cdp::cdp::browser_protocol::emulation::SetFocusEmulationEnabledParams;
@@ -51,6 +51,8 @@ pub(crate) struct Page {
     /// Pictures change how the page is shown while they are taken.
     pub(super) pictures: tokio::sync::Mutex<()>,
     next_element: AtomicU64,
+    /// Whether the browser was told to close it.
+    leaving: AtomicBool,
 }
 
 /// What is known of a page.
@@ -108,6 +110,7 @@ impl Page {
             input: tokio::sync::Mutex::default(),
             pictures: tokio::sync::Mutex::default(),
             next_element: AtomicU64::new(1),
+            leaving: AtomicBool::new(false),
         }
     }
 
@@ -261,7 +264,13 @@ impl Page {
 
     /// Has the page closed.
     pub(super) fn begin_close(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
         self.context.browser.tell(&CloseTargetParams::new(self.target.clone()));
+    }
+
+    /// Whether the browser was told to close the page.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
     }
 
     /// The page is closed. So are the popups that nobody has taken, as nobody will now.
