@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use armada_project::BrowserSettings;
 use armada_protocol::{
-    AgentState, Attempt, Cause, Delivery, JobError, JobQueue, JobStore, Next, Outcome, ProtocolError, RunId, RunStore,
+    AgentState, Attempt, Cause, Delivery, Incarnation, JobError, JobQueue, JobStore, Next, Outcome, ProtocolError, RunId, RunStore,
     Start, Stop,
 };
 use serde_json::value::RawValue;
@@ -83,8 +83,9 @@ pub async fn run(
     connections: Connections,
     shutdown: CancellationToken,
 ) -> Result<(), AgentError> {
-    let (run, index, jobs) = (options.run, options.index, connections.jobs.clone());
-    let ended = match Agent::new(sandbox, options, connections).await {
+    let (run, jobs) = (options.run, connections.jobs.clone());
+    let by = Incarnation::new(options.index);
+    let ended = match Agent::new(sandbox, options, by, connections).await {
         Ok(mut agent) => {
             let ended = agent.work(shutdown).await;
             agent.close().await;
@@ -97,13 +98,13 @@ pub async fn run(
         Err(error) => AgentState::Failed { message: error.to_string() },
     };
     // When the orchestrator is gone, nobody is left to tell.
-    let _ = jobs.agent(run, index, state).await;
+    let _ = jobs.agent(run, by, state).await;
     ended
 }
 
 struct Agent {
     run: RunId,
-    index: u32,
+    by: Incarnation,
     connections: Connections,
     template: Template,
     capabilities: Arc<Capabilities>,
@@ -122,8 +123,13 @@ enum After {
 }
 
 impl Agent {
-    async fn new(sandbox: &Sandbox, options: AgentOptions, connections: Connections) -> Result<Self, AgentError> {
-        let (run, index) = (options.run, options.index);
+    async fn new(
+        sandbox: &Sandbox,
+        options: AgentOptions,
+        by: Incarnation,
+        connections: Connections,
+    ) -> Result<Self, AgentError> {
+        let (run, index) = (options.run, by.agent);
         let record = connections.runs.agent(run, index).await?;
         let digest = record.component.digest;
         let component = match options.cache.load(sandbox, digest) {
@@ -152,7 +158,7 @@ impl Agent {
         let message = serde_json::to_string(&record.message).map_err(|error| AgentError::Message(error.to_string()))?;
         Ok(Self {
             run,
-            index,
+            by,
             connections,
             template,
             capabilities,
@@ -168,16 +174,16 @@ impl Agent {
         let jobs = self.connections.jobs.clone();
         let stopped = jobs.stopped(self.run);
         tokio::pin!(stopped);
-        let mut consumer = self.connections.queue.consume(self.run, self.index).await?;
+        let mut consumer = self.connections.queue.consume(self.run, self.by.agent).await?;
         loop {
             if self.instance.is_none() {
-                jobs.agent(self.run, self.index, AgentState::Opening).await?;
+                jobs.agent(self.run, self.by, AgentState::Opening).await?;
                 tokio::select! {
                     opened = self.open() => opened?,
                     _ = &mut stopped => return Ok(()),
                     () = shutdown.cancelled() => return Ok(()),
                 }
-                jobs.agent(self.run, self.index, AgentState::Open).await?;
+                jobs.agent(self.run, self.by, AgentState::Open).await?;
             }
             let delivery = tokio::select! {
                 biased;
@@ -187,12 +193,20 @@ impl Agent {
                 delivery = consumer.next() => delivery?,
             };
             let Some(Delivery { tag, job }) = delivery else { return Ok(()) };
-            let attempt = match jobs.start(self.run, job.uuid, job.index, self.index).await? {
-                Start::Attempt(attempt) => attempt,
-                Start::Ended => {
-                    consumer.acknowledge(tag).await?;
-                    continue;
+            let attempt = loop {
+                match jobs.start(self.run, &job, self.by).await? {
+                    Start::Attempt(attempt) => break Some(attempt),
+                    Start::Ended | Start::Elsewhere => break None,
+                    Start::Paused { ask_again_ms } => tokio::select! {
+                        () = shutdown.cancelled() => return Ok(()),
+                        _ = &mut stopped => return Ok(()),
+                        () = tokio::time::sleep(Duration::from_millis(ask_again_ms.clamp(10, 60_000))) => {}
+                    },
                 }
+            };
+            let Some(attempt) = attempt else {
+                consumer.acknowledge(tag).await?;
+                continue;
             };
             let cancelled = async {
                 tokio::select! {
@@ -208,7 +222,7 @@ impl Agent {
             }
             let is_cancelled = matches!(outcome, Outcome::Cancelled);
             match jobs.finish(attempt, outcome).await? {
-                Next::Ended => consumer.acknowledge(tag).await?,
+                Next::Ended | Next::Later => consumer.acknowledge(tag).await?,
                 Next::Again => consumer.requeue(tag).await?,
             }
             match after {

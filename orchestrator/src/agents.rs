@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use armada_protocol::{AgentState, RunId, link};
+use armada_protocol::{AgentState, Incarnation, RunId, link};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -103,7 +103,7 @@ impl Agents {
             if !life.has_told {
                 let state = AgentState::Failed { message: reason.clone() };
                 // The ledger of a run is there as long as its agents are.
-                let _ = self.stores.jobs.agent(self.run, index, state).await;
+                let _ = self.stores.jobs.agent(self.run, Incarnation::new(index), state).await;
             }
             // What no agent could ever do, this one will not do the next time either; a process that died may.
             let is_hopeless = life.has_told && !self.has_opened.load(Ordering::Relaxed);
@@ -132,7 +132,7 @@ impl Agents {
             }
         };
         let Stores { queue, runs, jobs } = self.stores.clone();
-        let serving = link::serve(ours, self.run, index, queue, runs, jobs.clone(), told);
+        let serving = link::serve(ours, self.run, Incarnation::new(index), queue, runs, jobs.clone(), told);
         let stopped = jobs.stopped(self.run);
         let waiting = async {
             // Once the run is over, the process ends by itself, or is made to.

@@ -206,7 +206,7 @@ async fn dispatch(
         for test in tests {
             message.insert(TEST_KEY.to_owned(), test.clone());
             let message = serde_json::value::to_raw_value(&message)?;
-            stores.queue.publish(run, Job { uuid: run.job(index), index, message }).await?;
+            stores.queue.publish(run, vec![Job { uuid: run.job(index), index, message }]).await?;
             index += 1;
         }
         stores.jobs.dispatched(run, index).await?;
@@ -218,7 +218,7 @@ async fn dispatch(
         written?;
         let message: Box<RawValue> = serde_json::from_slice(&line)?;
         line.clear();
-        stores.queue.publish(run, Job { uuid: run.job(index), index, message }).await?;
+        stores.queue.publish(run, vec![Job { uuid: run.job(index), index, message }]).await?;
         index += 1;
     }
     stores.jobs.dispatched(run, index).await?;

@@ -60,6 +60,23 @@ pub struct Job {
     pub message: Box<RawValue>,
 }
 
+/// One process of an agent. An agent that is started again is another incarnation: what the one before had begun, it does not
+/// know of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Incarnation {
+    /// The agent's number within its run, from 0.
+    pub agent: u32,
+    /// Names the process.
+    pub id: Uuid,
+}
+
+impl Incarnation {
+    /// A new process of an agent.
+    pub fn new(agent: u32) -> Self {
+        Self { agent, id: Uuid::new_v4() }
+    }
+}
+
 /// One attempt at a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Attempt {

@@ -30,7 +30,7 @@ mod tests {
     use crate::embedded::{EmbeddedJobStore, EmbeddedQueue, EmbeddedRunStore};
     use crate::report::{Artifact, Event, EventLevel};
     use crate::{
-        AgentRecord, Change, Job, JobQueue, JobStore, Ledger as _, Next, Outcome, ProtocolError, Report, RunId,
+        AgentRecord, Change, Incarnation, Job, JobQueue, JobStore, Ledger as _, Next, Outcome, ProtocolError, Report, RunId,
         RunOptions, RunStore, Start, Stop,
     };
 
@@ -60,7 +60,7 @@ mod tests {
         fn agent(&self, index: u32) -> (Link, JoinHandle<Result<Served, ProtocolError>>) {
             let (ours, theirs): (DuplexStream, DuplexStream) = tokio::io::duplex(256);
             let (queue, runs, jobs) = (self.queue.clone(), self.runs.clone(), self.jobs.clone());
-            let serving = tokio::spawn(async move { serve(ours, RUN, index, queue, runs, jobs, |_| ()).await });
+            let serving = tokio::spawn(async move { serve(ours, RUN, Incarnation::new(index), queue, runs, jobs, |_| ()).await });
             (Link::connect(theirs), serving)
         }
     }
@@ -89,7 +89,7 @@ mod tests {
         let mut orchestrator = Orchestrator::new().await;
         orchestrator.runs.put_component(Digest::of(b"wasm"), b"wasm".to_vec()).await.unwrap();
         orchestrator.runs.put_agent(RUN, 3, record()).await.unwrap();
-        orchestrator.queue.publish(RUN, job(0)).await.unwrap();
+        orchestrator.queue.publish(RUN, vec![job(0)]).await.unwrap();
         orchestrator.jobs.dispatched(RUN, 1).await.unwrap();
 
         let (link, serving) = orchestrator.agent(3);
@@ -100,7 +100,7 @@ mod tests {
         let mut consumer = link.consume(RUN, 3).await.unwrap();
         let delivery = consumer.next().await.unwrap().unwrap();
         assert_eq!(delivery.job.message.get(), job(0).message.get());
-        let Start::Attempt(attempt) = link.start(RUN, delivery.job.uuid, 0, 3).await.unwrap() else { panic!() };
+        let Start::Attempt(attempt) = link.start(RUN, &delivery.job, Incarnation::new(3)).await.unwrap() else { panic!() };
         assert_eq!((attempt.agent, attempt.number), (3, 1));
         let event = Event {
             time: jiff::Timestamp::UNIX_EPOCH,
@@ -132,18 +132,18 @@ mod tests {
     #[tokio::test]
     async fn the_job_of_an_agent_that_dies_goes_to_another() {
         let orchestrator = Orchestrator::new().await;
-        orchestrator.queue.publish(RUN, job(0)).await.unwrap();
+        orchestrator.queue.publish(RUN, vec![job(0)]).await.unwrap();
         let (first, serving) = orchestrator.agent(0);
         let mut consumer = first.consume(RUN, 0).await.unwrap();
         let delivery = consumer.next().await.unwrap().unwrap();
-        first.start(RUN, delivery.job.uuid, 0, 0).await.unwrap();
+        first.start(RUN, &delivery.job, Incarnation::new(0)).await.unwrap();
         drop((consumer, first));
         serving.await.unwrap().unwrap();
 
         let (second, _serving) = orchestrator.agent(1);
         let mut consumer = second.consume(RUN, 1).await.unwrap();
         let delivery = consumer.next().await.unwrap().unwrap();
-        let Start::Attempt(attempt) = second.start(RUN, delivery.job.uuid, 0, 1).await.unwrap() else { panic!() };
+        let Start::Attempt(attempt) = second.start(RUN, &delivery.job, Incarnation::new(1)).await.unwrap() else { panic!() };
         assert_eq!((attempt.agent, attempt.number), (1, 2));
     }
 
@@ -153,7 +153,7 @@ mod tests {
         let (link, _serving) = orchestrator.agent(0);
         let mut consumer = link.consume(RUN, 0).await.unwrap();
         assert!(tokio::time::timeout(Duration::from_millis(20), consumer.next()).await.is_err());
-        orchestrator.queue.publish(RUN, job(5)).await.unwrap();
+        orchestrator.queue.publish(RUN, vec![job(5)]).await.unwrap();
         assert_eq!(consumer.next().await.unwrap().unwrap().job.index, 5);
     }
 

@@ -6,10 +6,9 @@ use armada_project::Digest;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
-use uuid::Uuid;
 
 use crate::change::Change;
-use crate::job::{AgentRecord, Attempt, Job, RunId};
+use crate::job::{AgentRecord, Attempt, Incarnation, Job, RunId};
 use crate::outcome::Outcome;
 use crate::report::Report;
 
@@ -23,6 +22,9 @@ pub enum ProtocolError {
     /// The thing asked for does not exist.
     #[error("{0} does not exist")]
     NotFound(String),
+    /// What was asked for cannot be reached now, and may be later.
+    #[error("{0}")]
+    Unavailable(String),
     /// What was said makes no sense here.
     #[error("{0}")]
     Invalid(String),
@@ -40,13 +42,24 @@ pub trait JobQueue: Send + Sync {
     /// Makes the run's queue, if it is not there yet.
     async fn declare(&self, run: RunId) -> Result<(), ProtocolError>;
 
-    /// Puts a job on the run's queue and returns once the queue has it. Waits while the queue is full, so a run of a
-    /// million jobs never has a million messages in memory.
-    async fn publish(&self, run: RunId, job: Job) -> Result<(), ProtocolError>;
+    /// Puts jobs on the run's queue, in their order, and returns once the queue has them all. Waits while the queue is full,
+    /// so a run of a million jobs never has a million messages in memory. When it fails, some may be on the queue.
+    async fn publish(&self, run: RunId, jobs: Vec<Job>) -> Result<(), ProtocolError>;
 
     /// Begins to consume the run's queue for an agent. What the consumer has not settled when it is dropped is
     /// delivered again, to whichever agent asks next.
     async fn consume(&self, run: RunId, agent: u32) -> Result<Box<dyn JobConsumer>, ProtocolError>;
+
+    /// How many jobs wait to be taken, those that an agent has and has not settled not counted; nothing where the queue does
+    /// not know.
+    async fn waiting(&self, run: RunId) -> Result<Option<u64>, ProtocolError>;
+
+    /// Puts jobs that have failed for good on the run's queue of dead jobs, where there is one, for whoever wants to look at
+    /// them. It stays when the run's queue is deleted.
+    async fn bury(&self, run: RunId, jobs: Vec<Job>) -> Result<(), ProtocolError>;
+
+    /// Removes the run's queue of dead jobs and what is on it.
+    async fn delete_dead(&self, run: RunId) -> Result<(), ProtocolError>;
 
     /// Removes the run's queue and what is still on it; who publishes to it or consumes it comes to an end.
     async fn delete(&self, run: RunId) -> Result<(), ProtocolError>;
@@ -101,6 +114,14 @@ pub enum Start {
     Attempt(Attempt),
     /// The job has ended already: settle the delivery and go on.
     Ended,
+    /// Another agent is at it, and the ledger sees to it that the job is delivered again if that one dies: settle the delivery
+    /// and go on.
+    Elsewhere,
+    /// The run is paused: keep the delivery, and ask again in so many milliseconds.
+    Paused {
+        /// When to ask again.
+        ask_again_ms: u64,
+    },
 }
 
 /// What becomes of a job after an attempt, as the ledger decides it.
@@ -111,6 +132,8 @@ pub enum Next {
     Ended,
     /// The job gets another attempt: requeue its delivery.
     Again,
+    /// The job gets another attempt later, and is delivered anew for it: acknowledge this delivery.
+    Later,
 }
 
 /// Why the agents of a run are to stop.
@@ -144,16 +167,21 @@ pub enum AgentState {
 #[async_trait]
 pub trait JobStore: Send + Sync {
     /// Notes what an agent is doing.
-    async fn agent(&self, run: RunId, index: u32, state: AgentState) -> Result<(), ProtocolError>;
+    async fn agent(&self, run: RunId, by: Incarnation, state: AgentState) -> Result<(), ProtocolError>;
 
-    /// Opens an attempt at a delivered job, or says that the job has ended. An attempt that was opened before and never
-    /// finished, because its agent died, is closed by this; when it was the last one allowed, the job ends with it.
-    async fn start(&self, run: RunId, job: Uuid, index: u64, agent: u32) -> Result<Start, ProtocolError>;
+    /// Says that an agent is alive. One that is silent for too long is taken for dead, and its job given to another.
+    async fn alive(&self, run: RunId, by: Incarnation) -> Result<(), ProtocolError>;
+
+    /// Opens an attempt at a delivered job, or says why not. An attempt that was opened before and never finished, because
+    /// its agent died, is closed by this; when it was the last one allowed, the job ends with it. Asked twice by the same
+    /// incarnation, it gives the same attempt.
+    async fn start(&self, run: RunId, job: &Job, by: Incarnation) -> Result<Start, ProtocolError>;
 
     /// Adds to what is known of an attempt. Reports of an attempt that is no longer open are dropped.
     async fn report(&self, attempt: Attempt, reports: Vec<Report>) -> Result<(), ProtocolError>;
 
-    /// Closes an attempt and decides, in the same step, whether the job and the run end with it.
+    /// Closes an attempt and decides, in the same step, whether the job and the run end with it. Asked twice, it answers
+    /// twice the same.
     async fn finish(&self, attempt: Attempt, outcome: Outcome) -> Result<Next, ProtocolError>;
 
     /// Waits until the agents of this run are to stop.

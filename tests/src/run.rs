@@ -152,7 +152,7 @@ impl TestRun {
         }
         for (index, message) in (0..).zip(&self.jobs) {
             let message = RawValue::from_string(message.to_string()).unwrap();
-            queue.publish(run, Job { uuid: run.job(index), index, message }).await.unwrap();
+            queue.publish(run, vec![Job { uuid: run.job(index), index, message }]).await.unwrap();
         }
         jobs.dispatched(run, self.jobs.len() as u64).await.unwrap();
         let sandbox = Sandbox::new().unwrap();

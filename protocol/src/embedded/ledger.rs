@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::outcome::{Attempted, StoredArtifact};
 use crate::report::{Artifact, Event, LogLine};
 use crate::{
-    AgentState, Attempt, Cause, Change, JobRecord, JobStore, Ledger, Next, Outcome, ProtocolError, Report, RunId,
+    AgentState, Attempt, Cause, Change, Incarnation, Job, JobRecord, JobStore, Ledger, Next, Outcome, ProtocolError, Report, RunId,
     RunOptions, Start, Stop,
 };
 
@@ -48,7 +48,7 @@ struct OpenJob {
     attempts: u32,
     /// Whether the last attempt is still being made.
     running: bool,
-    agent: u32,
+    by: Incarnation,
     started: Timestamp,
     events: Vec<Attempted<Event>>,
     log: Vec<Attempted<LogLine>>,
@@ -56,11 +56,11 @@ struct OpenJob {
 }
 
 impl OpenJob {
-    fn new(agent: u32) -> Self {
+    fn new(by: Incarnation) -> Self {
         Self {
             attempts: 0,
             running: false,
-            agent,
+            by,
             started: Timestamp::now(),
             events: Vec::new(),
             log: Vec::new(),
@@ -180,7 +180,7 @@ impl Book {
         };
         if let Some(open) = open {
             record.attempts = open.attempts;
-            record.agent = Some(open.agent);
+            record.agent = Some(open.by.agent);
             record.started = Some(open.started);
             record.events = open.events;
             record.log = open.log;
@@ -259,21 +259,30 @@ impl Ledger for EmbeddedJobStore {
 
 #[async_trait]
 impl JobStore for EmbeddedJobStore {
-    async fn agent(&self, run: RunId, index: u32, state: AgentState) -> Result<(), ProtocolError> {
-        self.run(run)?.room(1).await.tell(Change::Agent { index, state });
+    async fn agent(&self, run: RunId, by: Incarnation, state: AgentState) -> Result<(), ProtocolError> {
+        self.run(run)?.room(1).await.tell(Change::Agent { index: by.agent, state });
         Ok(())
     }
 
-    async fn start(&self, run_id: RunId, job: Uuid, index: u64, agent: u32) -> Result<Start, ProtocolError> {
+    /// That an agent of this machine is dead shows by its link.
+    async fn alive(&self, run: RunId, _by: Incarnation) -> Result<(), ProtocolError> {
+        self.run(run).map(drop)
+    }
+
+    async fn start(&self, run_id: RunId, job: &Job, by: Incarnation) -> Result<Start, ProtocolError> {
         let run = self.run(run_id)?;
+        let (job, index, agent) = (job.uuid, job.index, by.agent);
         let mut room = run.room(2).await;
         let mut book = run.book();
         if book.ended.contains(index) {
             return Ok(Start::Ended);
         }
-        let open = book.open.entry(job).or_insert_with(|| OpenJob::new(agent));
+        let open = book.open.entry(job).or_insert_with(|| OpenJob::new(by));
+        if open.running && open.by == by {
+            return Ok(Start::Attempt(Attempt { run: run_id, job, index, number: open.attempts, agent }));
+        }
         if open.running {
-            let lost = Attempt { run: run_id, job, index, number: open.attempts, agent: open.agent };
+            let lost = Attempt { run: run_id, job, index, number: open.attempts, agent: open.by.agent };
             let message = format!("agent {} died during attempt {}", lost.agent, lost.number);
             let outcome = Outcome::failed(Cause::Agent, message);
             if open.attempts >= run.options.attempts_per_job {
@@ -284,7 +293,7 @@ impl JobStore for EmbeddedJobStore {
         }
         open.attempts += 1;
         open.running = true;
-        open.agent = agent;
+        open.by = by;
         let attempt = Attempt { run: run_id, job, index, number: open.attempts, agent };
         room.tell(Change::Started(attempt));
         Ok(Start::Attempt(attempt))
@@ -367,10 +376,14 @@ mod tests {
         (ledger, heard)
     }
 
+    fn job(index: u64) -> Job {
+        Job { uuid: RUN.job(index), index, message: RawValue::from_string("{}".to_owned()).unwrap() }
+    }
+
     async fn begin(ledger: &EmbeddedJobStore, agent: u32) -> Attempt {
-        match ledger.start(RUN, RUN.job(0), 0, agent).await.unwrap() {
+        match ledger.start(RUN, &job(0), Incarnation::new(agent)).await.unwrap() {
             Start::Attempt(attempt) => attempt,
-            Start::Ended => panic!("the job has ended"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -404,7 +417,7 @@ mod tests {
         let (ledger, _heard) = ledger(3).await;
         let attempt = begin(&ledger, 0).await;
         assert_eq!(ledger.finish(attempt, Outcome::failed(Cause::Failed, "no")).await.unwrap(), Next::Ended);
-        assert_eq!(ledger.start(RUN, RUN.job(0), 0, 0).await.unwrap(), Start::Ended);
+        assert_eq!(ledger.start(RUN, &job(0), Incarnation::new(0)).await.unwrap(), Start::Ended);
     }
 
     #[tokio::test]
@@ -412,7 +425,7 @@ mod tests {
         let (ledger, mut heard) = ledger(2).await;
         begin(&ledger, 0).await;
         assert_eq!(begin(&ledger, 1).await.number, 2);
-        assert_eq!(ledger.start(RUN, RUN.job(0), 0, 2).await.unwrap(), Start::Ended);
+        assert_eq!(ledger.start(RUN, &job(0), Incarnation::new(2)).await.unwrap(), Start::Ended);
         let record = record(&mut heard);
         assert_eq!(record.error.unwrap().cause, Cause::Agent);
         assert_eq!((record.attempts, record.agent), (2, Some(1)));
@@ -460,10 +473,7 @@ mod tests {
     async fn what_is_abandoned_ends_once_whether_it_was_begun_or_not() {
         let (ledger, mut heard) = ledger(1).await;
         let attempt = begin(&ledger, 0).await;
-        let second = match ledger.start(RUN, RUN.job(1), 1, 1).await.unwrap() {
-            Start::Attempt(attempt) => attempt,
-            Start::Ended => panic!("the job has ended"),
-        };
+        let Start::Attempt(second) = ledger.start(RUN, &job(1), Incarnation::new(1)).await.unwrap() else { panic!() };
         ledger.finish(second, success()).await.unwrap();
         ledger.cancel(RUN).await.unwrap();
         ledger.abandon(RUN, 4, Outcome::Cancelled).await.unwrap();

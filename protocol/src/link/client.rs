@@ -9,11 +9,10 @@ use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use uuid::Uuid;
 
 use super::frame::{self, Answer, Ask, Reply, Request};
 use crate::{
-    AgentRecord, AgentState, Attempt, Delivery, Job, JobConsumer, JobQueue, JobStore, Next, Outcome, ProtocolError,
+    AgentRecord, AgentState, Attempt, Delivery, Incarnation, Job, JobConsumer, JobQueue, JobStore, Next, Outcome, ProtocolError,
     Report, RunId, RunStore, Start, Stop,
 };
 
@@ -21,7 +20,7 @@ type Waiting = oneshot::Sender<(Answer, Vec<u8>)>;
 
 /// The queue, the store and the ledger of this process's orchestrator, over a stream.
 ///
-/// The run and the agent of the calls are those that the orchestrator serves the stream for. What only the orchestrator
+/// The run and the incarnation of the calls are those that the orchestrator serves the stream for. What only the orchestrator
 /// does (publishing, storing, deleting) is refused.
 pub struct Link {
     shared: Arc<Shared>,
@@ -107,6 +106,7 @@ impl Shared {
 fn accept(reply: Result<(Answer, Vec<u8>), oneshot::error::RecvError>) -> Result<(Answer, Vec<u8>), ProtocolError> {
     match reply {
         Ok((Answer::NotFound { what }, _)) => Err(ProtocolError::NotFound(what)),
+        Ok((Answer::Unavailable { message }, _)) => Err(ProtocolError::Unavailable(message)),
         Ok((Answer::Failed { message }, _)) => Err(ProtocolError::Invalid(message)),
         Ok(answered) => Ok(answered),
         Err(_) => Err(ProtocolError::Closed),
@@ -156,7 +156,19 @@ impl JobQueue for Link {
         Err(orchestrator_only())
     }
 
-    async fn publish(&self, _run: RunId, _job: Job) -> Result<(), ProtocolError> {
+    async fn publish(&self, _run: RunId, _jobs: Vec<Job>) -> Result<(), ProtocolError> {
+        Err(orchestrator_only())
+    }
+
+    async fn waiting(&self, _run: RunId) -> Result<Option<u64>, ProtocolError> {
+        Err(orchestrator_only())
+    }
+
+    async fn bury(&self, _run: RunId, _jobs: Vec<Job>) -> Result<(), ProtocolError> {
+        Err(orchestrator_only())
+    }
+
+    async fn delete_dead(&self, _run: RunId) -> Result<(), ProtocolError> {
         Err(orchestrator_only())
     }
 
@@ -171,12 +183,16 @@ impl JobQueue for Link {
 
 #[async_trait]
 impl JobStore for Link {
-    async fn agent(&self, _run: RunId, _index: u32, state: AgentState) -> Result<(), ProtocolError> {
+    async fn agent(&self, _run: RunId, _by: Incarnation, state: AgentState) -> Result<(), ProtocolError> {
         self.shared.tell(Ask::AgentState { state }, Vec::new()).await
     }
 
-    async fn start(&self, _run: RunId, job: Uuid, index: u64, _agent: u32) -> Result<Start, ProtocolError> {
-        match self.shared.ask(Ask::Start { job, index }, Vec::new()).await?.0 {
+    async fn alive(&self, _run: RunId, _by: Incarnation) -> Result<(), ProtocolError> {
+        self.shared.tell(Ask::Alive, Vec::new()).await
+    }
+
+    async fn start(&self, _run: RunId, job: &Job, _by: Incarnation) -> Result<Start, ProtocolError> {
+        match self.shared.ask(Ask::Start { job: job.clone() }, Vec::new()).await?.0 {
             Answer::Start { start } => Ok(start),
             other => Err(unexpected(&other)),
         }

@@ -8,9 +8,8 @@
 use armada_project::Digest;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use uuid::Uuid;
 
-use crate::{AgentRecord, AgentState, Attempt, Delivery, Next, Outcome, ProtocolError, Report, RunId, Start, Stop};
+use crate::{AgentRecord, AgentState, Attempt, Delivery, Job, Next, Outcome, ProtocolError, Report, Start, Stop};
 
 /// How large the JSON or the payload of a frame may be: more than the largest result or artifact that a grant allows.
 const MAX_PART_BYTES: usize = (1 << 30) + (1 << 20);
@@ -22,7 +21,7 @@ pub(super) struct Request {
     pub(super) ask: Ask,
 }
 
-/// The calls of the three traits. The run and the agent are those of the connection.
+/// The calls of the three traits. The run and the agent's incarnation are those of the connection.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Ask {
@@ -41,9 +40,9 @@ pub(super) enum Ask {
         tag: u64,
     },
     Start {
-        job: Uuid,
-        index: u64,
+        job: Job,
     },
+    Alive,
     /// Artifacts lie in the payload, one after the other, with these sizes.
     Report {
         attempt: Attempt,
@@ -95,16 +94,12 @@ pub(super) enum Answer {
     NotFound {
         what: String,
     },
+    Unavailable {
+        message: String,
+    },
     Failed {
         message: String,
     },
-}
-
-/// The run and the agent that a connection belongs to.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer {
-    pub(super) run: RunId,
-    pub(super) agent: u32,
 }
 
 /// Writes a frame.

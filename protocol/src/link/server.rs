@@ -6,8 +6,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
-use super::frame::{self, Answer, Ask, Peer, Reply, Request};
-use crate::{AgentState, JobConsumer, JobQueue, JobStore, ProtocolError, Report, RunId, RunStore};
+use super::frame::{self, Answer, Ask, Reply, Request};
+use crate::{AgentState, Incarnation, JobConsumer, JobQueue, JobStore, ProtocolError, Report, RunId, RunStore};
 
 /// How many replies wait to be written before further requests wait.
 const REPLIES: usize = 16;
@@ -26,7 +26,7 @@ pub struct Served {
 pub async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(
     stream: S,
     run: RunId,
-    agent: u32,
+    by: Incarnation,
     queue: Arc<dyn JobQueue>,
     runs: Arc<dyn RunStore>,
     jobs: Arc<dyn JobStore>,
@@ -34,8 +34,8 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(
 ) -> Result<Served, ProtocolError> {
     let (mut read, mut write) = tokio::io::split(stream);
     let (replies, mut outgoing) = mpsc::channel::<(Reply, Vec<u8>)>(REPLIES);
-    let consumer = Arc::new(Mutex::new(queue.consume(run, agent).await?));
-    let server = Arc::new(Server { peer: Peer { run, agent }, runs, jobs, served: StdMutex::default(), told });
+    let consumer = Arc::new(Mutex::new(queue.consume(run, by.agent).await?));
+    let server = Arc::new(Server { run, by, runs, jobs, served: StdMutex::default(), told });
     // What only waits is given up with the connection; what does something is seen through.
     let (mut waiting, mut acting) = (JoinSet::new(), JoinSet::new());
     let writing = async {
@@ -64,14 +64,15 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(
     waiting.shutdown().await;
     while acting.join_next().await.is_some() {}
     if let Err(error) = ended {
-        tracing::debug!(%error, agent, "the agent's link ended in the middle of something");
+        tracing::debug!(%error, agent = by.agent, "the agent's link ended in the middle of something");
     }
     let served = server.served();
     Ok(served.clone())
 }
 
 struct Server<F> {
-    peer: Peer,
+    run: RunId,
+    by: Incarnation,
     runs: Arc<dyn RunStore>,
     jobs: Arc<dyn JobStore>,
     served: StdMutex<Served>,
@@ -87,6 +88,7 @@ impl<F: Fn(&AgentState) + Send + Sync + 'static> Server<F> {
         match self.carry_out(ask, payload, consumer).await {
             Ok(answered) => answered,
             Err(ProtocolError::NotFound(what)) => (Answer::NotFound { what }, Vec::new()),
+            Err(ProtocolError::Unavailable(message)) => (Answer::Unavailable { message }, Vec::new()),
             Err(error) => (Answer::Failed { message: error.to_string() }, Vec::new()),
         }
     }
@@ -97,22 +99,23 @@ impl<F: Fn(&AgentState) + Send + Sync + 'static> Server<F> {
         payload: Vec<u8>,
         consumer: &Mutex<Box<dyn JobConsumer>>,
     ) -> Result<(Answer, Vec<u8>), ProtocolError> {
-        let Peer { run, agent } = self.peer;
+        let (run, by) = (self.run, self.by);
         let answer = match ask {
             Ask::Component { digest } => return Ok((Answer::Component, self.runs.component(digest).await?)),
-            Ask::AgentRecord => Answer::AgentRecord { record: Box::new(self.runs.agent(run, agent).await?) },
+            Ask::AgentRecord => Answer::AgentRecord { record: Box::new(self.runs.agent(run, by.agent).await?) },
             Ask::AgentState { state } => {
                 if let AgentState::Failed { message } = &state {
                     self.served().failure = Some(message.clone());
                 }
                 (self.told)(&state);
-                done(self.jobs.agent(run, agent, state).await?)
+                done(self.jobs.agent(run, by, state).await?)
             }
             Ask::NextJob => Answer::Job { delivery: consumer.lock().await.next().await? },
             Ask::Acknowledge { tag } => done(consumer.lock().await.acknowledge(tag).await?),
             Ask::Requeue { tag } => done(consumer.lock().await.requeue(tag).await?),
-            Ask::Start { job, index } => {
-                let start = self.jobs.start(run, job, index, agent).await?;
+            Ask::Alive => done(self.jobs.alive(run, by).await?),
+            Ask::Start { job } => {
+                let start = self.jobs.start(run, &job, by).await?;
                 self.served().jobs_taken += 1;
                 Answer::Start { start }
             }
