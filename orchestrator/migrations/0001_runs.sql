@@ -15,7 +15,7 @@ CREATE TABLE runs (
   -- Where it stands among the others: the `seq` of its creation.
   seq BIGINT NOT NULL UNIQUE,
   project TEXT NOT NULL,
-  -- pending, dispatching, running, draining, succeeded, failed, cancelled
+  -- Pending, Dispatching, Running, Draining, Succeeded, Failed, Cancelled
   status TEXT NOT NULL,
   -- Why it failed, for people.
   reason TEXT,
@@ -50,7 +50,7 @@ CREATE INDEX runs_by_finished_at ON runs (finished_at);
 CREATE TABLE agents (
   run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
   agent BIGINT NOT NULL,
-  -- opening, open, closed, failed, lost
+  -- Opening, Open, Closed, Failed, Lost
   state TEXT NOT NULL,
   message TEXT,
   -- Which process it is now.
@@ -67,7 +67,7 @@ CREATE TABLE jobs (
   place BIGINT NOT NULL,
   -- Where it stands among all jobs: the `seq` of its creation.
   seq BIGINT NOT NULL UNIQUE,
-  -- waiting (for the queue), queued, running, success, failed, cancelled
+  -- Waiting (for the queue), Queued, Running, Success, Failed, Cancelled
   status TEXT NOT NULL,
   message TEXT NOT NULL,
   attempts BIGINT NOT NULL DEFAULT 0,
@@ -98,7 +98,7 @@ CREATE TABLE attempts (
   attempt BIGINT NOT NULL,
   agent BIGINT NOT NULL,
   incarnation TEXT NOT NULL,
-  -- running, success, failed, cancelled
+  -- Running, Success, Failed, Cancelled
   status TEXT NOT NULL,
   error TEXT,
   started_at BIGINT NOT NULL,

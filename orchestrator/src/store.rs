@@ -1,0 +1,151 @@
+//! The store: what happened, in SQL, and who is told of it.
+//!
+//! One process writes, through one writer that puts what waits into one transaction ([`writer`]): so `seq` numbers what
+//! happens without gaps that fill later, and a reader who has seen up to a number has missed nothing below it. Decisions
+//! (does this job get another attempt, is the run drained) are made in the transaction that stores what they follow from.
+//! SQLite needs nothing installed; PostgreSQL is taken by URL; the statements are the same.
+
+mod ledger;
+mod runs;
+pub mod views;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use armada_protocol::ProtocolError;
+use sqlx::AnyPool;
+use sqlx::any::AnyPoolOptions;
+use tokio::sync::broadcast;
+
+pub use self::runs::{NewRun, Stored};
+use self::writer::Writer;
+
+/// How long a statement may wait for a connection, or for SQLite's lock.
+const BUSY: Duration = Duration::from_secs(5);
+/// How many connections read at the same time.
+const CONNECTIONS: u32 = 8;
+/// How many changes a watcher may be behind before it has to read what it missed from the store.
+const WATCHED: usize = 4_096;
+
+/// Why something was not stored or found.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The database did not do as it was told.
+    #[error("the store: {0}")]
+    Sql(#[from] sqlx::Error),
+    /// Its tables could not be made.
+    #[error("the store's tables: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// There is no such thing.
+    #[error("{0} does not exist")]
+    NotFound(String),
+    /// What was asked for does not go with how things are.
+    #[error("{0}")]
+    Conflict(String),
+    /// The store ends, or is away.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// A file could not be read or written.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// What was stored cannot be read.
+    #[error("what is stored cannot be read: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl From<StoreError> for ProtocolError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound(what) => Self::NotFound(what),
+            StoreError::Conflict(message) => Self::Invalid(message),
+            StoreError::Json(error) => Self::Json(error),
+            // A full disk may have room again, and a database come back.
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+/// Something that happened, as it is stored.
+#[derive(Clone, Debug)]
+pub struct StoredChange {
+    /// Its number.
+    pub seq: u64,
+    /// The run that it belongs to.
+    pub run: uuid::Uuid,
+    /// What it is about: `run`, `agent`, `job`, `report`, `artifact`, `run_deleted`.
+    pub kind: &'static str,
+    /// The thing as the API shows it: the text of a JSON object.
+    pub body: Arc<str>,
+}
+
+/// The store.
+#[derive(Clone)]
+pub struct Store {
+    pool: AnyPool,
+    writer: Writer,
+    changes: broadcast::Sender<StoredChange>,
+    live: Arc<ledger::LiveRuns>,
+    /// Where artifacts are kept, in a folder per run and job.
+    artifacts: Arc<Path>,
+}
+
+impl Store {
+    /// Opens the store at a URL (`sqlite:…` or `postgres://…`), and makes or updates its tables.
+    pub async fn open(url: &str, artifacts: &Path) -> Result<Self, StoreError> {
+        sqlx::any::install_default_drivers();
+        let is_sqlite = url.starts_with("sqlite:");
+        let options = AnyPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(BUSY)
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    if is_sqlite {
+                        // WAL lets readers read while the writer writes; FULL has what is committed survive a power cut.
+                        let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+                                        PRAGMA busy_timeout = 5000";
+                        sqlx::raw_sql(settings).execute(connection).await?;
+                    }
+                    Ok(())
+                })
+            });
+        let pool = options.connect(url).await?;
+        sqlx::migrate!().run(&pool).await?;
+        let (changes, _) = broadcast::channel(WATCHED);
+        let writer = Writer::start(pool.clone(), changes.clone()).await?;
+        Ok(Self { pool, writer, changes, live: Arc::default(), artifacts: artifacts.into() })
+    }
+
+    /// The URL of a store in a file.
+    pub fn file_url(path: &Path) -> String {
+        format!("sqlite:{}?mode=rwc", path.display())
+    }
+
+    /// What happens from now on. Whoever is slow is told how much was missed, and reads it from the store.
+    pub fn watch(&self) -> broadcast::Receiver<StoredChange> {
+        self.changes.subscribe()
+    }
+
+    /// The number of the last change that is stored.
+    pub fn last_seq(&self) -> u64 {
+        self.writer.last_seq()
+    }
+
+    /// For reading.
+    pub(crate) fn pool(&self) -> &AnyPool {
+        &self.pool
+    }
+
+    /// Where the artifacts of a job are.
+    pub(crate) fn artifacts_of(&self, run: uuid::Uuid, place: u64) -> std::path::PathBuf {
+        self.artifacts.join(run.to_string()).join(format!("job-{place}"))
+    }
+
+    /// Stores what waits, and closes every connection.
+    pub async fn close(&self) {
+        self.writer.close().await;
+        self.pool.close().await;
+    }
+}

@@ -1,0 +1,268 @@
+//! The one writer: what waits to be written goes into one transaction, and is answered once that is committed.
+//!
+//! A commit costs the same for one write as for a hundred, so under load writes wait for each other and share one. A write
+//! that fails is undone by itself (a savepoint); when the transaction fails, all of them have.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use sqlx::{AnyConnection, AnyPool, Connection as _, Row as _};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::{StoreError, StoredChange};
+
+/// How many writes may wait, and share a transaction.
+const WAITING: usize = 256;
+/// How long a transaction may take.
+const TRANSACTION: Duration = Duration::from_secs(30);
+/// How many rows one statement inserts: SQLite takes 32,766 parameters, PostgreSQL 65,535.
+const ROWS: usize = 500;
+
+/// Writes, one transaction after the other.
+#[derive(Clone)]
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    waiting: Mutex<Option<mpsc::Sender<Box<dyn Write>>>>,
+    seq: AtomicU64,
+    writing: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What is being written: a connection within a transaction, and what is to be told of it.
+pub(crate) struct Book<'c> {
+    connection: &'c mut AnyConnection,
+    seq: i64,
+    /// When this is, in milliseconds since 1970.
+    pub(super) now: i64,
+    pub(super) changes: Vec<StoredChange>,
+    /// What is done once all this is stored.
+    after: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+impl Book<'_> {
+    /// For a statement.
+    pub(super) fn sql(&mut self) -> &mut AnyConnection {
+        self.connection
+    }
+
+    /// The next number.
+    pub(super) fn next_seq(&mut self) -> i64 {
+        self.seq += 1;
+        self.seq
+    }
+
+    /// Has a change stored and told. Gives its number.
+    pub(super) fn tell(
+        &mut self,
+        run: uuid::Uuid,
+        kind: &'static str,
+        body: &impl serde::Serialize,
+    ) -> Result<i64, StoreError> {
+        let seq = self.next_seq();
+        self.tell_as(seq, run, kind, body)?;
+        Ok(seq)
+    }
+
+    /// The same for a change that has its number already.
+    pub(super) fn tell_as(
+        &mut self,
+        seq: i64,
+        run: uuid::Uuid,
+        kind: &'static str,
+        body: &impl serde::Serialize,
+    ) -> Result<(), StoreError> {
+        let body = serde_json::to_string(body)?.into();
+        self.changes.push(StoredChange { seq: u64::try_from(seq).unwrap_or_default(), run, kind, body });
+        Ok(())
+    }
+
+    /// Has something done once this is stored.
+    pub(super) fn afterwards(&mut self, act: impl FnOnce() + Send + 'static) {
+        self.after.push(Box::new(act));
+    }
+
+    async fn store_changes(&mut self) -> Result<(), StoreError> {
+        for rows in self.changes.chunks(ROWS) {
+            let mut insert = sqlx::QueryBuilder::<sqlx::Any>::new("INSERT INTO changes (seq, run_id, kind, body, at) ");
+            let now = self.now;
+            insert.push_values(rows, |mut row, change| {
+                // Of a report everything else is in its own row.
+                let body = (change.kind != "report").then(|| change.body.to_string());
+                row.push_bind(i64::try_from(change.seq).unwrap_or(i64::MAX))
+                    .push_bind(change.run.to_string())
+                    .push_bind(change.kind)
+                    .push_bind(body)
+                    .push_bind(now);
+            });
+            insert.build().execute(&mut *self.connection).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A write that waits.
+trait Write: Send {
+    /// Writes. Says whether that succeeded.
+    fn write<'b>(&'b mut self, book: &'b mut Book<'_>) -> BoxFuture<'b, bool>;
+    /// Answers whoever asked for it.
+    fn answer(self: Box<Self>, committed: &Result<(), StoreError>);
+}
+
+struct Asked<F, T> {
+    act: Option<F>,
+    outcome: Option<Result<T, StoreError>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<F, T> Write for Asked<F, T>
+where
+    F: for<'b> FnOnce(&'b mut Book<'_>) -> BoxFuture<'b, Result<T, StoreError>> + Send,
+    T: Send,
+{
+    fn write<'b>(&'b mut self, book: &'b mut Book<'_>) -> BoxFuture<'b, bool> {
+        Box::pin(async move {
+            let Some(act) = self.act.take() else { return false };
+            let outcome = act(book).await;
+            let has_written = outcome.is_ok();
+            self.outcome = Some(outcome);
+            has_written
+        })
+    }
+
+    fn answer(self: Box<Self>, committed: &Result<(), StoreError>) {
+        let answer = match (committed, self.outcome) {
+            (Ok(()), Some(outcome)) => outcome,
+            // What was refused was refused for its own reason.
+            (Err(_), Some(Err(error))) => Err(error),
+            (Err(error), _) => Err(StoreError::Unavailable(error.to_string())),
+            (Ok(()), None) => Err(StoreError::Unavailable("it was not written".to_owned())),
+        };
+        // Whoever asked may be gone.
+        let _ = self.reply.send(answer);
+    }
+}
+
+impl Writer {
+    /// Begins to write.
+    pub(super) async fn start(pool: AnyPool, changes: broadcast::Sender<StoredChange>) -> Result<Self, StoreError> {
+        let greatest = "SELECT COALESCE(MAX(seq), 0) AS seq FROM (SELECT MAX(seq) AS seq FROM changes UNION ALL \
+                        SELECT MAX(seq) AS seq FROM jobs UNION ALL SELECT MAX(seq) AS seq FROM reports UNION ALL \
+                        SELECT MAX(seq) AS seq FROM runs) AS all_of_them";
+        let seq: i64 = sqlx::query(greatest).fetch_one(&pool).await?.try_get("seq")?;
+        let (waiting, asked) = mpsc::channel(WAITING);
+        let shared = Arc::new(Shared {
+            waiting: Mutex::new(Some(waiting)),
+            seq: AtomicU64::new(u64::try_from(seq).unwrap_or_default()),
+            writing: Mutex::default(),
+        });
+        let writing = tokio::spawn(write_all(pool, changes, asked, shared.clone(), seq));
+        *shared.writing.lock().unwrap_or_else(PoisonError::into_inner) = Some(writing);
+        Ok(Self { shared })
+    }
+
+    pub(super) fn last_seq(&self) -> u64 {
+        self.shared.seq.load(Ordering::Acquire)
+    }
+
+    /// Has something written. It is, or is not, whatever becomes of whoever waits for it.
+    pub(super) async fn write<T, F>(&self, act: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'b> FnOnce(&'b mut Book<'_>) -> BoxFuture<'b, Result<T, StoreError>> + Send + 'static,
+    {
+        let ends = || StoreError::Unavailable("it ends".to_owned());
+        let waiting = self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(ends)?;
+        let (reply, answer) = oneshot::channel();
+        let asked = Asked { act: Some(act), outcome: None, reply };
+        waiting.send(Box::new(asked)).await.map_err(|_| ends())?;
+        answer.await.map_err(|_| ends())?
+    }
+
+    /// Writes what waits, and ends.
+    pub(super) async fn close(&self) {
+        self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let writing = self.shared.writing.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writing) = writing {
+            // It does not panic; if it did, there is nothing left to end.
+            let _ = writing.await;
+        }
+    }
+}
+
+async fn write_all(
+    pool: AnyPool,
+    changes: broadcast::Sender<StoredChange>,
+    mut asked: mpsc::Receiver<Box<dyn Write>>,
+    shared: Arc<Shared>,
+    mut seq: i64,
+) {
+    let mut writes: Vec<Box<dyn Write>> = Vec::new();
+    while asked.recv_many(&mut writes, WAITING).await > 0 {
+        let mut told = Vec::new();
+        let mut after = Vec::new();
+        let committing = transact(&pool, &mut writes, &mut seq, &mut told, &mut after);
+        let committed = match tokio::time::timeout(TRANSACTION, committing).await {
+            Ok(committed) => committed,
+            Err(_) => Err(StoreError::Unavailable(format!("a transaction took longer than {TRANSACTION:?}"))),
+        };
+        match &committed {
+            Ok(()) => {
+                shared.seq.store(u64::try_from(seq).unwrap_or_default(), Ordering::Release);
+                for change in told {
+                    // Nobody may be watching.
+                    let _ = changes.send(change);
+                }
+                after.into_iter().for_each(|act: Box<dyn FnOnce() + Send>| act());
+            }
+            Err(error) => tracing::warn!(%error, writes = writes.len(), "a transaction failed"),
+        }
+        for write in writes.drain(..) {
+            write.answer(&committed);
+        }
+    }
+}
+
+async fn transact(
+    pool: &AnyPool,
+    writes: &mut [Box<dyn Write>],
+    seq: &mut i64,
+    told: &mut Vec<StoredChange>,
+    after: &mut Vec<Box<dyn FnOnce() + Send>>,
+) -> Result<(), StoreError> {
+    let mut connection = pool.acquire().await?;
+    let mut transaction = connection.begin().await?;
+    let is_shared = writes.len() > 1;
+    for write in writes {
+        let now = Timestamp::now().as_millisecond();
+        let mut book =
+            Book { connection: &mut transaction, seq: *seq, now, changes: Vec::new(), after: Vec::new() };
+        if is_shared {
+            sqlx::raw_sql("SAVEPOINT one").execute(book.sql()).await?;
+        }
+        let has_written = write.write(&mut book).await;
+        // A number is never given twice, even of what is undone.
+        *seq = book.seq;
+        if has_written {
+            book.store_changes().await?;
+            told.append(&mut book.changes);
+            after.append(&mut book.after);
+        }
+        match (is_shared, has_written) {
+            (true, true) => drop(sqlx::raw_sql("RELEASE SAVEPOINT one").execute(book.sql()).await?),
+            (true, false) => drop(sqlx::raw_sql("ROLLBACK TO SAVEPOINT one").execute(book.sql()).await?),
+            (false, true) => {}
+            (false, false) => {
+                transaction.rollback().await?;
+                return Ok(());
+            }
+        }
+    }
+    transaction.commit().await?;
+    Ok(())
+}
