@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use armada_project::BrowserSettings;
 use armada_protocol::{
-    AgentState, Attempt, Cause, Delivery, Incarnation, JobError, JobQueue, JobStore, Next, Outcome, ProtocolError, RunId, RunStore,
-    Start, Stop,
+    AgentState, Attempt, Cause, Delivery, Incarnation, JobError, JobQueue, JobStore, Next, Outcome, ProtocolError,
+    RunId, RunStore, Start, Stop,
 };
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
@@ -156,17 +156,7 @@ impl Agent {
         let browser = BrowserOptions { executable: options.chromium, headed: options.headed, temp: options.temp };
         let capabilities = Arc::new(Capabilities::new(grant, &settings, &browser));
         let message = serde_json::to_string(&record.message).map_err(|error| AgentError::Message(error.to_string()))?;
-        Ok(Self {
-            run,
-            by,
-            connections,
-            template,
-            capabilities,
-            message,
-            job_budget,
-            context_budget,
-            instance: None,
-        })
+        Ok(Self { run, by, connections, template, capabilities, message, job_budget, context_budget, instance: None })
     }
 
     /// Takes jobs until there is a reason not to.

@@ -10,15 +10,17 @@ mod runs;
 pub mod views;
 mod writer;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use armada_protocol::ProtocolError;
-use sqlx::AnyPool;
 use sqlx::any::AnyPoolOptions;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AnyPool, SqlSafeStr as _};
 use tokio::sync::broadcast;
 
+pub use self::ledger::Retry;
 pub use self::runs::{NewRun, Stored};
 use self::writer::Writer;
 
@@ -28,6 +30,16 @@ const BUSY: Duration = Duration::from_secs(5);
 const CONNECTIONS: u32 = 8;
 /// How many changes a watcher may be behind before it has to read what it missed from the store.
 const WATCHED: usize = 4_096;
+
+/// The tables, from one release to the next. What a release has brought never changes.
+const MIGRATIONS: [(&str, &str); 1] = [("runs", include_str!("../migrations/0001_runs.sql"))];
+
+fn migrations() -> Migrator {
+    let migration = |(version, (name, sql)): (i64, &(&'static str, &'static str))| {
+        Migration::new(version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations((1..).zip(&MIGRATIONS).map(migration).collect())
+}
 
 /// Why something was not stored or found.
 #[derive(Debug, thiserror::Error)]
@@ -90,11 +102,28 @@ pub struct Store {
     live: Arc<ledger::LiveRuns>,
     /// Where artifacts are kept, in a folder per run and job.
     artifacts: Arc<Path>,
+    /// How long an agent may be silent.
+    lease: Duration,
+    retry: Retry,
+}
+
+/// How the store is kept.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Where: `sqlite:…` or `postgres://…`.
+    pub url: String,
+    /// The folder of artifacts.
+    pub artifacts: PathBuf,
+    /// How long an agent may be silent before it is taken for dead.
+    pub lease: Duration,
+    /// How long jobs wait for further attempts.
+    pub retry: Retry,
 }
 
 impl Store {
-    /// Opens the store at a URL (`sqlite:…` or `postgres://…`), and makes or updates its tables.
-    pub async fn open(url: &str, artifacts: &Path) -> Result<Self, StoreError> {
+    /// Opens the store, and makes or updates its tables.
+    pub async fn open(options: StoreOptions) -> Result<Self, StoreError> {
+        let StoreOptions { url, artifacts, lease, retry } = options;
         sqlx::any::install_default_drivers();
         let is_sqlite = url.starts_with("sqlite:");
         let options = AnyPoolOptions::new()
@@ -111,11 +140,11 @@ impl Store {
                     Ok(())
                 })
             });
-        let pool = options.connect(url).await?;
-        sqlx::migrate!().run(&pool).await?;
+        let pool = options.connect(&url).await?;
+        migrations().run(&pool).await?;
         let (changes, _) = broadcast::channel(WATCHED);
         let writer = Writer::start(pool.clone(), changes.clone()).await?;
-        Ok(Self { pool, writer, changes, live: Arc::default(), artifacts: artifacts.into() })
+        Ok(Self { pool, writer, changes, live: Arc::default(), artifacts: artifacts.into(), lease, retry })
     }
 
     /// The URL of a store in a file.

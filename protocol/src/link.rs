@@ -30,8 +30,8 @@ mod tests {
     use crate::embedded::{EmbeddedJobStore, EmbeddedQueue, EmbeddedRunStore};
     use crate::report::{Artifact, Event, EventLevel};
     use crate::{
-        AgentRecord, Change, Incarnation, Job, JobQueue, JobStore, Ledger as _, Next, Outcome, ProtocolError, Report, RunId,
-        RunOptions, RunStore, Start, Stop,
+        AgentRecord, Change, Incarnation, Job, JobQueue, JobStore, Ledger as _, Next, Outcome, ProtocolError, Report,
+        RunId, RunOptions, RunStore, Start, Stop,
     };
 
     pub(super) const RUN: RunId = RunId(Uuid::from_u128(1));
@@ -60,7 +60,8 @@ mod tests {
         fn agent(&self, index: u32) -> (Link, JoinHandle<Result<Served, ProtocolError>>) {
             let (ours, theirs): (DuplexStream, DuplexStream) = tokio::io::duplex(256);
             let (queue, runs, jobs) = (self.queue.clone(), self.runs.clone(), self.jobs.clone());
-            let serving = tokio::spawn(async move { serve(ours, RUN, Incarnation::new(index), queue, runs, jobs, |_| ()).await });
+            let serving =
+                tokio::spawn(async move { serve(ours, RUN, Incarnation::new(index), queue, runs, jobs, |_| ()).await });
             (Link::connect(theirs), serving)
         }
     }
@@ -100,7 +101,9 @@ mod tests {
         let mut consumer = link.consume(RUN, 3).await.unwrap();
         let delivery = consumer.next().await.unwrap().unwrap();
         assert_eq!(delivery.job.message.get(), job(0).message.get());
-        let Start::Attempt(attempt) = link.start(RUN, &delivery.job, Incarnation::new(3)).await.unwrap() else { panic!() };
+        let Start::Attempt(attempt) = link.start(RUN, &delivery.job, Incarnation::new(3)).await.unwrap() else {
+            panic!()
+        };
         assert_eq!((attempt.agent, attempt.number), (3, 1));
         let event = Event {
             time: jiff::Timestamp::UNIX_EPOCH,
@@ -143,7 +146,9 @@ mod tests {
         let (second, _serving) = orchestrator.agent(1);
         let mut consumer = second.consume(RUN, 1).await.unwrap();
         let delivery = consumer.next().await.unwrap().unwrap();
-        let Start::Attempt(attempt) = second.start(RUN, &delivery.job, Incarnation::new(1)).await.unwrap() else { panic!() };
+        let Start::Attempt(attempt) = second.start(RUN, &delivery.job, Incarnation::new(1)).await.unwrap() else {
+            panic!()
+        };
         assert_eq!((attempt.agent, attempt.number), (1, 2));
     }
 

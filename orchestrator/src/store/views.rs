@@ -201,6 +201,33 @@ pub struct JobView {
     pub cursor: u64,
 }
 
+/// An event of a job, or a line of its log.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ReportView {
+    /// Names it.
+    pub event_uuid: Uuid,
+    /// The run.
+    pub run_uuid: Uuid,
+    /// The job.
+    pub job_uuid: Uuid,
+    /// The attempt that reported it, from 1.
+    pub attempt: u64,
+    /// `event` or `log`.
+    pub kind: String,
+    /// `info`, `success`, `warning` or `failure`; of a line of the log `debug`, `info`, `warning` or `error`.
+    pub event_status: String,
+    /// What happened.
+    pub event_content: String,
+    /// The artifact that was reported with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attachment: Option<String>,
+    /// When it was reported.
+    #[schema(value_type = String, format = DateTime)]
+    pub event_datetime: Timestamp,
+    /// Its place in lists: see `after` and `before`.
+    pub cursor: u64,
+}
+
 /// The columns of [`JobView`], in the order that does not matter.
 pub(crate) const JOB_COLUMNS: &str = "id, run_id, place, seq, status, attempts, agent, result, error, progress, created_at, \
                                       started_at, finished_at";

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use sqlx::{AnyConnection, AnyPool, Connection as _, Row as _};
+use sqlx::{Any, AnyConnection, AnyPool, Row as _, Transaction};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -35,8 +35,8 @@ struct Shared {
 }
 
 /// What is being written: a connection within a transaction, and what is to be told of it.
-pub(crate) struct Book<'c> {
-    connection: &'c mut AnyConnection,
+pub(crate) struct Book {
+    transaction: Transaction<'static, Any>,
     seq: i64,
     /// When this is, in milliseconds since 1970.
     pub(super) now: i64,
@@ -45,10 +45,10 @@ pub(crate) struct Book<'c> {
     after: Vec<Box<dyn FnOnce() + Send>>,
 }
 
-impl Book<'_> {
+impl Book {
     /// For a statement.
     pub(super) fn sql(&mut self) -> &mut AnyConnection {
-        self.connection
+        &mut self.transaction
     }
 
     /// The next number.
@@ -100,7 +100,7 @@ impl Book<'_> {
                     .push_bind(body)
                     .push_bind(now);
             });
-            insert.build().execute(&mut *self.connection).await?;
+            insert.build().execute(&mut *self.transaction).await?;
         }
         Ok(())
     }
@@ -109,7 +109,7 @@ impl Book<'_> {
 /// A write that waits.
 trait Write: Send {
     /// Writes. Says whether that succeeded.
-    fn write<'b>(&'b mut self, book: &'b mut Book<'_>) -> BoxFuture<'b, bool>;
+    fn write<'b>(&'b mut self, book: &'b mut Book) -> BoxFuture<'b, bool>;
     /// Answers whoever asked for it.
     fn answer(self: Box<Self>, committed: &Result<(), StoreError>);
 }
@@ -122,10 +122,10 @@ struct Asked<F, T> {
 
 impl<F, T> Write for Asked<F, T>
 where
-    F: for<'b> FnOnce(&'b mut Book<'_>) -> BoxFuture<'b, Result<T, StoreError>> + Send,
+    F: for<'b> FnOnce(&'b mut Book) -> BoxFuture<'b, Result<T, StoreError>> + Send,
     T: Send,
 {
-    fn write<'b>(&'b mut self, book: &'b mut Book<'_>) -> BoxFuture<'b, bool> {
+    fn write<'b>(&'b mut self, book: &'b mut Book) -> BoxFuture<'b, bool> {
         Box::pin(async move {
             let Some(act) = self.act.take() else { return false };
             let outcome = act(book).await;
@@ -174,7 +174,7 @@ impl Writer {
     pub(super) async fn write<T, F>(&self, act: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'b> FnOnce(&'b mut Book<'_>) -> BoxFuture<'b, Result<T, StoreError>> + Send + 'static,
+        F: for<'b> FnOnce(&'b mut Book) -> BoxFuture<'b, Result<T, StoreError>> + Send + 'static,
     {
         let ends = || StoreError::Unavailable("it ends".to_owned());
         let waiting = self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(ends)?;
@@ -235,13 +235,11 @@ async fn transact(
     told: &mut Vec<StoredChange>,
     after: &mut Vec<Box<dyn FnOnce() + Send>>,
 ) -> Result<(), StoreError> {
-    let mut connection = pool.acquire().await?;
-    let mut transaction = connection.begin().await?;
+    let transaction = pool.begin().await?;
     let is_shared = writes.len() > 1;
+    let mut book = Book { transaction, seq: *seq, now: 0, changes: Vec::new(), after: Vec::new() };
     for write in writes {
-        let now = Timestamp::now().as_millisecond();
-        let mut book =
-            Book { connection: &mut transaction, seq: *seq, now, changes: Vec::new(), after: Vec::new() };
+        book.now = Timestamp::now().as_millisecond();
         if is_shared {
             sqlx::raw_sql("SAVEPOINT one").execute(book.sql()).await?;
         }
@@ -252,17 +250,16 @@ async fn transact(
             book.store_changes().await?;
             told.append(&mut book.changes);
             after.append(&mut book.after);
+        } else {
+            book.changes.clear();
+            book.after.clear();
         }
         match (is_shared, has_written) {
             (true, true) => drop(sqlx::raw_sql("RELEASE SAVEPOINT one").execute(book.sql()).await?),
             (true, false) => drop(sqlx::raw_sql("ROLLBACK TO SAVEPOINT one").execute(book.sql()).await?),
             (false, true) => {}
-            (false, false) => {
-                transaction.rollback().await?;
-                return Ok(());
-            }
+            (false, false) => return Ok(book.transaction.rollback().await?),
         }
     }
-    transaction.commit().await?;
-    Ok(())
+    Ok(book.transaction.commit().await?)
 }

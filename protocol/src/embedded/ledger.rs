@@ -16,8 +16,8 @@ use uuid::Uuid;
 use crate::outcome::{Attempted, StoredArtifact};
 use crate::report::{Artifact, Event, LogLine};
 use crate::{
-    AgentState, Attempt, Cause, Change, Incarnation, Job, JobRecord, JobStore, Ledger, Next, Outcome, ProtocolError, Report, RunId,
-    RunOptions, Start, Stop,
+    AgentState, Attempt, Cause, Change, Incarnation, Job, JobRecord, JobStore, Ledger, Next, Outcome, ProtocolError,
+    Report, RunId, RunOptions, Start, Stop,
 };
 
 /// The [`Ledger`] of this process.

@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 
 use super::frame::{self, Answer, Ask, Reply, Request};
 use crate::{
-    AgentRecord, AgentState, Attempt, Delivery, Incarnation, Job, JobConsumer, JobQueue, JobStore, Next, Outcome, ProtocolError,
-    Report, RunId, RunStore, Start, Stop,
+    AgentRecord, AgentState, Attempt, Delivery, Incarnation, Job, JobConsumer, JobQueue, JobStore, Next, Outcome,
+    ProtocolError, Report, RunId, RunStore, Start, Stop,
 };
 
 type Waiting = oneshot::Sender<(Answer, Vec<u8>)>;
