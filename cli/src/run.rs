@@ -242,5 +242,5 @@ pub(crate) fn agent_command(browser: &BrowserArguments, temp: &Path, cache: &Pat
         command.extend(["--chromium".into(), chromium.into()]);
     }
     let program = std::env::current_exe().context("this program's own path")?;
-    Ok(AgentCommand { program, arguments: command })
+    Ok(AgentCommand::new(program, command))
 }

@@ -22,6 +22,8 @@ use crate::contract::{Failure, FailureKind};
 use crate::engine::{ComponentCache, ComponentError, Sandbox};
 use crate::instance::{Answer, Budget, Fault, Instance, Template};
 
+/// How often an agent says that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(3);
 /// How long a script has to end by itself once its job is cancelled.
 const CANCELLATION: Duration = Duration::from_secs(5);
 
@@ -85,13 +87,19 @@ pub async fn run(
 ) -> Result<(), AgentError> {
     let (run, jobs) = (options.run, connections.jobs.clone());
     let by = Incarnation::new(options.index);
-    let ended = match Agent::new(sandbox, options, by, connections).await {
-        Ok(mut agent) => {
-            let ended = agent.work(shutdown).await;
-            agent.close().await;
-            ended
+    let life = async {
+        match Agent::new(sandbox, options, by, connections).await {
+            Ok(mut agent) => {
+                let ended = agent.work(shutdown).await;
+                agent.close().await;
+                ended
+            }
+            Err(error) => Err(error),
         }
-        Err(error) => Err(error),
+    };
+    let ended = tokio::select! {
+        ended = life => ended,
+        never = beat(&*jobs, run, by) => match never {},
     };
     let state = match &ended {
         Ok(()) => AgentState::Closed,
@@ -100,6 +108,15 @@ pub async fn run(
     // When the orchestrator is gone, nobody is left to tell.
     let _ = jobs.agent(run, by, state).await;
     ended
+}
+
+/// Says again and again that the agent is alive.
+async fn beat(jobs: &dyn JobStore, run: RunId, by: Incarnation) -> std::convert::Infallible {
+    loop {
+        tokio::time::sleep(HEARTBEAT).await;
+        // Whoever does not hear it takes the agent for dead; what it does about that is decided there.
+        let _ = jobs.alive(run, by).await;
+    }
 }
 
 struct Agent {

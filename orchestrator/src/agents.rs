@@ -14,13 +14,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use armada_host::agent::Connections;
 use armada_protocol::{AgentState, Incarnation, RunId, link};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use self::printed::Printed;
-use crate::launch::Stores;
 
 /// How many times in a row an agent may end without having taken any job before it is given up. One that dies in a job may
 /// be started as often as jobs have attempts.
@@ -40,13 +42,24 @@ pub struct AgentCommand {
     pub program: PathBuf,
     /// Its arguments; `--run` and `--index` come after them.
     pub arguments: Vec<OsString>,
+    /// What is put into its environment: secrets, which arguments would show to everybody on the machine.
+    pub environment: Vec<(OsString, OsString)>,
+    /// What is taken out of its environment.
+    pub not_inherited: Vec<OsString>,
+}
+
+impl AgentCommand {
+    /// A program with these arguments, in this process's environment.
+    pub fn new(program: PathBuf, arguments: Vec<OsString>) -> Self {
+        Self { program, arguments, environment: Vec::new(), not_inherited: Vec::new() }
+    }
 }
 
 /// The agents of a run.
 pub(crate) struct Agents {
     run: RunId,
     command: AgentCommand,
-    stores: Stores,
+    connections: Connections,
     /// A turn for each agent that may be opening at the same time: a thousand at once would stall the machine.
     turns: Arc<Semaphore>,
     /// How long an agent has to end once it was told to.
@@ -58,12 +71,12 @@ pub(crate) struct Agents {
 
 impl Agents {
     /// Agents whose contexts may take this long to close.
-    pub(crate) fn new(run: RunId, command: AgentCommand, stores: Stores, context: Duration) -> Self {
+    pub(crate) fn new(run: RunId, command: AgentCommand, connections: Connections, context: Duration) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             run,
             command,
-            stores,
+            connections,
             turns: Arc::new(Semaphore::new(OPENING_PER_PROCESSOR * processors)),
             ending: context.saturating_add(ENDING),
             has_opened: AtomicBool::new(false),
@@ -71,9 +84,15 @@ impl Agents {
         }
     }
 
-    /// Keeps an agent going until its run is over. Gives the reason if it had to be given up before.
-    pub(crate) async fn keep(self: Arc<Self>, index: u32) -> Result<(), String> {
-        let stopped = self.stores.jobs.stopped(self.run);
+    /// Keeps an agent going until its run is over, or `shutdown` has it hand back its job and end. Gives the reason if it had
+    /// to be given up before.
+    pub(crate) async fn keep(self: Arc<Self>, index: u32, shutdown: CancellationToken) -> Result<(), String> {
+        let stopped = async {
+            tokio::select! {
+                stopped = self.connections.jobs.stopped(self.run) => drop(stopped),
+                () = shutdown.cancelled() => {}
+            }
+        };
         tokio::pin!(stopped);
         let mut fruitless = 0;
         loop {
@@ -81,7 +100,7 @@ impl Agents {
                 turn = self.turns.clone().acquire_owned() => turn.ok(),
                 _ = &mut stopped => return Ok(()),
             };
-            let life = self.live(index, turn);
+            let life = self.live(index, turn, &shutdown);
             tokio::pin!(life);
             let (ended, over) = tokio::select! {
                 ended = &mut life => (ended, false),
@@ -100,11 +119,6 @@ impl Agents {
             }
             fruitless += 1;
             let reason = life.reason;
-            if !life.has_told {
-                let state = AgentState::Failed { message: reason.clone() };
-                // The ledger of a run is there as long as its agents are.
-                let _ = self.stores.jobs.agent(self.run, Incarnation::new(index), state).await;
-            }
             // What no agent could ever do, this one will not do the next time either; a process that died may.
             let is_hopeless = life.has_told && !self.has_opened.load(Ordering::Relaxed);
             if is_hopeless || fruitless >= FRUITLESS_STARTS {
@@ -119,7 +133,12 @@ impl Agents {
     }
 
     /// One process, from start to end. The turn is over once the agent is open, or never will be.
-    async fn live(self: &Arc<Self>, index: u32, turn: Option<OwnedSemaphorePermit>) -> std::io::Result<Life> {
+    async fn live(
+        self: &Arc<Self>,
+        index: u32,
+        turn: Option<OwnedSemaphorePermit>,
+        shutdown: &CancellationToken,
+    ) -> std::io::Result<Life> {
         let (ours, theirs) = UnixStream::pair()?;
         let mut child = start(&self.command, self.run, index, theirs)?;
         let printing = self.printed.pass_on(index, child.stderr.take());
@@ -131,14 +150,16 @@ impl Agents {
                 turn.lock().unwrap_or_else(PoisonError::into_inner).take();
             }
         };
-        let Stores { queue, runs, jobs } = self.stores.clone();
-        let serving = link::serve(ours, self.run, Incarnation::new(index), queue, runs, jobs.clone(), told);
+        let Connections { queue, runs, jobs } = self.connections.clone();
+        let by = Incarnation::new(index);
+        let serving = link::serve(ours, self.run, by, queue, runs, jobs.clone(), told);
         let stopped = jobs.stopped(self.run);
         let waiting = async {
             // Once the run is over, the process ends by itself, or is made to.
             tokio::select! {
                 status = child.wait() => return status,
                 _ = stopped => {}
+                () = shutdown.cancelled() => terminate(&child),
             }
             match tokio::time::timeout(self.ending, child.wait()).await {
                 Ok(status) => status,
@@ -162,6 +183,10 @@ impl Agents {
             (None, false, None) => format!("the agent died ({status})"),
             (None, false, Some(complaint)) => format!("the agent died ({status}): {complaint}"),
         };
+        if !served.has_closed && !has_told {
+            // The ledger of a run is there as long as its agents are.
+            let _ = jobs.agent(self.run, by, AgentState::Died { message: reason.clone() }).await;
+        }
         Ok(Life { has_worked: served.jobs_taken > 0, has_told, reason })
     }
 }
@@ -175,11 +200,25 @@ struct Life {
     reason: String,
 }
 
+/// Asks a process to end in order.
+fn terminate(child: &Child) {
+    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    if let Some(pid) = pid
+        && let Err(error) = kill_process(pid, Signal::TERM)
+    {
+        tracing::debug!(%error, "an agent has ended by itself");
+    }
+}
+
 fn start(command: &AgentCommand, run: RunId, index: u32, link: UnixStream) -> std::io::Result<Child> {
     // Non-blocking is of the socket, not of the descriptor: the agent's runtime expects it so, too.
     let link: OwnedFd = link.into_std()?.into();
     let mut process = std::process::Command::new(&command.program);
     process.args(&command.arguments).arg("--run").arg(run.to_string()).arg("--index").arg(index.to_string());
+    for name in &command.not_inherited {
+        process.env_remove(name);
+    }
+    process.envs(command.environment.iter().map(|(name, value)| (name, value)));
     process.stdin(Stdio::from(link)).stdout(Stdio::null()).stderr(Stdio::piped());
     // A group of its own: Ctrl-C in the terminal is for the orchestrator, which then ends its agents in order.
     std::os::unix::process::CommandExt::process_group(&mut process, 0);
@@ -193,6 +232,7 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
+    use crate::launch::Stores;
 
     /// Agents that are a shell script.
     async fn agents(
@@ -203,9 +243,8 @@ mod tests {
         let (changes, heard) = mpsc::channel(1_000);
         stores.queue.declare(run).await.unwrap();
         stores.jobs.open(run, RunOptions { attempts_per_job: 1, artifacts: None, changes }).await.unwrap();
-        let arguments = vec!["-c".into(), script.into(), argument.into()];
-        let command = AgentCommand { program: "sh".into(), arguments };
-        (Arc::new(Agents::new(run, command, stores, Duration::ZERO)), heard)
+        let command = AgentCommand::new("sh".into(), vec!["-c".into(), script.into(), argument.into()]);
+        (Arc::new(Agents::new(run, command, stores.connections(), Duration::ZERO)), heard)
     }
 
     #[tokio::test]
@@ -216,7 +255,7 @@ mod tests {
         let most = agents.turns.available_permits();
         let mut keeping = JoinSet::new();
         for index in 0..u32::try_from(2 * most).unwrap() {
-            keeping.spawn(agents.clone().keep(index));
+            keeping.spawn(agents.clone().keep(index, CancellationToken::new()));
         }
         assert!(keeping.join_all().await.iter().all(Result::is_err));
         let (mut now, mut peak) = (0, 0);
@@ -233,7 +272,7 @@ mod tests {
         let told = folder.path().join("told");
         let script = "echo begin >>\"$0\"; echo ' WARN running as root' >&2; kill -9 $$";
         let (agents, _heard) = agents(script, &told).await;
-        assert_eq!(agents.keep(0).await.unwrap_err(), "the agent died (signal: 9 (SIGKILL))");
+        assert_eq!(agents.keep(0, CancellationToken::new()).await.unwrap_err(), "the agent died (signal: 9 (SIGKILL))");
         assert_eq!(std::fs::read_to_string(&told).unwrap().lines().count(), 3);
     }
 }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use armada_host::agent::Connections;
 use armada_project::{ComponentRef, Configuration, Digest, Grant, Injection, Mistake};
 use armada_protocol::embedded::{EmbeddedJobStore, EmbeddedQueue, EmbeddedRunStore};
 use armada_protocol::{
@@ -76,6 +77,13 @@ impl Stores {
             runs: Arc::new(EmbeddedRunStore::default()),
             jobs: Arc::new(EmbeddedJobStore::default()),
         }
+    }
+}
+
+impl Stores {
+    /// What its agents see of them.
+    pub(crate) fn connections(&self) -> Connections {
+        Connections { queue: self.queue.clone(), runs: self.runs.clone(), jobs: self.jobs.clone() }
     }
 }
 
@@ -156,10 +164,10 @@ async fn drive(
     }
     let context = request.grant.limits().seconds_per_context;
     let context = Duration::try_from_secs_f64(context).unwrap_or(Duration::MAX);
-    let agents = Arc::new(Agents::new(run, request.agent.clone(), stores.clone(), context));
+    let agents = Arc::new(Agents::new(run, request.agent.clone(), stores.connections(), context));
     let mut keeping = JoinSet::new();
     for index in 0..count {
-        keeping.spawn(agents.clone().keep(index));
+        keeping.spawn(agents.clone().keep(index, CancellationToken::new()));
     }
     let work = async {
         let supervising = supervise(&mut keeping);

@@ -156,9 +156,14 @@ pub enum AgentState {
     Open,
     /// It ended as it was told.
     Closed,
-    /// It could not go on.
+    /// It could not go on, and says so itself: whatever job it had, it has handed back.
     Failed {
         /// Why.
+        message: String,
+    },
+    /// Its process has ended without a word: the job that it had, it takes with it.
+    Died {
+        /// How.
         message: String,
     },
 }

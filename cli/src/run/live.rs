@@ -112,7 +112,7 @@ impl Show for Live {
                     AgentState::Opening => "opening".to_owned(),
                     AgentState::Open => WAITING.to_owned(),
                     AgentState::Closed => paint("closed", Style::Quiet),
-                    AgentState::Failed { .. } => paint("failed", Style::Bad),
+                    AgentState::Failed { .. } | AgentState::Died { .. } => paint("failed", Style::Bad),
                 };
                 self.show_agent(*index, text);
             }

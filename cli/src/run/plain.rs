@@ -21,7 +21,7 @@ pub(super) struct Plain {
 /// What there is to say of a change; nothing of most.
 pub(super) fn line(change: &Change, verbose: bool) -> Option<String> {
     match change {
-        Change::Agent { index, state: AgentState::Failed { message } } => {
+        Change::Agent { index, state: AgentState::Failed { message } | AgentState::Died { message } } => {
             Some(format!("{} agent {index}: {}", paint("failed", Style::Bad), printable(message)))
         }
         Change::Retried(attempt, Outcome::Failed { error }) => Some(format!(

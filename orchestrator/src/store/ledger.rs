@@ -147,7 +147,7 @@ impl JobStore for Store {
     async fn agent(&self, run: RunId, by: Incarnation, state: AgentState) -> Result<(), ProtocolError> {
         let live = self.live.of(run);
         let retry = self.retry.clone();
-        let is_over = matches!(state, AgentState::Closed | AgentState::Failed { .. });
+        let is_over = !matches!(state, AgentState::Opening | AgentState::Open);
         if is_over {
             live.heard().remove(&by.agent);
         } else {
@@ -157,16 +157,20 @@ impl JobStore for Store {
             .writer
             .write(move |book| {
                 async move {
+                    let death = match &state {
+                        AgentState::Died { message } => Some(message.clone()),
+                        _ => None,
+                    };
                     let (state, message) = match state {
                         AgentState::Opening => ("Opening", None),
                         AgentState::Open => ("Open", None),
                         AgentState::Closed => ("Closed", None),
                         AgentState::Failed { message } => ("Failed", Some(clean(&message))),
+                        AgentState::Died { message } => ("Lost", Some(clean(&message))),
                     };
                     note_agent(book, run, by, state, message).await?;
                     if is_over {
-                        // What it had and has not finished, it has handed back.
-                        release(book, run, by.agent, Some(by.id), None, &live, &retry).await?;
+                        release(book, run, by.agent, Some(by.id), death, &live, &retry).await?;
                     }
                     Ok(())
                 }
@@ -302,6 +306,16 @@ impl Store {
     /// Whether a job that waits for another attempt has waited long enough.
     pub(crate) fn is_due(&self, run: RunId, job: Uuid) -> bool {
         self.live.of(run).not_before().get(&job).is_none_or(|due| *due <= Instant::now())
+    }
+
+    /// How many jobs wait for their time.
+    pub(crate) fn delayed_jobs(&self, run: RunId) -> i64 {
+        whole(self.live.of(run).not_before().len() as u64)
+    }
+
+    /// Whether any agent of the run is alive.
+    pub(crate) fn has_agents(&self, run: RunId) -> bool {
+        !self.live.of(run).heard().is_empty()
     }
 
     /// The agents of a run that were heard of, and not for longer than they may be silent.

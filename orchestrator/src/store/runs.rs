@@ -176,6 +176,12 @@ impl Store {
         }).await
     }
 
+    /// Whether any job of the run is, or should be, on the queue.
+    pub(crate) async fn has_queued_jobs(&self, run: RunId) -> Result<bool, StoreError> {
+        let select = "SELECT id FROM jobs WHERE run_id = $1 AND status = 'Queued' LIMIT 1";
+        Ok(sqlx::query(select).bind(run.to_string()).fetch_optional(self.pool()).await?.is_some())
+    }
+
     /// Says that what is on the queue may have been lost: those jobs are to be put on it again. Gives how many.
     pub async fn unqueue(&self, run: RunId) -> Result<u64, StoreError> {
         self.writer

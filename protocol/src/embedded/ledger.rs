@@ -260,6 +260,11 @@ impl Ledger for EmbeddedJobStore {
 #[async_trait]
 impl JobStore for EmbeddedJobStore {
     async fn agent(&self, run: RunId, by: Incarnation, state: AgentState) -> Result<(), ProtocolError> {
+        // Whoever watches one run on one machine is told the same of both.
+        let state = match state {
+            AgentState::Died { message } => AgentState::Failed { message },
+            other => other,
+        };
         self.run(run)?.room(1).await.tell(Change::Agent { index: by.agent, state });
         Ok(())
     }
@@ -362,6 +367,7 @@ impl JobStore for EmbeddedJobStore {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::value::RawValue;
     use tokio::sync::mpsc;
 
     use super::*;

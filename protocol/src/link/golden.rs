@@ -62,6 +62,7 @@ fn requests_are_written_as_before() {
         Ask::AgentState { state: AgentState::Open },
         Ask::AgentState { state: AgentState::Closed },
         Ask::AgentState { state: AgentState::Failed { message: "no browser".to_owned() } },
+        Ask::AgentState { state: AgentState::Died { message: "killed".to_owned() } },
         Ask::NextJob,
         Ask::Acknowledge { tag: 5 },
         Ask::Requeue { tag: 5 },

@@ -19,6 +19,8 @@ pub struct Served {
     pub jobs_taken: u64,
     /// Why it could not go on, if it said so.
     pub failure: Option<String>,
+    /// Whether it said that it ends.
+    pub has_closed: bool,
 }
 
 /// Serves one agent over a stream until the agent closes it. What the agent had taken from the queue and not settled is
@@ -104,9 +106,10 @@ impl<F: Fn(&AgentState) + Send + Sync + 'static> Server<F> {
             Ask::Component { digest } => return Ok((Answer::Component, self.runs.component(digest).await?)),
             Ask::AgentRecord => Answer::AgentRecord { record: Box::new(self.runs.agent(run, by.agent).await?) },
             Ask::AgentState { state } => {
-                if let AgentState::Failed { message } = &state {
+                if let AgentState::Failed { message } | AgentState::Died { message } = &state {
                     self.served().failure = Some(message.clone());
                 }
+                self.served().has_closed |= state == AgentState::Closed;
                 (self.told)(&state);
                 done(self.jobs.agent(run, by, state).await?)
             }

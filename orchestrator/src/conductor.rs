@@ -1,0 +1,375 @@
+//! The conductor: it sees each run through its life, from its acceptance to its last job and on to its agents' end.
+//!
+//! A run is one task here, and everything it decides on is in the store: a server that was started again finds its runs there
+//! and goes on. The queue is only what wakes agents. Jobs are put on it when they are dispatched, when they get another
+//! attempt, and again when they seem to have been lost; the ledger sees to it that none is done twice.
+
+mod crew;
+mod dispatch;
+mod tend;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use armada_host::agent::Connections;
+use armada_host::{ComponentCache, ComponentError, Sandbox};
+use armada_project::{Injection, Mistake};
+use armada_protocol::{AgentRecord, Cause, JobQueue, JobStore as _, Outcome, ProtocolError, RunId, RunStore, Stop};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use self::crew::{Crew, Left};
+use crate::inputs::{Inputs, InputsError};
+use crate::settings::Settings;
+use crate::store::views::{RunStatus, RunView};
+use crate::store::{NewRun, Store, StoreError, Stored};
+
+/// How long to wait before something that failed for a while is tried again: this, and twice as long each time.
+const AGAIN: Duration = Duration::from_millis(100);
+/// The longest of these waits.
+const AGAIN_LONGEST: Duration = Duration::from_secs(2);
+
+/// Why a run is not, or not as asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConductorError {
+    /// The store says so.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What the run was launched with cannot be read.
+    #[error(transparent)]
+    Inputs(#[from] InputsError),
+    /// A message did not go where it should.
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+    /// Its component cannot be run.
+    #[error(transparent)]
+    Component(#[from] ComponentError),
+    /// A file of its configuration has a mistake that shows only when it is read to its end.
+    #[error("{0}")]
+    Configuration(#[from] Mistake),
+    /// A message could not be written.
+    #[error("a message could not be written: {0}")]
+    Message(#[from] serde_json::Error),
+    /// A task panicked.
+    #[error("a task of the run failed: {0}")]
+    Task(#[from] tokio::task::JoinError),
+    /// The server ends.
+    #[error("the server is ending: ask again in a moment")]
+    Ending,
+}
+
+/// What became of a launch.
+#[derive(Clone, Copy, Debug)]
+pub struct Launched {
+    /// The run.
+    pub run: RunId,
+    /// Whether the same request had not launched it before.
+    pub is_new: bool,
+}
+
+/// Conducts runs.
+#[derive(Clone)]
+pub struct Conductor {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Store,
+    queue: Arc<dyn JobQueue>,
+    runs: Arc<dyn RunStore>,
+    sandbox: Sandbox,
+    cache: ComponentCache,
+    settings: Arc<Settings>,
+    conducting: Mutex<HashMap<RunId, JoinHandle<()>>>,
+    ending: CancellationToken,
+}
+
+impl Conductor {
+    /// A conductor of the runs of this store.
+    pub fn new(
+        store: Store,
+        queue: Arc<dyn JobQueue>,
+        runs: Arc<dyn RunStore>,
+        sandbox: Sandbox,
+        settings: Arc<Settings>,
+    ) -> Self {
+        let cache = ComponentCache::new(settings.cache.join("components"));
+        let (conducting, ending) = (Mutex::default(), CancellationToken::new());
+        Self { shared: Arc::new(Shared { store, queue, runs, sandbox, cache, settings, conducting, ending }) }
+    }
+
+    /// Goes on with the runs that had not ended when the server did.
+    pub async fn resume_all(&self) -> Result<usize, ConductorError> {
+        let runs = self.shared.store.unfinished_runs().await?;
+        for run in &runs {
+            self.conduct(*run);
+        }
+        Ok(runs.len())
+    }
+
+    /// Accepts a run, and begins it.
+    pub async fn launch(
+        &self,
+        inputs: Inputs,
+        idempotency_key: Option<String>,
+        replay_of: Option<RunId>,
+    ) -> Result<Launched, ConductorError> {
+        if self.shared.ending.is_cancelled() {
+            return Err(ConductorError::Ending);
+        }
+        let grant = inputs.grant(&self.shared.settings.ceiling);
+        let configuration = inputs.configuration();
+        let jobs = u32::try_from(configuration.number_of_jobs()).unwrap_or(u32::MAX);
+        let new = NewRun {
+            run: inputs.run(),
+            project: inputs.project().to_owned(),
+            component: inputs.component(),
+            capabilities: serde_json::to_value(inputs.capabilities(&grant)?)?,
+            grant,
+            agents: configuration.number_of_agents().min(jobs).max(1),
+            idempotency_key,
+            replay_of,
+        };
+        let run = new.run;
+        // The inputs have their place before the run is known: whoever finds the run finds them.
+        inputs.keep()?;
+        match self.shared.store.create_run(new).await {
+            Ok(Stored::New) => {
+                self.conduct(run);
+                Ok(Launched { run, is_new: true })
+            }
+            Ok(Stored::Before(before)) => {
+                self.remove_inputs(run).await;
+                Ok(Launched { run: before, is_new: false })
+            }
+            Err(error) => {
+                self.remove_inputs(run).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Ends a run before its jobs have.
+    pub async fn cancel(&self, run: RunId) -> Result<RunView, ConductorError> {
+        Ok(self.shared.store.cancel_run(run).await?)
+    }
+
+    /// Has no new attempts begun.
+    pub async fn pause(&self, run: RunId) -> Result<RunView, ConductorError> {
+        Ok(self.shared.store.pause_run(run, true).await?)
+    }
+
+    /// Has new attempts begun again.
+    pub async fn resume(&self, run: RunId) -> Result<RunView, ConductorError> {
+        Ok(self.shared.store.pause_run(run, false).await?)
+    }
+
+    /// Gives the failed jobs of a run that has ended further attempts. Says how many.
+    pub async fn retry(&self, run: RunId) -> Result<u64, ConductorError> {
+        if self.shared.ending.is_cancelled() {
+            return Err(ConductorError::Ending);
+        }
+        // What is left of its end is done first.
+        let last = self.conducting().remove(&run);
+        if let Some(last) = last {
+            last.await?;
+        }
+        let jobs = self.shared.store.retry_failed(run).await?;
+        self.shared.queue.delete_dead(run).await?;
+        self.conduct(run);
+        Ok(jobs)
+    }
+
+    /// Launches a run with the inputs of another.
+    pub async fn replay(&self, run: RunId) -> Result<RunId, ConductorError> {
+        let view = self.shared.store.run(run).await?;
+        let inputs = self.inputs(run).await?.copy()?;
+        tracing::info!(of = %view.run_uuid, run = %inputs.run(), "replaying a run");
+        Ok(self.launch(inputs, None, Some(run)).await?.run)
+    }
+
+    /// Removes a run that has ended, and everything that is kept of it.
+    pub async fn delete(&self, run: RunId) -> Result<(), ConductorError> {
+        self.shared.store.delete_run(run).await?;
+        self.remove_inputs(run).await;
+        self.shared.queue.delete_dead(run).await?;
+        Ok(())
+    }
+
+    /// Ends: agents hand their jobs back, and whoever starts the server again goes on with its runs.
+    pub async fn close(&self) {
+        self.shared.ending.cancel();
+        let conducting: Vec<_> = self.conducting().drain().collect();
+        for (run, conducting) in conducting {
+            if let Err(error) = conducting.await {
+                tracing::error!(%run, %error, "a run's task failed");
+            }
+        }
+    }
+
+    fn conducting(&self) -> MutexGuard<'_, HashMap<RunId, JoinHandle<()>>> {
+        self.shared.conducting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn conduct(&self, run: RunId) {
+        let conductor = self.clone();
+        let mut conducting = self.conducting();
+        conducting.retain(|_, task| !task.is_finished());
+        conducting.insert(run, tokio::spawn(async move { conductor.see_through(run).await }));
+    }
+
+    /// Sees a run through, whatever happens to it.
+    async fn see_through(&self, run: RunId) {
+        let ended = match self.drive(run).await {
+            Ok(Some(end)) => end,
+            // The server ends: whoever starts it again goes on.
+            Ok(None) => return,
+            Err(error) => {
+                tracing::error!(%run, %error, "a run could not go on");
+                End { status: RunStatus::Failed, reason: Some(error.to_string()), outcome: Some(Outcome::Cancelled) }
+            }
+        };
+        let mut wait = AGAIN;
+        while let Err(error) = self.end(run, &ended).await {
+            tracing::warn!(%run, %error, "a run's end could not be stored yet");
+            tokio::select! {
+                () = tokio::time::sleep(wait) => wait = (wait * 2).min(AGAIN_LONGEST),
+                () = self.shared.ending.cancelled() => return,
+            }
+        }
+    }
+
+    /// From wherever the run is, to the end of its jobs and agents. Nothing if the server ends before.
+    async fn drive(&self, run: RunId) -> Result<Option<End>, ConductorError> {
+        let Shared { store, queue, runs, settings, ending, .. } = &*self.shared;
+        let inputs = self.inputs(run).await?;
+        let grant = inputs.grant(&settings.ceiling);
+        let view = store.run(run).await?;
+        self.compile(&inputs).await?;
+        let component = inputs.component();
+        let configuration = inputs.configuration().inject(Injection { run_id: run.0, component });
+        queue.declare(run).await?;
+        runs.put_component(component.digest, inputs.component_bytes().await?).await?;
+        let mut messages = configuration.agents();
+        let count = u32::try_from(view.agents).unwrap_or(u32::MAX);
+        for index in 0..count {
+            let message = messages.next().transpose()?.unwrap_or_default();
+            runs.put_agent(run, index, AgentRecord { message, component, grant: grant.clone() }).await?;
+        }
+        if view.status == RunStatus::Pending {
+            store.set_status(run, RunStatus::Dispatching, None).await?;
+        } else if settings.amqp_url.is_none() {
+            // What was on the queue in the memory of the process before this one is gone with it.
+            store.unqueue(run).await?;
+        }
+        let connections = Connections { queue: queue.clone(), runs: runs.clone(), jobs: Arc::new(store.clone()) };
+        let context = Duration::try_from_secs_f64(grant.limits().seconds_per_context).unwrap_or(Duration::MAX);
+        if !matches!(settings.agents, crate::settings::AgentMode::External) {
+            store.forget_agents(run).await?;
+        }
+        let shutdown = ending.child_token();
+        let mut crew = Crew::start(self, run, count, connections, context, &shutdown);
+        let tending = self.tend(run, &configuration);
+        let (stop, failure) = tokio::select! {
+            stop = self.stopped(run) => (Some(stop), None),
+            left = crew.left() => match left {
+                Left::Stopped => (Some(self.stopped(run).await), None),
+                Left::Nobody(reason) => (None, Some(Ok(reason))),
+            },
+            failed = tending => match failed {
+                Ok(reason) => (None, Some(Ok(reason))),
+                Err(error) => (None, Some(Err(error))),
+            },
+            () = ending.cancelled() => (None, None),
+        };
+        if stop.is_none() && failure.is_none() {
+            crew.end().await;
+            return Ok(None);
+        }
+        if failure.is_some() {
+            store.cancel_run(run).await?;
+        }
+        crew.end_after_stop(&shutdown).await;
+        Ok(Some(match (stop, failure) {
+            (Some(Stop::Drained), _) => {
+                let view = store.run(run).await?;
+                let all_well = view.jobs_failed == 0 && view.jobs_cancelled == 0;
+                let status = if all_well { RunStatus::Succeeded } else { RunStatus::Failed };
+                End { status, reason: None, outcome: None }
+            }
+            (Some(Stop::Cancelled), _) => {
+                End { status: RunStatus::Cancelled, reason: None, outcome: Some(Outcome::Cancelled) }
+            }
+            (None, Some(Ok(reason))) => {
+                let outcome = Some(Outcome::failed(Cause::NoAgent, reason.clone()));
+                End { status: RunStatus::Failed, reason: Some(reason), outcome }
+            }
+            (None, Some(Err(error))) => return Err(error),
+            (None, None) => return Ok(None),
+        }))
+    }
+
+    /// Waits until the run's agents are to stop, through whatever happens to the store.
+    async fn stopped(&self, run: RunId) -> Stop {
+        loop {
+            match self.shared.store.stopped(run).await {
+                Ok(stop) => return stop,
+                Err(error) => tracing::warn!(%run, %error, "whether the run is over is not known now"),
+            }
+            tokio::time::sleep(AGAIN_LONGEST).await;
+        }
+    }
+
+    /// Stores how a run ended, and removes what only its agents needed.
+    async fn end(&self, run: RunId, end: &End) -> Result<(), ConductorError> {
+        let Shared { store, queue, runs, .. } = &*self.shared;
+        if let Some(outcome) = &end.outcome {
+            store.abandon(run, outcome.clone()).await?;
+        }
+        self.bury(run).await?;
+        queue.delete(run).await?;
+        runs.delete(run).await?;
+        store.set_status(run, end.status, end.reason.clone()).await?;
+        tracing::info!(%run, status = end.status.word(), "a run has ended");
+        Ok(())
+    }
+
+    /// Has the component compiled, once for all agents of this machine.
+    async fn compile(&self, inputs: &Inputs) -> Result<(), ConductorError> {
+        let Shared { cache, sandbox, .. } = &*self.shared;
+        let digest = inputs.component().digest;
+        if cache.load(sandbox, digest).is_some() {
+            return Ok(());
+        }
+        let bytes = inputs.component_bytes().await?;
+        let (cache, sandbox) = (cache.clone(), sandbox.clone());
+        tokio::task::spawn_blocking(move || cache.compile(&sandbox, digest, &bytes)).await??;
+        Ok(())
+    }
+
+    /// What a run was launched with.
+    async fn inputs(&self, run: RunId) -> Result<Inputs, ConductorError> {
+        let data = self.shared.settings.data.clone();
+        Ok(tokio::task::spawn_blocking(move || Inputs::open(&data, run)).await??)
+    }
+
+    async fn remove_inputs(&self, run: RunId) {
+        let folder = Inputs::folder(&self.shared.settings.data, run);
+        if let Err(error) = tokio::fs::remove_dir_all(&folder).await
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%run, %error, "what a run was launched with could not be removed");
+        }
+    }
+}
+
+/// How a run ends.
+struct End {
+    status: RunStatus,
+    reason: Option<String>,
+    /// What becomes of its jobs that have not ended.
+    outcome: Option<Outcome>,
+}

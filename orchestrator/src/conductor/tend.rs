@@ -1,0 +1,128 @@
+//! Tending: what a run needs from time to time while its agents work.
+//!
+//! Jobs that get another attempt go back on the queue when it is time, those that have failed for good to the queue of dead
+//! jobs; agents that are silent for too long are taken for dead; and jobs that should be on the queue and are not are put there
+//! again. A store or a queue that is away is waited for.
+
+use std::time::{Duration, Instant};
+
+use armada_project::Configuration;
+use armada_protocol::RunId;
+
+use super::{Conductor, ConductorError, Shared};
+use crate::settings::AgentMode;
+use crate::store::StoreError;
+
+/// How often it is looked after a run that nothing is heard of.
+const ROUND: Duration = Duration::from_secs(1);
+/// How often it is looked whether the queue has lost something, and how often it has to look so.
+const LOOK_FOR_LOST: Duration = Duration::from_secs(10);
+const LOOKS: u32 = 3;
+/// How many jobs are put on a queue at once.
+const BATCH: i64 = 500;
+
+impl Conductor {
+    /// Dispatches a run's jobs and looks after it. Ends only when the run cannot go on: with the reason, or with a mistake in its
+    /// files.
+    pub(super) async fn tend(&self, run: RunId, configuration: &Configuration) -> Result<String, ConductorError> {
+        let dispatching = async {
+            loop {
+                match self.dispatch(run, configuration).await {
+                    Err(error) if error.may_pass() => {
+                        tracing::warn!(%run, %error, "dispatch goes on in a moment");
+                        tokio::time::sleep(super::AGAIN_LONGEST).await;
+                    }
+                    ended => return ended,
+                }
+            }
+        };
+        tokio::pin!(dispatching);
+        let mut is_dispatched = false;
+        let mut lost = Lost { looked: Instant::now(), times: 0 };
+        let mut with_agents = Instant::now();
+        loop {
+            tokio::select! {
+                ended = &mut dispatching, if !is_dispatched => {
+                    ended?;
+                    is_dispatched = true;
+                }
+                () = self.shared.store.wait_for_work(run, ROUND) => {}
+            }
+            match self.round(run, is_dispatched, &mut lost).await {
+                Ok(()) => {}
+                Err(error) if error.may_pass() => {
+                    tracing::warn!(%run, %error, "a run could not be looked after: trying again");
+                    tokio::time::sleep(super::AGAIN_LONGEST).await;
+                }
+                Err(error) => return Err(error),
+            }
+            if matches!(self.shared.settings.agents, AgentMode::External) {
+                if self.shared.store.has_agents(run) {
+                    with_agents = Instant::now();
+                } else if with_agents.elapsed() >= self.shared.settings.no_agent {
+                    let waited = self.shared.settings.no_agent.as_secs();
+                    return Ok(format!("no agent was there for {waited} s"));
+                }
+            }
+        }
+    }
+
+    async fn round(&self, run: RunId, is_dispatched: bool, lost: &mut Lost) -> Result<(), ConductorError> {
+        let Shared { store, queue, .. } = &*self.shared;
+        for silent in store.silent_agents(run) {
+            let reason = format!("it was silent for {} s", self.shared.settings.agent_silence.as_secs());
+            tracing::warn!(%run, agent = silent.agent, "an agent is taken for dead: {reason}");
+            store.agent_is_gone(run, silent.agent, reason).await?;
+        }
+        let limit = BATCH + store.delayed_jobs(run);
+        let mut jobs = store.waiting_jobs(run, !is_dispatched, limit).await?;
+        jobs.retain(|job| store.is_due(run, job.uuid));
+        self.publish(run, jobs).await?;
+        self.bury(run).await?;
+        if is_dispatched && lost.looked.elapsed() >= LOOK_FOR_LOST {
+            lost.looked = Instant::now();
+            let is_empty = queue.waiting(run).await? == Some(0);
+            lost.times = if is_empty && store.has_queued_jobs(run).await? { lost.times + 1 } else { 0 };
+            if lost.times >= LOOKS {
+                lost.times = 0;
+                let jobs = store.unqueue(run).await?;
+                tracing::warn!(%run, jobs, "the queue is empty and should not be: its jobs are put there again");
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the messages of jobs that have failed for good on the queue of dead jobs.
+    pub(super) async fn bury(&self, run: RunId) -> Result<(), ConductorError> {
+        let Shared { store, queue, .. } = &*self.shared;
+        loop {
+            let jobs = store.jobs_to_bury(run, BATCH).await?;
+            if jobs.is_empty() {
+                return Ok(());
+            }
+            let ids = jobs.iter().map(|job| job.uuid).collect();
+            queue.bury(run, jobs).await?;
+            store.buried(ids).await?;
+        }
+    }
+}
+
+/// What is known of jobs that the queue may have lost.
+struct Lost {
+    looked: Instant,
+    times: u32,
+}
+
+impl ConductorError {
+    /// Whether it may go well the next time.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Store(error) => !matches!(error, StoreError::NotFound(_) | StoreError::Conflict(_)),
+            Self::Protocol(error) => {
+                use armada_protocol::ProtocolError::*;
+                matches!(error, Closed | Unavailable(_) | Io(_))
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! How `armada serve` is set: everything that an operator may decide, resolved from flags, environment and file.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use armada_project::Ceiling;
+
+use crate::agents::AgentCommand;
+use crate::store::Retry;
+
+/// A text that is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// Who starts the agents of a run, and where.
+#[derive(Clone, Debug)]
+pub enum AgentMode {
+    /// This process does, each as a process of this machine.
+    Processes(AgentCommand),
+    /// They are tasks of this process.
+    InProcess(InProcess),
+    /// Somebody else does, with `armada agent --run ID --index N --server URL`.
+    External,
+}
+
+/// What agents within this process need.
+#[derive(Clone, Debug)]
+pub struct InProcess {
+    /// Which Chromium to launch; looked for when not given.
+    pub chromium: Option<PathBuf>,
+    /// Whether browsers have windows.
+    pub headed: bool,
+    /// Where temporary folders go.
+    pub temp: PathBuf,
+}
+
+/// The most that one launch may bring, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct UploadLimits {
+    /// A component.
+    pub component_bytes: u64,
+    /// A JSON file of the configuration.
+    pub configuration_bytes: u64,
+    /// A CSV file.
+    pub rows_bytes: u64,
+}
+
+impl Default for UploadLimits {
+    fn default() -> Self {
+        Self { component_bytes: 256 << 20, configuration_bytes: 16 << 20, rows_bytes: 1 << 30 }
+    }
+}
+
+/// The settings of a server.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The folder of what lasts: the store, unless it is elsewhere, components, inputs of runs, artifacts.
+    pub data: PathBuf,
+    /// The store: `sqlite:…` or `postgres://…`; a file in the data folder when not given.
+    pub store_url: Option<Secret>,
+    /// Redis, for components and agent messages; within this process when not given.
+    pub redis_url: Option<Secret>,
+    /// RabbitMQ, for jobs; within this process when not given.
+    pub amqp_url: Option<Secret>,
+    /// Who starts agents.
+    pub agents: AgentMode,
+    /// Where compiled components are kept.
+    pub cache: PathBuf,
+    /// The most that any project is allowed.
+    pub ceiling: Ceiling,
+    /// The most that one launch may bring.
+    pub uploads: UploadLimits,
+    /// What a client has to know, if it is set.
+    pub token: Option<Secret>,
+    /// Web pages of these origins may use the API, beside those that it serves itself.
+    pub cors_origins: Vec<String>,
+    /// How long an agent may be silent before its job is given to another.
+    pub agent_silence: Duration,
+    /// How long a run may be without any agent before it is given up.
+    pub no_agent: Duration,
+    /// How long jobs wait for their next attempts.
+    pub retry: Retry,
+    /// How long what goes on has to end when the server is told to.
+    pub grace: Duration,
+    /// How long runs are kept after they have ended; for ever when not given.
+    pub keep_runs: Option<Duration>,
+}
+
+/// The environment variables that agents of this machine do not inherit: what they say is for the server.
+pub fn own_variables() -> Vec<OsString> {
+    ["ARMADA_STORE_URL", "ARMADA_TOKEN", "ARMADA_REDIS_URL", "ARMADA_AMQP_URL", "ARMADA_CONFIG"].map(Into::into).to_vec()
+}
