@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use armada_project::{ComponentRef, Grant};
+use armada_project::{ComponentRef, Digest, Grant};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -27,7 +27,25 @@ impl RunId {
         let place = u128::from(index.wrapping_add(1)) & (u128::MAX >> 66);
         Uuid::from_u128(self.0.as_u128() ^ place)
     }
+
+    /// The place of the job of this name: where [`RunId::job`] has it; or, of a job that somebody else has named, one from
+    /// [`FOREIGN_PLACES`] on, which is always the same for the same name.
+    pub fn place(self, job: Uuid) -> u64 {
+        match u64::try_from(self.0.as_u128() ^ job.as_u128()) {
+            Ok(place @ 1..=FOREIGN_PLACES) => place - 1,
+            _ => {
+                let digest = Digest::of(job.as_bytes());
+                let number = digest.as_bytes().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte));
+                FOREIGN_PLACES | number & (FOREIGN_PLACES - 1)
+            }
+        }
+    }
 }
+
+/// The first place of those that jobs have which the run does not know from its own launch. They are as many again: every
+/// place is a number that JavaScript has exactly, and that chance gives twice in one of nine thousand runs with a million
+/// such jobs.
+pub const FOREIGN_PLACES: u64 = 1 << 52;
 
 impl Default for RunId {
     fn default() -> Self {
@@ -101,4 +119,34 @@ pub struct AgentRecord {
     pub component: ComponentRef,
     /// What the run is allowed.
     pub grant: Grant,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_job_of_the_run_is_found_by_its_name(run: u128, index in 0..FOREIGN_PLACES) {
+            let run = RunId(Uuid::from_u128(run));
+            prop_assert_eq!(run.place(run.job(index)), index);
+        }
+
+        #[test]
+        fn a_foreign_job_has_a_place_of_its_own_outside_of_the_run(run: u128, job: u128) {
+            let (run, job) = (RunId(Uuid::from_u128(run)), Uuid::from_u128(job));
+            prop_assume!((run.0.as_u128() ^ job.as_u128()) >> 64 != 0);
+            let place = run.place(job);
+            prop_assert!((FOREIGN_PLACES..2 * FOREIGN_PLACES).contains(&place), "{}", place);
+            prop_assert_eq!(place, run.place(job));
+        }
+    }
+
+    #[test]
+    fn the_name_of_the_run_is_a_foreign_one() {
+        let run = RunId::new();
+        assert!(run.place(run.0) >= FOREIGN_PLACES);
+    }
 }

@@ -5,16 +5,20 @@
 //!   of the last one, and [`change`] what it tells of a run. They are shaped after what will be
 //!   on the other side of a network: a queue that redelivers what was not acknowledged, a store that is read once, and a
 //!   ledger that decides in one step what becomes of a job.
-//! - [`embedded`] has them in this process; [`link`] gives another process on this machine the same three.
+//! - [`embedded`] has them in this process; [`link`] gives another process on this machine the same three; [`rabbitmq`] and
+//!   [`redis`] have the first two for agents on many machines.
 //!
 //! Attempts are counted by the ledger, never by the queue: a queue may deliver a job twice, and only the ledger knows
 //! whether the job has ended.
 
+mod backoff;
 pub mod change;
 pub mod embedded;
 pub mod job;
 pub mod link;
 pub mod outcome;
+pub mod rabbitmq;
+pub mod redis;
 pub mod report;
 mod timestamp;
 mod traits;

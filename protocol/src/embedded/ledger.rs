@@ -383,7 +383,7 @@ mod tests {
     }
 
     fn job(index: u64) -> Job {
-        Job { uuid: RUN.job(index), index, message: RawValue::from_string("{}".to_owned()).unwrap() }
+        Job { uuid: RUN.job(index), index, message: serde_json::value::RawValue::from_string("{}".to_owned()).unwrap() }
     }
 
     async fn begin(ledger: &EmbeddedJobStore, agent: u32) -> Attempt {

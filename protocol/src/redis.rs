@@ -1,0 +1,222 @@
+//! Components and agent records in Redis, for agents on many machines.
+//!
+//! An agent's record is where the predecessor has it and in its form: the agent message as JSON under `{run_id}{agent_index}`,
+//! with what Armada needs beside it under one key more. Everything expires, so that nothing is left of runs whose
+//! orchestrator never came back. Every command is one that may be given twice, and is given again while Redis is away.
+
+use std::fmt;
+use std::time::Duration;
+
+use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use ::redis::{Client, ErrorKind, FromRedisValue, Pipeline, RedisError, pipe};
+use armada_project::{ComponentRef, Digest, Grant};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tokio::sync::OnceCell;
+use tokio::time::{Instant, timeout};
+
+use crate::backoff::Backoff;
+use crate::{AgentRecord, ProtocolError, RunId, RunStore};
+
+/// How long a command may take, the connection that it may need included.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one may take that carries a component.
+const COMPONENT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long somebody waits for a Redis that is away.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How many bytes Redis has room for under one key.
+const MAX_BYTES: usize = 512 << 20;
+/// The key of an agent message under which the rest of its record is.
+const OWN: &str = "armada";
+
+/// The [`RunStore`] of a Redis server.
+pub struct RedisRunStore {
+    client: Client,
+    connection: OnceCell<ConnectionManager>,
+    expiry: Duration,
+}
+
+/// What of a record is not the agent message.
+#[derive(Serialize, Deserialize)]
+struct Own {
+    component: ComponentRef,
+    grant: Grant,
+    /// What the agent message has under the same key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    message: Option<Value>,
+}
+
+impl RedisRunStore {
+    /// How long records and components are kept when nothing else is asked for.
+    pub const EXPIRY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+    /// The server at an address such as `redis://user:password@host:6379/0`, or `rediss://…` for TLS. It is not connected to
+    /// yet. Records and components are kept for this long after they were last stored.
+    pub fn new(url: &str, expiry: Duration) -> Result<Self, ProtocolError> {
+        // What is wrong with an address is not cited: there may be a password in it.
+        let client = Client::open(url).map_err(|_| {
+            let form = "redis://user:password@host:6379/0";
+            ProtocolError::Invalid(format!("the address of Redis is not one: it looks like {form}"))
+        })?;
+        Ok(Self { client, connection: OnceCell::new(), expiry })
+    }
+
+    /// Asks whether the server can be used now.
+    pub async fn check(&self) -> Result<(), ProtocolError> {
+        self.command(pipe().cmd("PING").ignore(), TIMEOUT).await.map_err(|error| self.explain(error))
+    }
+
+    /// Sends commands once.
+    async fn command<T: FromRedisValue>(&self, commands: &Pipeline, within: Duration) -> Result<T, RedisError> {
+        let connect = async || {
+            // How long anything takes is bounded below, and what fails is tried again there.
+            let config = ConnectionManagerConfig::new()
+                .set_number_of_retries(0)
+                .set_connection_timeout(Some(TIMEOUT))
+                .set_response_timeout(None);
+            ConnectionManager::new_lazy_with_config(self.client.clone(), config)
+        };
+        let mut connection = self.connection.get_or_try_init(connect).await?.clone();
+        match timeout(within, commands.query_async(&mut connection)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+        }
+    }
+
+    /// Sends commands until they are answered, or cannot be, or patience is at its end.
+    async fn persist<T: FromRedisValue>(&self, commands: &Pipeline, within: Duration) -> Result<T, ProtocolError> {
+        let (started, mut backoff) = (Instant::now(), Backoff::new());
+        loop {
+            match self.command(commands, within).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) if is_final(&error) || started.elapsed() > PATIENCE => return Err(self.explain(error)),
+                Err(error) => {
+                    tracing::debug!("{self}: {error}; trying again");
+                    backoff.wait().await;
+                }
+            }
+        }
+    }
+
+    fn explain(&self, error: RedisError) -> ProtocolError {
+        match error.kind() {
+            ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig | ErrorKind::UnexpectedReturnType => {
+                ProtocolError::Invalid(format!("{self} refuses: {error}"))
+            }
+            _ => ProtocolError::Unavailable(format!("{self} cannot be used: {error}")),
+        }
+    }
+}
+
+/// Whether it would be the same again, however often it is tried: the server was there and said no.
+fn is_final(error: &RedisError) -> bool {
+    use ::redis::RetryMethod;
+    let is_wait = matches!(
+        error.retry_method(),
+        RetryMethod::Reconnect
+            | RetryMethod::RetryImmediately
+            | RetryMethod::WaitAndRetry
+            | RetryMethod::RefreshSlotsAndRetry
+    );
+    !is_wait && !error.is_io_error()
+}
+
+impl fmt::Display for RedisRunStore {
+    /// Where the server is, without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Redis at {}", self.client.get_connection_info().addr())
+    }
+}
+
+impl fmt::Debug for RedisRunStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RedisRunStore({self})")
+    }
+}
+
+fn component_key(digest: Digest) -> String {
+    format!("armada:component:{digest}")
+}
+
+fn agent_key(run: RunId, index: u32) -> String {
+    format!("{run}{index}")
+}
+
+/// The key of the set of a run's other keys.
+fn run_key(run: RunId) -> String {
+    format!("armada:run:{run}")
+}
+
+/// A record as it is stored.
+fn write(record: AgentRecord) -> Result<String, ProtocolError> {
+    let AgentRecord { mut message, component, grant } = record;
+    let own = Own { component, grant, message: message.remove(OWN) };
+    message.insert(OWN.to_owned(), serde_json::to_value(own)?);
+    Ok(serde_json::to_string(&message)?)
+}
+
+fn read(text: &[u8]) -> Result<AgentRecord, ProtocolError> {
+    let mut message: Map<String, Value> = serde_json::from_slice(text)?;
+    let own = message.remove(OWN).ok_or_else(|| {
+        ProtocolError::Invalid(format!("the agent message has no key `{OWN}`: it was not stored by Armada"))
+    })?;
+    let Own { component, grant, message: shadowed } = serde_json::from_value(own)?;
+    if let Some(value) = shadowed {
+        message.insert(OWN.to_owned(), value);
+    }
+    Ok(AgentRecord { message, component, grant })
+}
+
+fn check_size(what: impl fmt::Display, bytes: usize) -> Result<(), ProtocolError> {
+    if bytes <= MAX_BYTES {
+        return Ok(());
+    }
+    Err(ProtocolError::Invalid(format!("{what} has {bytes} bytes, and Redis has room for {} MiB", MAX_BYTES >> 20)))
+}
+
+#[async_trait]
+impl RunStore for RedisRunStore {
+    async fn put_component(&self, digest: Digest, bytes: Vec<u8>) -> Result<(), ProtocolError> {
+        check_size(format_args!("the component {digest}"), bytes.len())?;
+        let mut commands = pipe();
+        commands.set_ex(component_key(digest), bytes, self.expiry.as_secs()).ignore();
+        self.persist(&commands, COMPONENT_TIMEOUT).await
+    }
+
+    async fn component(&self, digest: Digest) -> Result<Vec<u8>, ProtocolError> {
+        let mut commands = pipe();
+        commands.get(component_key(digest));
+        let (bytes,): (Option<Vec<u8>>,) = self.persist(&commands, COMPONENT_TIMEOUT).await?;
+        bytes.ok_or_else(|| ProtocolError::NotFound(format!("the component {digest}")))
+    }
+
+    async fn put_agent(&self, run: RunId, index: u32, record: AgentRecord) -> Result<(), ProtocolError> {
+        let text = write(record)?;
+        check_size(format_args!("the message of agent {index}"), text.len())?;
+        let (expiry, key) = (self.expiry.as_secs(), agent_key(run, index));
+        let mut commands = pipe();
+        // Noted before it is there, so that it is found by who deletes the run.
+        commands.atomic().sadd(run_key(run), &key).ignore();
+        commands.expire(run_key(run), expiry.cast_signed()).ignore();
+        commands.set_ex(key, text, expiry).ignore();
+        self.persist(&commands, TIMEOUT).await
+    }
+
+    async fn agent(&self, run: RunId, index: u32) -> Result<AgentRecord, ProtocolError> {
+        let mut commands = pipe();
+        commands.get(agent_key(run, index));
+        let (text,): (Option<Vec<u8>>,) = self.persist(&commands, TIMEOUT).await?;
+        read(&text.ok_or_else(|| ProtocolError::NotFound(format!("the record of agent {index} of run {run}")))?)
+    }
+
+    async fn delete(&self, run: RunId) -> Result<(), ProtocolError> {
+        let mut members = pipe();
+        members.smembers(run_key(run));
+        let (mut keys,): (Vec<String>,) = self.persist(&members, TIMEOUT).await?;
+        keys.push(run_key(run));
+        let mut delete = pipe();
+        delete.del(keys).ignore();
+        self.persist(&delete, TIMEOUT).await
+    }
+}
