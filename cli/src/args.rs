@@ -1,9 +1,11 @@
 //! The arguments of the command. What is written here is its `--help`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use armada_project::{Ceiling, Language, Mode, Overrides};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
 
 use crate::test::Expression;
 
@@ -29,6 +31,7 @@ pub(crate) enum Command {
     Run(Run),
     Test(Test),
     Config(Config),
+    Serve(Box<Serve>),
     #[command(hide = true)]
     Agent(Agent),
 }
@@ -42,7 +45,7 @@ impl Command {
             Self::Run(arguments) => arguments.json,
             Self::Test(arguments) => arguments.json,
             // The others print no objects but what was asked for.
-            Self::New(_) | Self::Config(_) | Self::Agent(_) => false,
+            Self::New(_) | Self::Config(_) | Self::Serve(_) | Self::Agent(_) => false,
         }
     }
 }
@@ -234,7 +237,100 @@ pub(crate) struct Config {
     pub(crate) cache: CacheArguments,
 }
 
-/// Be an agent of a run: started by `armada run`, with a link to it as standard input.
+/// Serve: take launches over HTTP, run their jobs in agents, keep what happens, and show it.
+///
+/// Nothing else is needed: without --store-url, --amqp-url and --redis-url, what lasts is in a file of the data folder and the
+/// queue in this process. Every setting can be given here, as an environment variable, or in a TOML file under the same name
+/// (`listen = "0.0.0.0:8080"`, `agent_silence_seconds = 30`); what comes first in this list holds. Ctrl-C or SIGTERM ends it in
+/// order: agents hand back their jobs, and the next start goes on with the runs. A second one ends it at once.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// A TOML file with settings.
+    #[arg(long, value_name = "FILE", env = "ARMADA_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: ServeSettings,
+}
+
+/// What can be set by flag, environment and file alike. Secrets are better in the environment or the file: other users of the
+/// machine can see command lines.
+#[derive(Debug, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ServeSettings {
+    /// Where to listen [default: 127.0.0.1:8080]. Elsewhere than on this machine, a token is needed.
+    #[arg(long, value_name = "ADDRESS:PORT", env = "ARMADA_LISTEN")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// The folder of what lasts [default: armada in the user's data folder].
+    #[arg(long, value_name = "DIR", env = "ARMADA_DATA")]
+    pub(crate) data: Option<PathBuf>,
+    /// The store: `postgres://…` or `sqlite:FILE` [default: a file in the data folder].
+    #[arg(long, value_name = "URL", env = "ARMADA_STORE_URL", hide_env_values = true)]
+    pub(crate) store_url: Option<String>,
+    /// RabbitMQ, for jobs: `amqp://…` or `amqps://…` [default: a queue in this process].
+    #[arg(long, value_name = "URL", env = "ARMADA_AMQP_URL", hide_env_values = true)]
+    pub(crate) amqp_url: Option<String>,
+    /// Redis, for components and agent messages: `redis://…` or `rediss://…` [default: in this process].
+    #[arg(long, value_name = "URL", env = "ARMADA_REDIS_URL", hide_env_values = true)]
+    pub(crate) redis_url: Option<String>,
+    /// What clients have to send as bearer token [default: none].
+    #[arg(long, value_name = "TOKEN", env = "ARMADA_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// Web pages of this origin, such as `https://example.org`, may use the API. May be repeated.
+    #[arg(long = "cors-origin", value_name = "ORIGIN", env = "ARMADA_CORS_ORIGINS", value_delimiter = ',')]
+    pub(crate) cors_origins: Vec<String>,
+    /// Who runs agents: processes of this machine, tasks of this process, or somebody else [default: processes].
+    #[arg(long, value_enum, env = "ARMADA_AGENTS")]
+    pub(crate) agents: Option<ServeAgents>,
+    /// The most that any project is allowed: a JSON file in the form of run_message.sandbox [default: no ceiling].
+    #[arg(long, value_name = "FILE", env = "ARMADA_CEILING")]
+    pub(crate) ceiling: Option<PathBuf>,
+    /// Which Chromium to use [default: the one on the PATH].
+    #[arg(long, value_name = "FILE", env = "ARMADA_CHROMIUM")]
+    pub(crate) chromium: Option<PathBuf>,
+    /// Where compiled components are kept [default: the user's cache folder].
+    #[arg(long, value_name = "DIR", env = "ARMADA_CACHE_DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// How long an agent may be silent before its job goes to another [default: 30].
+    #[arg(long, value_name = "SECONDS", env = "ARMADA_AGENT_SILENCE_SECONDS")]
+    pub(crate) agent_silence_seconds: Option<f64>,
+    /// How long a run may be without any agent, if somebody else runs them [default: 600].
+    #[arg(long, value_name = "SECONDS", env = "ARMADA_NO_AGENT_SECONDS")]
+    pub(crate) no_agent_seconds: Option<f64>,
+    /// How long a job waits for its second attempt; twice as long for each further one [default: 0.5].
+    #[arg(long, value_name = "SECONDS", env = "ARMADA_RETRY_SECONDS")]
+    pub(crate) retry_seconds: Option<f64>,
+    /// How long a job waits for any attempt [default: 30].
+    #[arg(long, value_name = "SECONDS", env = "ARMADA_RETRY_LONGEST_SECONDS")]
+    pub(crate) retry_longest_seconds: Option<f64>,
+    /// How long agents and requests have to end when the server does [default: 20].
+    #[arg(long, value_name = "SECONDS", env = "ARMADA_GRACE_SECONDS")]
+    pub(crate) grace_seconds: Option<f64>,
+    /// How long runs are kept after they have ended [default: for ever].
+    #[arg(long, value_name = "DAYS", env = "ARMADA_KEEP_RUNS_DAYS")]
+    pub(crate) keep_runs_days: Option<f64>,
+    /// The largest component that is taken [default: 256].
+    #[arg(long, value_name = "MIB", env = "ARMADA_MAX_COMPONENT_MIB")]
+    pub(crate) max_component_mib: Option<u64>,
+    /// The largest CSV file that is taken [default: 1024].
+    #[arg(long, value_name = "MIB", env = "ARMADA_MAX_CSV_MIB")]
+    pub(crate) max_csv_mib: Option<u64>,
+}
+
+/// Who runs agents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ServeAgents {
+    /// Processes of this machine, started and ended by the server.
+    Processes,
+    /// Tasks of the server's own process.
+    InProcess,
+    /// Somebody else, with `armada agent --server`.
+    External,
+}
+
+/// Be an agent of a run.
+///
+/// `armada run` and `armada serve` start agents themselves, with a link to them as standard input.
 #[derive(Debug, Args)]
 pub(crate) struct Agent {
     #[arg(long)]
@@ -247,6 +343,12 @@ pub(crate) struct Agent {
     pub(crate) chromium: Option<PathBuf>,
     #[arg(long)]
     pub(crate) temp: PathBuf,
+    /// RabbitMQ, for jobs [default: the link].
+    #[arg(long, value_name = "URL", env = "ARMADA_AMQP_URL", hide_env_values = true)]
+    pub(crate) amqp_url: Option<String>,
+    /// Redis, for the component and the agent message [default: the link].
+    #[arg(long, value_name = "URL", env = "ARMADA_REDIS_URL", hide_env_values = true)]
+    pub(crate) redis_url: Option<String>,
     #[command(flatten)]
     pub(crate) cache: CacheArguments,
 }

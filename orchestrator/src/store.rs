@@ -7,6 +7,8 @@
 
 mod ledger;
 mod runs;
+#[cfg(test)]
+mod tests;
 pub mod views;
 mod writer;
 

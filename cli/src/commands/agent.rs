@@ -8,6 +8,9 @@ use anyhow::Context as _;
 use armada_host::agent::{AgentOptions, Connections};
 use armada_host::{ComponentCache, Sandbox};
 use armada_protocol::link::Link;
+use armada_protocol::rabbitmq::RabbitQueue;
+use armada_protocol::redis::RedisRunStore;
+use armada_protocol::{JobQueue, RunStore};
 use tokio::net::UnixStream;
 
 use crate::Ending;
@@ -33,7 +36,15 @@ pub(crate) fn agent(arguments: &Agent) -> anyhow::Result<Ending> {
             headed: arguments.headed,
             temp: arguments.temp.clone(),
         };
-        let connections = Connections { queue: link.clone(), runs: link.clone(), jobs: link };
+        let queue: Arc<dyn JobQueue> = match &arguments.amqp_url {
+            Some(url) => Arc::new(RabbitQueue::new(url, &format!("agent {} of {}", arguments.index, arguments.run))?),
+            None => link.clone(),
+        };
+        let runs: Arc<dyn RunStore> = match &arguments.redis_url {
+            Some(url) => Arc::new(RedisRunStore::new(url, REDIS_EXPIRY)?),
+            None => link.clone(),
+        };
+        let connections = Connections { queue, runs, jobs: link };
         let interruption = signals::in_order();
         armada_host::agent::run(&Sandbox::new()?, options, connections, interruption.gently.clone()).await?;
         Ok(Ending::Done)

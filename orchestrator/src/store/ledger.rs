@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::runs::{clean, drain, tell_job, whole};
 use super::views::{AgentView, JobStatus, count, parsed, word};
-use super::writer::Book;
+use super::writer::{Book, ROWS, insert as insert_rows};
 use super::{Store, StoreError};
 
 /// When an agent whose run is paused asks again.
@@ -685,24 +685,23 @@ pub(super) async fn insert_reports(book: &mut Book, mut rows: Vec<super::views::
         row.cursor = count(book.next_seq());
         book.tell_as(whole(row.cursor), row.run_uuid, "report", row)?;
     }
-    for rows in rows.chunks(500) {
-        let mut insert = sqlx::QueryBuilder::<sqlx::Any>::new(
-            "INSERT INTO reports (seq, id, run_id, job_id, attempt, kind, level, content, attachment, reported_at) ",
-        );
-        insert.push_values(rows, |mut values, row| {
-            values
-                .push_bind(whole(row.cursor))
-                .push_bind(row.event_uuid.to_string())
-                .push_bind(row.run_uuid.to_string())
-                .push_bind(row.job_uuid.to_string())
-                .push_bind(whole(row.attempt))
-                .push_bind(row.kind.clone())
-                .push_bind(row.event_status.clone())
-                .push_bind(row.event_content.clone())
-                .push_bind(row.attachment.clone())
-                .push_bind(row.event_datetime.as_millisecond());
-        });
-        insert.build().execute(book.sql()).await?;
+    for rows in rows.chunks(ROWS) {
+        let into = "reports (seq, id, run_id, job_id, attempt, kind, level, content, attachment, reported_at)";
+        let mut insert = sqlx::query(insert_rows(into, 10, rows.len(), ""));
+        for row in rows {
+            insert = insert
+                .bind(whole(row.cursor))
+                .bind(row.event_uuid.to_string())
+                .bind(row.run_uuid.to_string())
+                .bind(row.job_uuid.to_string())
+                .bind(whole(row.attempt))
+                .bind(row.kind.clone())
+                .bind(row.event_status.clone())
+                .bind(row.event_content.clone())
+                .bind(row.attachment.clone())
+                .bind(row.event_datetime.as_millisecond());
+        }
+        insert.execute(book.sql()).await?;
     }
     Ok(())
 }

@@ -9,13 +9,11 @@ use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
 use super::views::{JOB_COLUMNS, JobStatus, JobView, RUN_COLUMNS, RunStatus, RunView, count, parsed};
-use super::writer::Book;
+use super::writer::{Book, ROWS, insert};
 use super::{Store, StoreError};
 
 /// How many jobs one write ends, when a run is given up.
 const ABANDONED_AT_ONCE: i64 = 500;
-/// How many rows one statement inserts: of nine values each, below the 32,766 that SQLite takes.
-const ROWS: usize = 500;
 
 /// A run that is to be.
 #[derive(Debug)]
@@ -123,22 +121,20 @@ impl Store {
                     let allowed = attempts_per_job(book, run).await?;
                     let mut added = 0;
                     for rows in jobs.chunks(ROWS) {
-                        let mut insert = sqlx::QueryBuilder::<sqlx::Any>::new(
-                            "INSERT INTO jobs (id, run_id, place, seq, status, message, attempts_allowed, created_at) ",
-                        );
-                        let (first, now) = (book.take_seqs(rows.len()), book.now);
-                        insert.push_values(rows.iter().zip(first..), |mut row, (job, seq)| {
-                            row.push_bind(job.uuid.to_string())
-                                .push_bind(run.to_string())
-                                .push_bind(whole(job.index))
-                                .push_bind(seq)
-                                .push_bind("Waiting")
-                                .push_bind(clean(job.message.get()))
-                                .push_bind(allowed)
-                                .push_bind(now);
-                        });
-                        insert.push(" ON CONFLICT DO NOTHING");
-                        added += insert.build().execute(book.sql()).await?.rows_affected();
+                        let into = "jobs (id, run_id, place, seq, status, message, attempts_allowed, created_at)";
+                        let mut insert = sqlx::query(insert(into, 8, rows.len(), "ON CONFLICT DO NOTHING"));
+                        for (job, seq) in rows.iter().zip(book.take_seqs(rows.len())..) {
+                            insert = insert
+                                .bind(job.uuid.to_string())
+                                .bind(run.to_string())
+                                .bind(whole(job.index))
+                                .bind(seq)
+                                .bind("Waiting")
+                                .bind(clean(job.message.get()))
+                                .bind(allowed)
+                                .bind(book.now);
+                        }
+                        added += insert.execute(book.sql()).await?.rows_affected();
                     }
                     let update = "UPDATE runs SET jobs = jobs + $2 WHERE id = $1";
                     sqlx::query(update).bind(run.to_string()).bind(whole(added)).execute(book.sql()).await?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use sqlx::{Any, AnyConnection, AnyPool, Row as _, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Row as _, Transaction};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -20,7 +20,17 @@ const WAITING: usize = 256;
 /// How long a transaction may take.
 const TRANSACTION: Duration = Duration::from_secs(30);
 /// How many rows one statement inserts: SQLite takes 32,766 parameters, PostgreSQL 65,535.
-const ROWS: usize = 500;
+pub(super) const ROWS: usize = 500;
+
+/// A statement that inserts so many rows of so many values at once.
+pub(super) fn insert(into: &str, columns: usize, rows: usize, conflict: &str) -> AssertSqlSafe<String> {
+    let row = |row: usize| {
+        let values = (1..=columns).map(|column| format!("${}", row * columns + column));
+        format!("({})", values.collect::<Vec<_>>().join(", "))
+    };
+    let rows = (0..rows).map(row).collect::<Vec<_>>().join(", ");
+    AssertSqlSafe(format!("INSERT INTO {into} VALUES {rows} {conflict}"))
+}
 
 /// Writes, one transaction after the other.
 #[derive(Clone)]
@@ -89,18 +99,19 @@ impl Book {
 
     async fn store_changes(&mut self) -> Result<(), StoreError> {
         for rows in self.changes.chunks(ROWS) {
-            let mut insert = sqlx::QueryBuilder::<sqlx::Any>::new("INSERT INTO changes (seq, run_id, kind, body, at) ");
-            let now = self.now;
-            insert.push_values(rows, |mut row, change| {
+            let insert = insert("changes (seq, run_id, kind, body, at)", 5, rows.len(), "");
+            let mut insert = sqlx::query(insert);
+            for change in rows {
                 // Of a report everything else is in its own row.
                 let body = (change.kind != "report").then(|| change.body.to_string());
-                row.push_bind(i64::try_from(change.seq).unwrap_or(i64::MAX))
-                    .push_bind(change.run.to_string())
-                    .push_bind(change.kind)
-                    .push_bind(body)
-                    .push_bind(now);
-            });
-            insert.build().execute(&mut *self.transaction).await?;
+                insert = insert
+                    .bind(i64::try_from(change.seq).unwrap_or(i64::MAX))
+                    .bind(change.run.to_string())
+                    .bind(change.kind)
+                    .bind(body)
+                    .bind(self.now);
+            }
+            insert.execute(&mut *self.transaction).await?;
         }
         Ok(())
     }

@@ -1,0 +1,156 @@
+//! The server: store, queue, conductor and API put together, started in order and ended in the reverse.
+//!
+//! Whatever is there already is found again: runs go on where they were. When it ends, it takes no more launches, has agents
+//! hand back their jobs, answers what was asked, and closes the store last.
+
+use std::fs::{File, TryLockError};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use armada_host::{ComponentError, Sandbox};
+use armada_protocol::embedded::{EmbeddedQueue, EmbeddedRunStore};
+use armada_protocol::rabbitmq::RabbitQueue;
+use armada_protocol::redis::RedisRunStore;
+use armada_protocol::{JobQueue, ProtocolError, RunStore};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::conductor::{Conductor, ConductorError};
+use crate::http::{self, Api};
+use crate::settings::{Secret, Settings};
+use crate::store::{Store, StoreError, StoreOptions};
+
+/// How long Redis keeps what a run needs, should nobody remove it.
+const REDIS_EXPIRY: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Why a server is not there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// Its folder cannot be used.
+    #[error("the data folder {folder}: {error}")]
+    Data {
+        /// Which one.
+        folder: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Another server uses its folder.
+    #[error("another armada serve uses the data folder {0}: end that one, or give another --data")]
+    InUse(String),
+    /// It cannot listen.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Its store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Redis or RabbitMQ cannot be used.
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+    /// Its runs cannot be gone on with.
+    #[error(transparent)]
+    Conductor(#[from] ConductorError),
+    /// There is no engine.
+    #[error(transparent)]
+    Engine(#[from] ComponentError),
+}
+
+/// A server that listens.
+pub struct Server {
+    listener: TcpListener,
+    api: Api,
+    grace: Duration,
+    /// Held as long as the folder is used.
+    _lock: File,
+}
+
+impl Server {
+    /// Opens everything that it needs, and goes on with the runs that it finds.
+    pub async fn start(settings: Settings) -> Result<Self, ServerError> {
+        let lock = lock(&settings.data)?;
+        let settings = Arc::new(settings);
+        let listener = TcpListener::bind(settings.listen)
+            .await
+            .map_err(|error| ServerError::Listen { address: settings.listen, error })?;
+        let url = match &settings.store_url {
+            Some(Secret(url)) => url.clone(),
+            None => Store::file_url(&settings.data.join("armada.db")),
+        };
+        let artifacts = settings.data.join("artifacts");
+        let options =
+            StoreOptions { url, artifacts, lease: settings.agent_silence, retry: settings.retry.clone() };
+        let store = Store::open(options).await?;
+        let queue: Arc<dyn JobQueue> = match &settings.amqp_url {
+            Some(Secret(url)) => {
+                let queue = RabbitQueue::new(url, "armada serve")?;
+                queue.check().await?;
+                Arc::new(queue)
+            }
+            None => Arc::new(EmbeddedQueue::default()),
+        };
+        let runs: Arc<dyn RunStore> = match &settings.redis_url {
+            Some(Secret(url)) => {
+                let runs = RedisRunStore::new(url, REDIS_EXPIRY)?;
+                runs.check().await?;
+                Arc::new(runs)
+            }
+            None => Arc::new(EmbeddedRunStore::default()),
+        };
+        let conductor = Conductor::new(store.clone(), queue, runs, Sandbox::new()?, settings.clone());
+        let resumed = conductor.resume_all().await?;
+        if resumed > 0 {
+            tracing::info!(runs = resumed, "going on with the runs that had not ended");
+        }
+        let grace = settings.grace;
+        Ok(Self { listener, api: Api { store, conductor, settings }, grace, _lock: lock })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Answers until it is told to end; then ends in order.
+    pub async fn serve(self, shutdown: CancellationToken) -> std::io::Result<()> {
+        let Self { listener, api, grace, _lock } = self;
+        let router = http::router(api.clone(), shutdown.clone());
+        let told = shutdown.clone();
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let serving = axum::serve(listener, service).with_graceful_shutdown(async move { told.cancelled().await });
+        let ending = async {
+            shutdown.cancelled().await;
+            api.conductor.close().await;
+            tokio::time::sleep(grace).await;
+        };
+        let served = tokio::select! {
+            served = async { serving.await } => {
+                api.conductor.close().await;
+                served
+            }
+            // A client that does not let go is let go.
+            () = ending => Ok(()),
+        };
+        api.store.close().await;
+        served
+    }
+}
+
+/// Makes the data folder, and sees to it that no other server uses it.
+fn lock(folder: &Path) -> Result<File, ServerError> {
+    let data = |error| ServerError::Data { folder: folder.display().to_string(), error };
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(data)?;
+    let file = File::options().create(true).truncate(false).write(true).open(folder.join("lock")).map_err(data)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(ServerError::InUse(folder.display().to_string())),
+        Err(TryLockError::Error(error)) => Err(data(error)),
+    }
+}

@@ -1,0 +1,439 @@
+//! What the store promises, for SQLite and for PostgreSQL alike.
+
+use std::time::Duration;
+
+use armada_project::{Ceiling, ComponentRef, Configuration, Digest, Grant, Mode, Overrides};
+use armada_protocol::report::{Artifact, Event, EventLevel};
+use armada_protocol::{
+    AgentState, Attempt, Cause, Incarnation, Job, JobStore as _, Next, Outcome, Report, RunId, Start, Stop,
+};
+use armada_tests::servers::postgresql;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use proptest::prelude::*;
+use serde_json::value::RawValue;
+
+use super::views::{JobStatus, JobView, RunStatus};
+use super::*;
+
+type Case = (&'static str, fn(Store) -> BoxFuture<'static, ()>);
+
+macro_rules! cases {
+    ($($name:ident),* $(,)?) => {
+        const CASES: &[Case] = &[$((stringify!($name), |store| $name(store).boxed())),*];
+    };
+}
+
+cases![
+    a_run_is_drained_by_its_last_outcome,
+    a_job_is_begun_once_however_often_it_is_delivered,
+    the_job_of_an_agent_that_died_goes_to_another,
+    a_job_that_was_handed_back_has_all_its_attempts,
+    a_late_outcome_changes_nothing,
+    a_retryable_failure_waits_and_the_last_one_ends_the_job,
+    a_paused_run_begins_nothing,
+    a_cancelled_run_begins_nothing_and_what_is_left_is_cancelled,
+    failed_jobs_can_be_retried,
+    the_same_request_is_the_same_run,
+    a_job_of_somebody_else_is_a_job,
+    reports_and_artifacts_are_kept_while_the_attempt_is_open,
+    changes_are_numbered_in_their_order,
+    a_deleted_run_leaves_nothing,
+    a_run_does_not_go_back,
+];
+
+async fn open(url: String, folder: &Path) -> Store {
+    let retry = Retry { first: Duration::from_millis(1), longest: Duration::from_millis(2) };
+    let options = StoreOptions { url, artifacts: folder.join("artifacts"), lease: Duration::from_secs(60), retry };
+    Store::open(options).await.unwrap()
+}
+
+#[tokio::test]
+async fn sqlite_keeps_what_is_promised() {
+    for (name, case) in CASES {
+        let folder = tempfile::tempdir().unwrap();
+        println!("{name}");
+        let store = open(Store::file_url(&folder.path().join("store.db")), folder.path()).await;
+        case(store.clone()).await;
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn postgresql_keeps_what_is_promised() {
+    let server = postgresql();
+    let admin = AnyPoolOptions::new().max_connections(1);
+    sqlx::any::install_default_drivers();
+    let admin = admin.connect(server.url()).await.unwrap();
+    for (name, case) in CASES {
+        let folder = tempfile::tempdir().unwrap();
+        println!("{name}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&admin).await.unwrap();
+        let mut url: url::Url = server.url().parse().unwrap();
+        url.set_path(name);
+        let store = open(url.to_string(), folder.path()).await;
+        case(store.clone()).await;
+        store.close().await;
+    }
+    admin.close().await;
+}
+
+fn grant() -> Grant {
+    let folder = tempfile::tempdir().unwrap();
+    let configuration = Configuration::resolve(folder.path(), Mode::Local, &Overrides::default()).unwrap();
+    Grant::new(configuration.sandbox(), &Ceiling::none())
+}
+
+fn new_run() -> NewRun {
+    NewRun {
+        run: RunId::new(),
+        project: "quotes".to_owned(),
+        component: ComponentRef { digest: Digest::of(b"wasm"), size: 4 },
+        grant: grant(),
+        capabilities: serde_json::json!([]),
+        agents: 2,
+        idempotency_key: None,
+        replay_of: None,
+    }
+}
+
+fn job(run: RunId, index: u64) -> Job {
+    Job { uuid: run.job(index), index, message: RawValue::from_string(format!(r#"{{"n": {index}}}"#)).unwrap() }
+}
+
+/// A run that goes on, with so many jobs on the queue.
+async fn running(store: &Store, jobs: u64) -> RunId {
+    let new = new_run();
+    let run = new.run;
+    store.create_run(new).await.unwrap();
+    store.set_status(run, RunStatus::Dispatching, None).await.unwrap();
+    store.add_jobs(run, (0..jobs).map(|index| job(run, index)).collect()).await.unwrap();
+    store.queued(run, (0..jobs).collect()).await.unwrap();
+    store.dispatched(run).await.unwrap();
+    run
+}
+
+async fn begin(store: &Store, run: RunId, index: u64, by: Incarnation) -> Attempt {
+    match store.start(run, &job(run, index), by).await.unwrap() {
+        Start::Attempt(attempt) => attempt,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn success() -> Outcome {
+    Outcome::Success { result: RawValue::from_string("[1, 2.50]".to_owned()).unwrap() }
+}
+
+async fn job_view(store: &Store, run: RunId, index: u64) -> JobView {
+    let select = format!("SELECT {} FROM jobs WHERE id = $1", views::JOB_COLUMNS);
+    let select = sqlx::query_as(sqlx::AssertSqlSafe(select)).bind(run.job(index).to_string());
+    select.fetch_one(store.pool()).await.unwrap()
+}
+
+async fn a_run_is_drained_by_its_last_outcome(store: Store) {
+    let run = running(&store, 2).await;
+    let (a, b) = (Incarnation::new(0), Incarnation::new(1));
+    let (first, second) = (begin(&store, run, 0, a).await, begin(&store, run, 1, b).await);
+    assert_eq!(store.finish(first, success()).await.unwrap(), Next::Ended);
+    assert_eq!(store.run(run).await.unwrap().status, RunStatus::Running);
+    assert!(store.stopped(run).now_or_never().is_none());
+    assert_eq!(store.finish(second, Outcome::failed(Cause::Failed, "no \0 such page")).await.unwrap(), Next::Ended);
+    let view = store.run(run).await.unwrap();
+    assert_eq!((view.status, view.jobs_succeeded, view.jobs_failed), (RunStatus::Draining, 1, 1));
+    assert_eq!(store.stopped(run).await.unwrap(), Stop::Drained);
+    let view = job_view(&store, run, 0).await;
+    assert_eq!((view.job_status, view.result.unwrap().get()), (JobStatus::Success, "[1, 2.50]"));
+    let dead: Vec<u64> = store.jobs_to_bury(run, 10).await.unwrap().iter().map(|job| job.index).collect();
+    assert_eq!(dead, [1]);
+}
+
+async fn a_job_is_begun_once_however_often_it_is_delivered(store: Store) {
+    let run = running(&store, 1).await;
+    let (a, b) = (Incarnation::new(0), Incarnation::new(1));
+    let attempt = begin(&store, run, 0, a).await;
+    // The answer got lost: the same agent asks again.
+    assert_eq!(begin(&store, run, 0, a).await, attempt);
+    assert_eq!(store.start(run, &job(run, 0), b).await.unwrap(), Start::Elsewhere);
+    assert_eq!(store.finish(attempt, success()).await.unwrap(), Next::Ended);
+    assert_eq!(store.finish(attempt, success()).await.unwrap(), Next::Ended);
+    assert_eq!(store.start(run, &job(run, 0), b).await.unwrap(), Start::Ended);
+    assert_eq!(store.run(run).await.unwrap().jobs_succeeded, 1);
+}
+
+async fn the_job_of_an_agent_that_died_goes_to_another(store: Store) {
+    let run = running(&store, 1).await;
+    let (a, b) = (Incarnation::new(0), Incarnation::new(1));
+    let lost = begin(&store, run, 0, a).await;
+    let died = AgentState::Died { message: "killed".to_owned() };
+    store.agent(run, a, died).await.unwrap();
+    assert_eq!(job_view(&store, run, 0).await.job_status, JobStatus::Waiting);
+    assert_eq!(begin(&store, run, 0, b).await.number, 2);
+    assert_eq!(store.finish(lost, success()).await.unwrap(), Next::Ended);
+    assert_eq!(job_view(&store, run, 0).await.job_status, JobStatus::Running);
+    // Another process of the same agent has nothing of the one before it.
+    let again = Incarnation::new(1);
+    assert_eq!(begin(&store, run, 0, again).await.number, 3);
+    store.agent_is_gone(run, 1, "silent".to_owned()).await.unwrap();
+    let view = job_view(&store, run, 0).await;
+    assert_eq!((view.job_status, view.attempts), (JobStatus::Failed, 3));
+    assert!(view.error.unwrap().get().contains("agent 1 died during attempt 3"));
+    assert_eq!(store.run(run).await.unwrap().status, RunStatus::Draining);
+}
+
+async fn a_job_that_was_handed_back_has_all_its_attempts(store: Store) {
+    let run = running(&store, 1).await;
+    for agent in 0..5 {
+        let by = Incarnation::new(agent);
+        begin(&store, run, 0, by).await;
+        store.agent(run, by, AgentState::Closed).await.unwrap();
+        assert_eq!(job_view(&store, run, 0).await.job_status, JobStatus::Waiting);
+    }
+    let attempt = begin(&store, run, 0, Incarnation::new(9)).await;
+    assert_eq!(store.finish(attempt, Outcome::failed(Cause::Retry, "once")).await.unwrap(), Next::Later);
+}
+
+async fn a_late_outcome_changes_nothing(store: Store) {
+    let run = running(&store, 1).await;
+    let by = Incarnation::new(0);
+    let old = begin(&store, run, 0, by).await;
+    assert_eq!(store.finish(old, Outcome::failed(Cause::Retry, "once")).await.unwrap(), Next::Later);
+    assert_eq!(store.finish(old, success()).await.unwrap(), Next::Later);
+    let new = begin(&store, run, 0, by).await;
+    assert_eq!((old.number, new.number), (1, 2));
+    assert_eq!(store.finish(old, success()).await.unwrap(), Next::Ended);
+    assert_eq!(job_view(&store, run, 0).await.job_status, JobStatus::Running);
+    store.finish(new, Outcome::failed(Cause::Failed, "no")).await.unwrap();
+    store.finish(old, success()).await.unwrap();
+    assert_eq!(job_view(&store, run, 0).await.job_status, JobStatus::Failed);
+}
+
+async fn a_retryable_failure_waits_and_the_last_one_ends_the_job(store: Store) {
+    let run = running(&store, 1).await;
+    for number in 1..=3 {
+        let attempt = begin(&store, run, 0, Incarnation::new(0)).await;
+        assert_eq!(attempt.number, number);
+        let next = store.finish(attempt, Outcome::failed(Cause::Retry, "again")).await.unwrap();
+        assert_eq!(next, if number < 3 { Next::Later } else { Next::Ended });
+    }
+    assert_eq!(job_view(&store, run, 0).await.job_status, JobStatus::Failed);
+    assert_eq!(store.stopped(run).await.unwrap(), Stop::Drained);
+}
+
+async fn a_paused_run_begins_nothing(store: Store) {
+    let run = running(&store, 1).await;
+    store.pause_run(run, true).await.unwrap();
+    let by = Incarnation::new(0);
+    assert!(matches!(store.start(run, &job(run, 0), by).await.unwrap(), Start::Paused { .. }));
+    store.pause_run(run, false).await.unwrap();
+    begin(&store, run, 0, by).await;
+}
+
+async fn a_cancelled_run_begins_nothing_and_what_is_left_is_cancelled(store: Store) {
+    let run = running(&store, 3).await;
+    let by = Incarnation::new(0);
+    let attempt = begin(&store, run, 0, by).await;
+    store.cancel_run(run).await.unwrap();
+    assert_eq!(store.stopped(run).await.unwrap(), Stop::Cancelled);
+    assert_eq!(store.start(run, &job(run, 1), Incarnation::new(1)).await.unwrap(), Start::Ended);
+    assert_eq!(store.finish(attempt, Outcome::Cancelled).await.unwrap(), Next::Ended);
+    store.abandon(run, Outcome::Cancelled).await.unwrap();
+    let view = store.set_status(run, RunStatus::Cancelled, None).await.unwrap();
+    assert_eq!((view.jobs_cancelled, view.jobs), (3, 3));
+    assert!(view.finished_at.is_some());
+}
+
+async fn failed_jobs_can_be_retried(store: Store) {
+    let run = running(&store, 2).await;
+    let by = Incarnation::new(0);
+    let good = begin(&store, run, 0, by).await;
+    store.finish(good, success()).await.unwrap();
+    assert!(matches!(store.retry_failed(run).await, Err(StoreError::Conflict(_))), "it goes on");
+    let bad = begin(&store, run, 1, by).await;
+    store.finish(bad, Outcome::failed(Cause::Failed, "no")).await.unwrap();
+    store.set_status(run, RunStatus::Failed, None).await.unwrap();
+    assert_eq!(store.retry_failed(run).await.unwrap(), 1);
+    assert!(store.stopped(run).now_or_never().is_none(), "its agents do not stop again");
+    store.dispatched(run).await.unwrap();
+    let again = begin(&store, run, 1, by).await;
+    assert_eq!(again.number, 2);
+    store.finish(again, success()).await.unwrap();
+    let view = store.run(run).await.unwrap();
+    assert_eq!((view.status, view.jobs_succeeded, view.jobs_failed), (RunStatus::Draining, 2, 0));
+    store.set_status(run, RunStatus::Succeeded, None).await.unwrap();
+    assert!(matches!(store.retry_failed(run).await, Err(StoreError::Conflict(_))), "none has failed");
+}
+
+async fn the_same_request_is_the_same_run(store: Store) {
+    let key = |key: &str| NewRun { idempotency_key: Some(key.to_owned()), ..new_run() };
+    let first = key("a");
+    let run = first.run;
+    assert_eq!(store.create_run(first).await.unwrap(), Stored::New);
+    let both = tokio::join!(store.create_run(key("a")), store.create_run(key("b")));
+    assert_eq!((both.0.unwrap(), both.1.unwrap()), (Stored::Before(run), Stored::New));
+}
+
+async fn a_job_of_somebody_else_is_a_job(store: Store) {
+    let run = running(&store, 1).await;
+    let by = Incarnation::new(0);
+    let foreign = Job { uuid: uuid::Uuid::new_v4(), ..job(run, 0) };
+    let Start::Attempt(attempt) = store.start(run, &foreign, by).await.unwrap() else { panic!() };
+    assert_eq!(attempt.index, 1, "its place is taken");
+    store.finish(attempt, success()).await.unwrap();
+    assert_eq!(store.run(run).await.unwrap().status, RunStatus::Running);
+    let own = begin(&store, run, 0, by).await;
+    store.finish(own, success()).await.unwrap();
+    let view = store.run(run).await.unwrap();
+    assert_eq!((view.status, view.jobs, view.jobs_succeeded), (RunStatus::Draining, 2, 2));
+}
+
+async fn reports_and_artifacts_are_kept_while_the_attempt_is_open(store: Store) {
+    let run = running(&store, 1).await;
+    let attempt = begin(&store, run, 0, Incarnation::new(0)).await;
+    let event = |content: &str| {
+        Report::Event(Event {
+            time: jiff::Timestamp::UNIX_EPOCH,
+            level: EventLevel::Success,
+            content: content.to_owned(),
+            attachment: None,
+        })
+    };
+    let artifact = |name: &str, bytes: &[u8]| {
+        Report::Artifact(Artifact { name: name.into(), media_type: "text/plain".into(), bytes: bytes.to_vec() })
+    };
+    let reports = vec![event("one"), artifact("a.txt", b"old"), artifact("a.txt", b"newer"), event("two\0")];
+    store.report(attempt, reports).await.unwrap();
+    assert!(store.report(attempt, vec![artifact("../a", b"")]).await.is_err());
+    store.finish(attempt, success()).await.unwrap();
+    store.report(attempt, vec![event("late")]).await.unwrap();
+    let select = sqlx::query_scalar("SELECT content FROM reports WHERE job_id = $1 ORDER BY seq");
+    let told: Vec<String> = select.bind(attempt.job.to_string()).fetch_all(store.pool()).await.unwrap();
+    assert_eq!(told, ["one", "two\u{fffd}"]);
+    let path = store.artifacts_of(run.0, 0).join("a.txt");
+    assert_eq!(std::fs::read(path).unwrap(), b"newer");
+    assert_eq!(std::fs::read_dir(store.artifacts_of(run.0, 0)).unwrap().count(), 1);
+}
+
+async fn changes_are_numbered_in_their_order(store: Store) {
+    let mut watch = store.watch();
+    let run = running(&store, 3).await;
+    let attempt = begin(&store, run, 0, Incarnation::new(0)).await;
+    store.finish(attempt, success()).await.unwrap();
+    let select = sqlx::query_scalar("SELECT seq FROM changes ORDER BY seq");
+    let stored: Vec<i64> = select.fetch_all(store.pool()).await.unwrap();
+    let mut told = Vec::new();
+    while let Ok(change) = watch.try_recv() {
+        told.push(i64::try_from(change.seq).unwrap());
+    }
+    assert_eq!(stored, told);
+    assert!(told.is_sorted_by(|a, b| a < b) && told.len() > 4);
+}
+
+async fn a_deleted_run_leaves_nothing(store: Store) {
+    let run = running(&store, 1).await;
+    let attempt = begin(&store, run, 0, Incarnation::new(0)).await;
+    assert!(matches!(store.delete_run(run).await, Err(StoreError::Conflict(_))), "it goes on");
+    store.finish(attempt, success()).await.unwrap();
+    store.set_status(run, RunStatus::Succeeded, None).await.unwrap();
+    store.delete_run(run).await.unwrap();
+    for table in ["runs", "jobs", "attempts", "reports", "artifacts", "agents"] {
+        let select = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
+        let rows: i64 = sqlx::query_scalar(select).fetch_one(store.pool()).await.unwrap();
+        assert_eq!(rows, 0, "{table}");
+    }
+    assert!(matches!(store.run(run).await, Err(StoreError::NotFound(_))));
+}
+
+async fn a_run_does_not_go_back(store: Store) {
+    let run = running(&store, 1).await;
+    for status in [RunStatus::Pending, RunStatus::Dispatching, RunStatus::Succeeded] {
+        assert!(matches!(store.set_status(run, status, None).await, Err(StoreError::Conflict(_))), "{status:?}");
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Start { job: u64, agent: u32 },
+    Finish { held: usize, retry: bool, well: bool },
+    Die { agent: u32 },
+    Close { agent: u32 },
+    Restart,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0_u64..4, 0_u32..3).prop_map(|(job, agent)| Step::Start { job, agent }),
+        4 => (any::<prop::sample::Index>(), any::<bool>(), any::<bool>())
+            .prop_map(|(held, retry, well)| Step::Finish { held: held.index(64), retry, well }),
+        1 => (0_u32..3).prop_map(|agent| Step::Die { agent }),
+        1 => (0_u32..3).prop_map(|agent| Step::Close { agent }),
+        1 => Just(Step::Restart),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// Whatever is delivered, said twice, said late or lost: each job ends once, its attempts are numbered without gaps, and the
+    /// counts of the run are those of its jobs.
+    #[test]
+    fn every_job_ends_once_whatever_happens(steps in prop::collection::vec(step(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let url = Store::file_url(&folder.path().join("store.db"));
+            let mut store = open(url.clone(), folder.path()).await;
+            let run = running(&store, 4).await;
+            let mut agents: Vec<Incarnation> = (0..3).map(Incarnation::new).collect();
+            let mut held: Vec<Attempt> = Vec::new();
+            let mut ends = std::collections::HashMap::new();
+            for step in steps {
+                match step {
+                    Step::Start { job: index, agent } => {
+                        let by = agents[agent as usize];
+                        if let Start::Attempt(attempt) = store.start(run, &job(run, index), by).await.unwrap() {
+                            held.push(attempt);
+                        }
+                    }
+                    Step::Finish { held: which, retry, well } => {
+                        if held.is_empty() { continue }
+                        let attempt = held[which % held.len()];
+                        let cause = if retry { Cause::Retry } else { Cause::Failed };
+                        let outcome = if well { success() } else { Outcome::failed(cause, "no") };
+                        store.finish(attempt, outcome).await.unwrap();
+                    }
+                    Step::Die { agent } => {
+                        let died = AgentState::Died { message: "killed".to_owned() };
+                        store.agent(run, agents[agent as usize], died).await.unwrap();
+                        agents[agent as usize] = Incarnation::new(agent);
+                    }
+                    Step::Close { agent } => {
+                        store.agent(run, agents[agent as usize], AgentState::Closed).await.unwrap();
+                        agents[agent as usize] = Incarnation::new(agent);
+                    }
+                    Step::Restart => {
+                        store.close().await;
+                        store = open(url.clone(), folder.path()).await;
+                    }
+                }
+                for index in 0..4 {
+                    let view = job_view(&store, run, index).await;
+                    if view.job_status.has_ended() {
+                        let end = (view.job_status, view.attempts, view.finished_at);
+                        assert_eq!(*ends.entry(index).or_insert(end), end, "a job ends once");
+                    } else {
+                        assert!(!ends.contains_key(&index), "what has ended stays so");
+                    }
+                    let select = sqlx::query_scalar("SELECT attempt FROM attempts WHERE job_id = $1 ORDER BY attempt");
+                    let attempts: Vec<i64> =
+                        select.bind(run.job(index).to_string()).fetch_all(store.pool()).await.unwrap();
+                    assert_eq!(attempts, (1..=i64::try_from(view.attempts).unwrap()).collect::<Vec<_>>());
+                }
+                let view = store.run(run).await.unwrap();
+                let ended = view.jobs_succeeded + view.jobs_failed + view.jobs_cancelled;
+                assert_eq!(ended, ends.len() as u64);
+                assert_eq!(view.status == RunStatus::Draining, ended == 4);
+            }
+            store.close().await;
+        });
+    }
+}
