@@ -342,3 +342,24 @@ impl JobQueue for RabbitQueue {
         self.broker.persist(Ask::Delete, &run.to_string()).await.map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_its_password() {
+        for (url, shown) in [
+            ("amqp://user:geheim@broker.example:5673/armada", "broker.example:5673, virtual host armada"),
+            ("amqp://user:geheim@127.0.0.1", "127.0.0.1:5672, virtual host /"),
+            ("amqps://user:geheim@[::1]/%2f", "::1:5671, virtual host /"),
+        ] {
+            let queue = RabbitQueue::new(url, "test").unwrap();
+            assert_eq!(format!("{queue:?}"), format!("RabbitQueue({shown})"));
+        }
+        for url in ["", "broker", "http://user:geheim@broker/", "amqp:broker", "amqp://user:geheim@broker:port/"] {
+            let error = RabbitQueue::new(url, "test").unwrap_err().to_string();
+            assert!(error.contains("amqp://user:password@") && !error.contains("geheim"), "{url}: {error}");
+        }
+    }
+}

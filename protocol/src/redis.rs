@@ -220,3 +220,53 @@ impl RunStore for RedisRunStore {
         self.persist(&delete, TIMEOUT).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::link::tests::record;
+
+    #[test]
+    fn a_record_is_stored_as_before() {
+        let mut record = record();
+        record.message =
+            serde_json::from_str(r#"{"run_id": "r", "targetted_agent": 3, "big": 12345678901234567890}"#).unwrap();
+        insta::assert_snapshot!("record", write(record).unwrap());
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_whatever_the_message_has() {
+        for message in [json!({}), json!({"a": 1}), json!({OWN: 2, "a": 1}), json!({OWN: {OWN: null}})] {
+            let mut record = record();
+            record.message = serde_json::from_value(message).unwrap();
+            let read = read(write(record.clone()).unwrap().as_bytes()).unwrap();
+            assert_eq!(read.message, record.message);
+            assert_eq!((read.component, read.grant), (record.component, record.grant));
+        }
+    }
+
+    #[test]
+    fn what_was_not_stored_by_armada_is_told() {
+        for (text, expected) in [
+            ("", "unreadable message"),
+            ("[]", "unreadable message"),
+            (r#"{"a": 1}"#, "no key `armada`"),
+            (r#"{"armada": {"component": 1}}"#, "unreadable message"),
+        ] {
+            let error = read(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_shown_without_its_password() {
+        let store = RedisRunStore::new("redis://user:geheim@redis.example:6380/1", RedisRunStore::EXPIRY).unwrap();
+        assert_eq!(format!("{store:?}"), "RedisRunStore(Redis at redis.example:6380)");
+        for url in ["", "redis", "http://user:geheim@redis/", "redis://user:geheim@redis:port/"] {
+            let error = RedisRunStore::new(url, RedisRunStore::EXPIRY).unwrap_err().to_string();
+            assert!(error.contains("redis://user:password@") && !error.contains("geheim"), "{url}: {error}");
+        }
+    }
+}
