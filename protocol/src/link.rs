@@ -15,7 +15,7 @@ pub use client::Link;
 pub use server::{Served, serve};
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -75,7 +75,7 @@ mod tests {
         Outcome::Success { result: RawValue::from_string("[1, 2]".to_owned()).unwrap() }
     }
 
-    pub(super) fn record() -> AgentRecord {
+    pub(crate) fn record() -> AgentRecord {
         let folder = tempfile::tempdir().unwrap();
         let configuration = Configuration::resolve(folder.path(), Mode::Local, &Overrides::default()).unwrap();
         AgentRecord {

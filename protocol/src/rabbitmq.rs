@@ -31,7 +31,7 @@ use crate::{Job, JobConsumer, JobQueue, ProtocolError, RunId};
 
 /// How long one thing that is asked of the broker may take: a connection, a channel, a declaration, a confirm.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How long somebody waits for a broker that is away.
+/// How long somebody waits for a broker that is away, when nothing else is asked for.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often the broker shows that it is alive, in seconds; it is taken for dead after twice as long.
 const HEARTBEAT: u16 = 10;
@@ -48,6 +48,7 @@ struct Broker {
     uri: AMQPUri,
     /// What the connection is called in the broker's own lists.
     name: String,
+    patience: Duration,
     connection: Mutex<Option<Connection>>,
 }
 
@@ -113,8 +114,14 @@ impl BrokerError {
 
 impl RabbitQueue {
     /// The broker at an address such as `amqp://user:password@host:5672/virtual-host`. It is not connected to yet.
-    /// `name` is what the connection is called in the broker's own lists.
+    /// `name` is what the connection is called in the broker's own lists. Who asks something of a broker that is away waits
+    /// for 30 seconds; who consumes, for as long as it takes.
     pub fn new(url: &str, name: &str) -> Result<Self, ProtocolError> {
+        Self::with_patience(url, name, PATIENCE)
+    }
+
+    /// The same with a patience of one's own.
+    pub fn with_patience(url: &str, name: &str, patience: Duration) -> Result<Self, ProtocolError> {
         // Parsers cite what they cannot read, and there is a password in it.
         let invalid = || {
             let form = "amqp://user:password@host:5672/virtual-host";
@@ -132,7 +139,8 @@ impl RabbitQueue {
             uri.vhost = "/".to_owned();
         }
         uri.query.heartbeat = uri.query.heartbeat.or(Some(HEARTBEAT));
-        Ok(Self { broker: Arc::new(Broker { uri, name: name.to_owned(), connection: Mutex::default() }) })
+        let (name, connection) = (name.to_owned(), Mutex::default());
+        Ok(Self { broker: Arc::new(Broker { uri, name, patience, connection }) })
     }
 
     /// Asks whether the broker can be used now.
@@ -250,7 +258,7 @@ impl Broker {
         since: Instant,
         backoff: &mut Backoff,
     ) -> Result<(), ProtocolError> {
-        if error.is_no_queue() || error.is_final() || since.elapsed() > PATIENCE {
+        if error.is_no_queue() || error.is_final() || since.elapsed() > self.patience {
             return Err(self.explain(queue, error));
         }
         tracing::debug!("RabbitMQ at {self}: {error}; trying again");
@@ -340,5 +348,26 @@ impl JobQueue for RabbitQueue {
 
     async fn delete(&self, run: RunId) -> Result<(), ProtocolError> {
         self.broker.persist(Ask::Delete, &run.to_string()).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_its_password() {
+        for (url, shown) in [
+            ("amqp://user:geheim@broker.example:5673/armada", "broker.example:5673, virtual host armada"),
+            ("amqp://user:geheim@127.0.0.1", "127.0.0.1:5672, virtual host /"),
+            ("amqps://user:geheim@[::1]/%2f", "::1:5671, virtual host /"),
+        ] {
+            let queue = RabbitQueue::new(url, "test").unwrap();
+            assert_eq!(format!("{queue:?}"), format!("RabbitQueue({shown})"));
+        }
+        for url in ["", "broker", "http://user:geheim@broker/", "amqp:broker", "amqp://user:geheim@broker:port/"] {
+            let error = RabbitQueue::new(url, "test").unwrap_err().to_string();
+            assert!(error.contains("amqp://user:password@") && !error.contains("geheim"), "{url}: {error}");
+        }
     }
 }

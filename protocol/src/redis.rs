@@ -23,7 +23,7 @@ use crate::{AgentRecord, ProtocolError, RunId, RunStore};
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one may take that carries a component.
 const COMPONENT_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long somebody waits for a Redis that is away.
+/// How long somebody waits for a Redis that is away, when nothing else is asked for.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How many bytes Redis has room for under one key.
 const MAX_BYTES: usize = 512 << 20;
@@ -35,6 +35,7 @@ pub struct RedisRunStore {
     client: Client,
     connection: OnceCell<ConnectionManager>,
     expiry: Duration,
+    patience: Duration,
 }
 
 /// What of a record is not the agent message.
@@ -52,14 +53,20 @@ impl RedisRunStore {
     pub const EXPIRY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
     /// The server at an address such as `redis://user:password@host:6379/0`, or `rediss://…` for TLS. It is not connected to
-    /// yet. Records and components are kept for this long after they were last stored.
+    /// yet. Records and components are kept for this long after they were last stored. Who asks something of a server that
+    /// is away waits for 30 seconds.
     pub fn new(url: &str, expiry: Duration) -> Result<Self, ProtocolError> {
+        Self::with_patience(url, expiry, PATIENCE)
+    }
+
+    /// The same with a patience of one's own.
+    pub fn with_patience(url: &str, expiry: Duration, patience: Duration) -> Result<Self, ProtocolError> {
         // What is wrong with an address is not cited: there may be a password in it.
         let client = Client::open(url).map_err(|_| {
             let form = "redis://user:password@host:6379/0";
             ProtocolError::Invalid(format!("the address of Redis is not one: it looks like {form}"))
         })?;
-        Ok(Self { client, connection: OnceCell::new(), expiry })
+        Ok(Self { client, connection: OnceCell::new(), expiry, patience })
     }
 
     /// Asks whether the server can be used now.
@@ -90,7 +97,7 @@ impl RedisRunStore {
         loop {
             match self.command(commands, within).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) if is_final(&error) || started.elapsed() > PATIENCE => return Err(self.explain(error)),
+                Err(error) if is_final(&error) || started.elapsed() > self.patience => return Err(self.explain(error)),
                 Err(error) => {
                     tracing::debug!("{self}: {error}; trying again");
                     backoff.wait().await;
@@ -218,5 +225,55 @@ impl RunStore for RedisRunStore {
         let mut delete = pipe();
         delete.del(keys).ignore();
         self.persist(&delete, TIMEOUT).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::link::tests::record;
+
+    #[test]
+    fn a_record_is_stored_as_before() {
+        let mut record = record();
+        record.message =
+            serde_json::from_str(r#"{"run_id": "r", "targetted_agent": 3, "big": 12345678901234567890}"#).unwrap();
+        insta::assert_snapshot!("record", write(record).unwrap());
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_whatever_the_message_has() {
+        for message in [json!({}), json!({"a": 1}), json!({OWN: 2, "a": 1}), json!({OWN: {OWN: null}})] {
+            let mut record = record();
+            record.message = serde_json::from_value(message).unwrap();
+            let read = read(write(record.clone()).unwrap().as_bytes()).unwrap();
+            assert_eq!(read.message, record.message);
+            assert_eq!((read.component, read.grant), (record.component, record.grant));
+        }
+    }
+
+    #[test]
+    fn what_was_not_stored_by_armada_is_told() {
+        for (text, expected) in [
+            ("", "unreadable message"),
+            ("[]", "unreadable message"),
+            (r#"{"a": 1}"#, "no key `armada`"),
+            (r#"{"armada": {"component": 1}}"#, "unreadable message"),
+        ] {
+            let error = read(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_shown_without_its_password() {
+        let store = RedisRunStore::new("redis://user:geheim@redis.example:6380/1", RedisRunStore::EXPIRY).unwrap();
+        assert_eq!(format!("{store:?}"), "RedisRunStore(Redis at redis.example:6380)");
+        for url in ["", "redis", "http://user:geheim@redis/", "redis://user:geheim@redis:port/"] {
+            let error = RedisRunStore::new(url, RedisRunStore::EXPIRY).unwrap_err().to_string();
+            assert!(error.contains("redis://user:password@") && !error.contains("geheim"), "{url}: {error}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -43,14 +44,16 @@ pub fn redis() -> Server {
     Server { name: "Redis", url, port, program, variables: Vec::new(), is_ready, group: None, folder }.started()
 }
 
-/// Starts a RabbitMQ, with these lines in its configuration.
-pub fn rabbitmq(configuration: &str) -> Server {
+/// Starts a RabbitMQ, with these settings as Erlang takes them: `-rabbit name value`.
+pub fn rabbitmq(settings: &str) -> Server {
     let (folder, port, name_port) = (folder(), free_port(), free_port());
     let at = |name: &str| folder.path().join(name).into_os_string();
-    let settings = format!("listeners.tcp.local = 127.0.0.1:{port}\ndisk_free_limit.absolute = 1MB\n{configuration}\n");
-    std::fs::write(at("rabbitmq.conf"), settings).unwrap();
+    let configuration = format!("listeners.tcp.local = 127.0.0.1:{port}\ndisk_free_limit.absolute = 1MB\n");
+    std::fs::write(at("rabbitmq.conf"), configuration).unwrap();
     std::fs::write(at("plugins"), "[].").unwrap();
     let text = |text: String| OsString::from(text);
+    // The server of names that Erlang starts where it finds none would outlive the broker.
+    let flags = format!("-start_epmd false -kernel inet_dist_use_interface {{127,0,0,1}} {settings}");
     let variables = vec![
         ("HOME", folder.path().into()),
         ("RABBITMQ_NODENAME", text(format!("armada{port}@localhost"))),
@@ -61,8 +64,7 @@ pub fn rabbitmq(configuration: &str) -> Server {
         ("RABBITMQ_LOG_BASE", at("log")),
         ("RABBITMQ_PID_FILE", at("pid")),
         ("RABBITMQ_DIST_PORT", text(free_port().to_string())),
-        // The server of names that Erlang starts where it finds none would outlive the broker.
-        ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}".into()),
+        ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", text(flags)),
         ("ERL_EPMD_PORT", text(name_port.to_string())),
         ("ERL_EPMD_ADDRESS", "127.0.0.1".into()),
     ];
@@ -73,6 +75,18 @@ pub fn rabbitmq(configuration: &str) -> Server {
     let is_ready = |port| answers(port, b"AMQP\0\0\x09\x01", b"\x01");
     let url = format!("amqp://guest:guest@127.0.0.1:{port}/%2f");
     Server { name: "RabbitMQ", url, port, program, variables, is_ready, group: None, folder }.started()
+}
+
+/// A RabbitMQ that the tests which run at the same time share: for those that leave it as it is.
+pub fn shared_rabbitmq() -> Arc<Server> {
+    static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+    // A test that could not start it says so; the next one tries again.
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.upgrade().unwrap_or_else(|| {
+        let server = Arc::new(rabbitmq(""));
+        *shared = Arc::downgrade(&server);
+        server
+    })
 }
 
 /// Starts a PostgreSQL with an empty database.

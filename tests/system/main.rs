@@ -1,5 +1,6 @@
 //! End-to-end tests of the whole.
 
+mod broker;
 mod browser;
 mod cli;
 mod examples;
@@ -8,5 +9,6 @@ mod lifecycle;
 mod own_tests;
 mod python;
 mod readme;
+mod redis;
 mod scaffold;
 mod watch;

@@ -200,3 +200,183 @@ impl Headers<'_> {
         moment.map(Some).map_err(|error| format!("the header `{name}` is not a moment: {error}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fmt::Write as _;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::job::FOREIGN_PLACES;
+
+    const RUN: RunId = RunId(Uuid::from_u128(0x6ba7b810_9dad_41d1_80b4_00c04fd430c8));
+    const ID: &str = "0f2bd3a1-7f44-4a62-9d4f-2f2d2b1f8a11";
+
+    fn job(index: u64, message: &str) -> Job {
+        Job { uuid: RUN.job(index), index, message: RawValue::from_string(message.to_owned()).unwrap() }
+    }
+
+    fn text(text: &str) -> AMQPValue {
+        AMQPValue::LongString(text.into())
+    }
+
+    /// What a Celery producer sends, with these headers changed or added.
+    fn sent(changed: &[(&str, AMQPValue)]) -> BasicProperties {
+        let mut headers = BTreeMap::new();
+        for (name, value) in [
+            ("lang", text("py")),
+            ("task", text(TASK)),
+            ("id", text(ID)),
+            ("shadow", AMQPValue::Void),
+            ("eta", AMQPValue::Void),
+            ("expires", AMQPValue::Void),
+            ("group", AMQPValue::Void),
+            ("retries", AMQPValue::LongInt(0)),
+            ("root_id", text(ID)),
+            ("parent_id", AMQPValue::Void),
+            ("argsrepr", text("[{'run_id': '…'}]")),
+            ("origin", text("gen7@host")),
+            ("stamps", AMQPValue::FieldTable(FieldTable::default())),
+        ] {
+            headers.insert(ShortString::from(name), value);
+        }
+        for (name, value) in changed {
+            headers.insert((*name).into(), value.clone());
+        }
+        properties().with_headers(headers.into())
+    }
+
+    const BODY: &str = r#"[[{"run_id": "r", "targetted_job": 7}], {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]"#;
+
+    fn now() -> Timestamp {
+        "2026-01-02T03:04:05Z".parse().unwrap()
+    }
+
+    fn decoded(properties: &BasicProperties, body: &str) -> Decoded {
+        decode(RUN, properties, body.as_bytes(), now())
+    }
+
+    fn reason(properties: &BasicProperties, body: &str) -> String {
+        match decoded(properties, body) {
+            Decoded::Unusable(reason) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn written(properties: &BasicProperties, body: &[u8]) -> String {
+        let mut written = String::new();
+        let mut without_headers = properties.clone();
+        without_headers = without_headers.with_headers(FieldTable::default());
+        writeln!(written, "{without_headers:#?}").unwrap();
+        for (name, value) in properties.headers().as_ref().unwrap() {
+            match value {
+                AMQPValue::LongString(text) => writeln!(written, "{name}: {:?}", text.to_string()).unwrap(),
+                value => writeln!(written, "{name}: {value:?}").unwrap(),
+            }
+        }
+        written + &String::from_utf8_lossy(body)
+    }
+
+    #[test]
+    fn a_job_is_published_as_before() {
+        let (body, properties) = encode(RUN, &job(7, r#"{"run_id": "r", "big": 12345678901234567890}"#)).unwrap();
+        insta::assert_snapshot!("published", written(&properties, &body));
+        insta::assert_snapshot!("dead", written(&dead(&properties, "the job message is not a JSON object"), &body));
+    }
+
+    #[test]
+    fn what_celery_sends_is_a_job_with_a_place_of_its_own() {
+        let Decoded::Job(job) = decoded(&sent(&[]), BODY) else { panic!() };
+        assert_eq!(job.uuid.to_string(), ID);
+        assert!(job.index >= FOREIGN_PLACES);
+        assert_eq!(job.message.get(), r#"{"run_id": "r", "targetted_job": 7}"#);
+
+        let named = [("id", text("by hand"))];
+        let Decoded::Job(first) = decoded(&sent(&named), BODY) else { panic!() };
+        let Decoded::Job(second) = decoded(&sent(&named), BODY) else { panic!() };
+        assert_eq!((first.uuid, first.index), (second.uuid, second.index));
+        assert_ne!(first.uuid, job.uuid);
+    }
+
+    #[test]
+    fn a_message_is_late_from_its_expiry_on() {
+        for late in ["2026-01-02T03:04:05+00:00", "2026-01-02T03:04:04.999999", "2026-01-02T05:04:04+02:00"] {
+            assert!(matches!(decoded(&sent(&[("expires", text(late))]), BODY), Decoded::Expired), "{late}");
+        }
+        for in_time in ["2026-01-02T03:04:06+00:00", "2026-01-02T03:04:05.5", "2026-01-02T03:05:00+00:00"] {
+            let headers = [("expires", text(in_time)), ("eta", text("2026-01-02T03:04:05+00:00"))];
+            assert!(matches!(decoded(&sent(&headers), BODY), Decoded::Job(_)), "{in_time}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_job_is_told_in_words() {
+        let with = |name, value| reason(&sent(&[(name, value)]), BODY);
+        for (reason, expected) in [
+            (reason(&BasicProperties::default(), BODY), "has no headers"),
+            (with("task", text("tasks.other")), "for the task `tasks.other`"),
+            (with("task", AMQPValue::Void), "no header `task`"),
+            (with("task", AMQPValue::LongInt(1)), "`task` is not a text"),
+            (with("task", AMQPValue::LongString(vec![0xff].into())), "`task` is not UTF-8"),
+            (with("id", AMQPValue::Void), "no header `id`"),
+            (with("compression", text("application/x-gzip")), "compressed"),
+            (with("expires", text("tomorrow")), "`expires` is not a moment"),
+            (with("eta", text("2026-01-02T03:04:06+00:00")), "send it when it is due"),
+            (reason(&sent(&[]).with_content_type("application/x-python-serialize".into()), BODY), "sent as JSON"),
+            (reason(&sent(&[]), ""), "not `[[job_message]"),
+            (reason(&sent(&[]), "{}"), "not `[[job_message]"),
+            (reason(&sent(&[]), &"[".repeat(1_000_000)), "not `[[job_message]"),
+            (reason(&sent(&[]), r#"[[{"a": NaN}], {}, {}]"#), "not `[[job_message]"),
+            (reason(&sent(&[]), "[[], {}, {}]"), "one argument, the job message, and not 0"),
+            (reason(&sent(&[]), "[[{}, 2], {}, {}]"), "one argument, the job message, and not 2"),
+            (reason(&sent(&[]), "[[[1]], {}, {}]"), "not a JSON object"),
+            (reason(&sent(&[]), r#"[[{}], {"job": 1}, {}]"#), "`job` was given"),
+            (reason(&sent(&[]), r#"[[{}], {}, {"callbacks": [{"task": "t"}]}]"#), "asks for `callbacks`"),
+            (reason(&sent(&[]), &format!("[[{{}}], {{}}, {{}}]{}", " ".repeat(MAX_BYTES))), "16 MiB are allowed"),
+        ] {
+            assert!(reason.contains(expected), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_job_that_is_too_large_is_not_published() {
+        let message = format!(r#"{{"page": "{}"}}"#, "x".repeat(MAX_BYTES));
+        let error = encode(RUN, &job(7, &message)).unwrap_err().to_string();
+        assert!(error.contains("job 7") && error.contains("16 MiB are allowed"), "{error}");
+    }
+
+    #[test]
+    fn a_dead_message_goes_nowhere_else_and_fits_into_a_frame() {
+        let carbon_copy = AMQPValue::FieldArray(vec![text(&RUN.to_string())].into());
+        let properties = sent(&[("CC", carbon_copy), ("BCC", AMQPValue::Void)]).with_expiration("1".into());
+        let properties = dead(&properties, &"ä".repeat(400));
+        let headers = properties.headers().clone().unwrap();
+        assert!(!headers.contains_key("CC") && !headers.contains_key("BCC") && headers.contains_key("task"));
+        assert_eq!(headers.inner()[REASON], text(&"ä".repeat(250)));
+        assert_eq!(*properties.expiration(), None);
+
+        let properties = dead(&sent(&[("argsrepr", text(&"x".repeat(100_000)))]), "why");
+        assert_eq!(properties.headers().as_ref().unwrap().inner().len(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_published_is_read_again(index in 0..FOREIGN_PLACES, key: String, value: String) {
+            let message = serde_json::json!({ key: value }).to_string();
+            let (body, properties) = encode(RUN, &job(index, &message)).unwrap();
+            let Decoded::Job(read) = decode(RUN, &properties, &body, now()) else { panic!() };
+            prop_assert_eq!((read.uuid, read.index, read.message.get()), (RUN.job(index), index, message.as_str()));
+        }
+
+        #[test]
+        fn no_message_is_too_much(body: Vec<u8>, tail in "[\\[\\]{}:,\"0-9a ]{0,40}", task: Vec<u8>, expires: String) {
+            let task = [("task", AMQPValue::LongString(task.into())), ("expires", text(&expires))];
+            decode(RUN, &sent(&[]), &body, now());
+            decode(RUN, &sent(&[]), format!("[[{{{tail}").as_bytes(), now());
+            decode(RUN, &sent(&task), &body, now());
+            decode(RUN, &sent(&task[1..]), BODY.as_bytes(), now());
+        }
+    }
+}
