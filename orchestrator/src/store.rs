@@ -6,7 +6,9 @@
 //! SQLite needs nothing installed; PostgreSQL is taken by URL; the statements are the same.
 
 mod ledger;
+mod queries;
 mod runs;
+mod statement;
 pub mod views;
 mod writer;
 

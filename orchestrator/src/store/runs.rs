@@ -203,7 +203,7 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<Job>, StoreError> {
         let select = "SELECT id, place, message FROM jobs WHERE run_id = $1 AND status = 'Waiting' AND attempts >= $2 \
-                      ORDER BY place LIMIT $3";
+                      ORDER BY seq LIMIT $3";
         let least: i64 = only_retries.into();
         let select = sqlx::query(select).bind(run.to_string()).bind(least).bind(limit);
         select.fetch_all(self.pool()).await?.iter().map(job).collect()
@@ -395,7 +395,7 @@ async fn abandon_some(book: &mut Book, run: RunId, outcome: Outcome) -> Result<u
         _ => (JobStatus::Failed, "jobs_failed"),
     };
     let error = error.map(|error| serde_json::to_string(&error)).transpose()?.map(|text| clean(&text));
-    let select = "SELECT id FROM jobs WHERE run_id = $1 AND status IN ('Waiting', 'Queued', 'Running') ORDER BY place \
+    let select = "SELECT id FROM jobs WHERE run_id = $1 AND status IN ('Waiting', 'Queued', 'Running') ORDER BY seq \
                   LIMIT $2";
     let rows = sqlx::query(select).bind(run.to_string()).bind(ABANDONED_AT_ONCE).fetch_all(book.sql()).await?;
     for row in &rows {
