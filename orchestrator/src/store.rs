@@ -6,7 +6,8 @@
 //! SQLite needs nothing installed; PostgreSQL is taken by URL; the statements are the same.
 
 mod ledger;
-mod queries;
+pub(crate) mod queries;
+pub(crate) mod reported;
 mod runs;
 mod statement;
 pub mod views;

@@ -461,7 +461,7 @@ async fn become_status(
     tell_run(book, run).await
 }
 
-async fn is_conducted(book: &mut Book, run: RunId) -> Result<bool, StoreError> {
+pub(super) async fn is_conducted(book: &mut Book, run: RunId) -> Result<bool, StoreError> {
     let select = sqlx::query("SELECT id FROM runs WHERE id = $1 AND granted IS NOT NULL").bind(run.to_string());
     Ok(select.fetch_optional(book.sql()).await?.is_some())
 }
