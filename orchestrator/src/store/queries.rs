@@ -4,6 +4,8 @@
 //! has none, a bounded number of rows is looked at and the cursor says where to go on. Newest comes first, as in the system that
 //! Armada succeeds; after a cursor, what is newer comes in its order, so that a list can be followed.
 
+use std::collections::HashMap;
+
 use armada_protocol::RunId;
 use sqlx::any::AnyRow;
 use sqlx::{FromRow, Row as _};
@@ -13,12 +15,14 @@ use super::runs::{clean, whole};
 use super::statement::Statement;
 use super::views::{
     AGENT_COLUMNS, ARTIFACT_COLUMNS, ATTEMPT_COLUMNS, AgentView, ArtifactView, AttemptView, JOB_COLUMNS, JobStatus,
-    JobView, REPORT_COLUMNS, RUN_COLUMNS, ReportView, RunStatus, RunView, count,
+    JobView, REPORT_COLUMNS, RUN_COLUMNS, ReportView, RunStatus, RunView, count, parsed,
 };
-use super::{Store, StoreError};
+use super::{Store, StoreError, StoredChange};
 
 /// How many rows are counted, or looked at for what no index finds, and how far pages with numbers go.
 pub(crate) const LOOKED_AT: u64 = 100_000;
+/// What changes are about.
+const KINDS: [&str; 6] = ["run", "agent", "job", "report", "artifact", "run_deleted"];
 /// How many artifacts of a job are listed.
 const ARTIFACTS: i64 = 1_000;
 
@@ -372,6 +376,37 @@ impl Store {
         Ok(Some((select.fetch_all(self.pool()).await?, count(last) + 1)))
     }
 
+    /// What happened after a change, in order: so many changes at most.
+    pub(crate) async fn changes_after(
+        &self,
+        after: u64,
+        run: Option<Uuid>,
+        limit: u64,
+    ) -> Result<Vec<StoredChange>, StoreError> {
+        let mut select = Statement::new("SELECT seq, run_id, kind, body FROM changes WHERE seq > ");
+        select.bind(whole(after));
+        if let Some(run) = run {
+            select.push(" AND run_id = ").bind(run.to_string());
+        }
+        select.push(" ORDER BY seq LIMIT ").bind(whole(limit));
+        let rows = select.query()?.fetch_all(self.pool()).await?;
+        let mut changes = rows.iter().map(stored_change).collect::<Result<Vec<_>, _>>()?;
+        let reports = |change: &&StoredChange| change.kind == "report";
+        let (first, last) = (changes.iter().find(reports), changes.iter().rfind(reports));
+        if let (Some(first), Some(last)) = (first, last) {
+            let mut select = Statement::new(&format!("SELECT {REPORT_COLUMNS} FROM reports WHERE seq >= "));
+            select.bind(whole(first.seq)).push(" AND seq <= ").bind(whole(last.seq));
+            let views: Vec<ReportView> = select.query_as()?.fetch_all(self.pool()).await?;
+            let views: HashMap<u64, ReportView> = views.into_iter().map(|view| (view.cursor, view)).collect();
+            for change in &mut changes {
+                if let Some(view) = views.get(&change.seq) {
+                    change.body = serde_json::to_string(view)?.into();
+                }
+            }
+        }
+        Ok(changes)
+    }
+
     async fn list<T>(&self, list: List, mut paging: Paging, key: impl Fn(&T) -> u64) -> Result<Page<T>, StoreError>
     where
         T: for<'r> FromRow<'r, AnyRow> + Send + Unpin,
@@ -415,6 +450,19 @@ impl Store {
         let found = select.query_as()?.fetch_optional(self.pool()).await?;
         found.ok_or_else(|| StoreError::NotFound(format!("{what} {id}")))
     }
+}
+
+/// A change without what it says, if it is a report.
+fn stored_change(row: &AnyRow) -> Result<StoredChange, StoreError> {
+    let kind: String = row.try_get("kind")?;
+    let body: Option<String> = row.try_get("body")?;
+    let kind = KINDS.into_iter().find(|known| *known == kind).unwrap_or("other");
+    Ok(StoredChange {
+        seq: count(row.try_get("seq")?),
+        run: parsed(row, "run_id")?,
+        kind,
+        body: body.unwrap_or_default().into(),
+    })
 }
 
 /// Where the rows that are looked at end.
