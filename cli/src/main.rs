@@ -9,6 +9,7 @@ mod console;
 mod mistakes;
 mod places;
 mod run;
+mod serve;
 mod signals;
 mod test;
 
@@ -63,6 +64,7 @@ fn carry_out(command: Command) -> anyhow::Result<Ending> {
         Command::Config(arguments) => commands::config(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Test(arguments) => test::test(&arguments),
+        Command::Serve(arguments) => serve::serve(*arguments),
         Command::Agent(arguments) => commands::agent(&arguments),
     }
 }

@@ -86,9 +86,11 @@ fn settings(given: ServeSettings, file: ServeSettings, temp: &Path) -> anyhow::R
         }
         seconds => Ok(Duration::from_secs_f64(seconds.unwrap_or(default))),
     };
-    let silence =
-        seconds("agent_silence_seconds", given.agent_silence_seconds, file.agent_silence_seconds, 30.0)?;
-    ensure!(silence >= Duration::from_secs(5), "agent_silence_seconds is less than 5: agents are heard of every 3 seconds");
+    let silence = seconds("agent_silence_seconds", given.agent_silence_seconds, file.agent_silence_seconds, 30.0)?;
+    ensure!(
+        silence >= Duration::from_secs(5),
+        "agent_silence_seconds is less than 5: agents are heard of every 3 seconds"
+    );
     let first = seconds("retry_seconds", given.retry_seconds, file.retry_seconds, 0.5)?;
     let longest = seconds("retry_longest_seconds", given.retry_longest_seconds, file.retry_longest_seconds, 30.0)?;
     let keep_runs = match given.keep_runs_days.or(file.keep_runs_days) {

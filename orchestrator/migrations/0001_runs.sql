@@ -88,7 +88,7 @@ CREATE TABLE jobs (
   UNIQUE (run_id, place)
 );
 
-CREATE INDEX jobs_by_status ON jobs (run_id, status, place);
+CREATE INDEX jobs_by_status ON jobs (run_id, status, seq);
 CREATE INDEX jobs_by_agent ON jobs (run_id, agent, seq);
 CREATE INDEX jobs_by_seq ON jobs (run_id, seq);
 CREATE INDEX jobs_to_bury ON jobs (run_id, to_bury, place);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use armada_host::{ComponentError, Sandbox};
 use armada_protocol::embedded::{EmbeddedQueue, EmbeddedRunStore};
 use armada_protocol::rabbitmq::RabbitQueue;
-use armada_protocol::redis::RedisRunStore;
+use armada_protocol::redis::{self, RedisRunStore};
 use armada_protocol::{JobQueue, ProtocolError, RunStore};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -21,9 +21,6 @@ use crate::conductor::{Conductor, ConductorError};
 use crate::http::{self, Api};
 use crate::settings::{Secret, Settings};
 use crate::store::{Store, StoreError, StoreOptions};
-
-/// How long Redis keeps what a run needs, should nobody remove it.
-const REDIS_EXPIRY: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Why a server is not there.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +94,7 @@ impl Server {
         };
         let runs: Arc<dyn RunStore> = match &settings.redis_url {
             Some(Secret(url)) => {
-                let runs = RedisRunStore::new(url, REDIS_EXPIRY)?;
+                let runs = RedisRunStore::new(url, redis::EXPIRY)?;
                 runs.check().await?;
                 Arc::new(runs)
             }

@@ -6,7 +6,10 @@
 //! SQLite needs nothing installed; PostgreSQL is taken by URL; the statements are the same.
 
 mod ledger;
+pub(crate) mod queries;
+pub(crate) mod reported;
 mod runs;
+mod statement;
 #[cfg(test)]
 mod tests;
 pub mod views;

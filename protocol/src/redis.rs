@@ -19,6 +19,9 @@ use tokio::time::{Instant, timeout};
 use crate::backoff::Backoff;
 use crate::{AgentRecord, ProtocolError, RunId, RunStore};
 
+/// How long records and components are kept where nothing else is said, should nobody remove them: a week.
+pub const EXPIRY: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// How long a command may take, the connection that it may need included.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one may take that carries a component.

@@ -9,7 +9,7 @@ use armada_host::agent::{AgentOptions, Connections};
 use armada_host::{ComponentCache, Sandbox};
 use armada_protocol::link::Link;
 use armada_protocol::rabbitmq::RabbitQueue;
-use armada_protocol::redis::RedisRunStore;
+use armada_protocol::redis::{self, RedisRunStore};
 use armada_protocol::{JobQueue, RunStore};
 use tokio::net::UnixStream;
 
@@ -41,7 +41,7 @@ pub(crate) fn agent(arguments: &Agent) -> anyhow::Result<Ending> {
             None => link.clone(),
         };
         let runs: Arc<dyn RunStore> = match &arguments.redis_url {
-            Some(url) => Arc::new(RedisRunStore::new(url, REDIS_EXPIRY)?),
+            Some(url) => Arc::new(RedisRunStore::new(url, redis::EXPIRY)?),
             None => link.clone(),
         };
         let connections = Connections { queue, runs, jobs: link };

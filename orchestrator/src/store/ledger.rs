@@ -676,11 +676,14 @@ async fn store_reports(
         };
         rows.push(view);
     }
-    insert_reports(book, rows).await
+    insert_reports(book, rows).await.map(drop)
 }
 
 /// Stores events and lines of logs, and tells them.
-pub(super) async fn insert_reports(book: &mut Book, mut rows: Vec<super::views::ReportView>) -> Result<(), StoreError> {
+pub(super) async fn insert_reports(
+    book: &mut Book,
+    mut rows: Vec<super::views::ReportView>,
+) -> Result<Vec<super::views::ReportView>, StoreError> {
     for row in &mut rows {
         row.cursor = count(book.next_seq());
         book.tell_as(whole(row.cursor), row.run_uuid, "report", row)?;
@@ -703,7 +706,7 @@ pub(super) async fn insert_reports(book: &mut Book, mut rows: Vec<super::views::
         }
         insert.execute(book.sql()).await?;
     }
-    Ok(())
+    Ok(rows)
 }
 
 fn event_level(level: EventLevel) -> &'static str {

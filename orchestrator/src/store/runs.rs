@@ -199,7 +199,7 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<Job>, StoreError> {
         let select = "SELECT id, place, message FROM jobs WHERE run_id = $1 AND status = 'Waiting' AND attempts >= $2 \
-                      ORDER BY place LIMIT $3";
+                      ORDER BY seq LIMIT $3";
         let least: i64 = only_retries.into();
         let select = sqlx::query(select).bind(run.to_string()).bind(least).bind(limit);
         select.fetch_all(self.pool()).await?.iter().map(job).collect()
@@ -207,7 +207,7 @@ impl Store {
 
     /// The jobs that have failed for good and whose messages are not on the queue of dead jobs yet.
     pub(crate) async fn jobs_to_bury(&self, run: RunId, limit: i64) -> Result<Vec<Job>, StoreError> {
-        let select = "SELECT id, place, message FROM jobs WHERE run_id = $1 AND to_bury = 1 ORDER BY place LIMIT $2";
+        let select = "SELECT id, place, message FROM jobs WHERE run_id = $1 AND to_bury = 1 ORDER BY seq LIMIT $2";
         let rows = sqlx::query(select).bind(run.to_string()).bind(limit).fetch_all(self.pool()).await?;
         rows.iter().map(job).collect()
     }
@@ -391,7 +391,7 @@ async fn abandon_some(book: &mut Book, run: RunId, outcome: Outcome) -> Result<u
         _ => (JobStatus::Failed, "jobs_failed"),
     };
     let error = error.map(|error| serde_json::to_string(&error)).transpose()?.map(|text| clean(&text));
-    let select = "SELECT id FROM jobs WHERE run_id = $1 AND status IN ('Waiting', 'Queued', 'Running') ORDER BY place \
+    let select = "SELECT id FROM jobs WHERE run_id = $1 AND status IN ('Waiting', 'Queued', 'Running') ORDER BY seq \
                   LIMIT $2";
     let rows = sqlx::query(select).bind(run.to_string()).bind(ABANDONED_AT_ONCE).fetch_all(book.sql()).await?;
     for row in &rows {
@@ -457,7 +457,7 @@ async fn become_status(
     tell_run(book, run).await
 }
 
-async fn is_conducted(book: &mut Book, run: RunId) -> Result<bool, StoreError> {
+pub(super) async fn is_conducted(book: &mut Book, run: RunId) -> Result<bool, StoreError> {
     let select = sqlx::query("SELECT id FROM runs WHERE id = $1 AND granted IS NOT NULL").bind(run.to_string());
     Ok(select.fetch_optional(book.sql()).await?.is_some())
 }

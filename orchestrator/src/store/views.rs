@@ -228,12 +228,62 @@ pub struct ReportView {
     pub cursor: u64,
 }
 
+/// An attempt at a job.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct AttemptView {
+    /// The job.
+    pub job_uuid: Uuid,
+    /// Which attempt it is, from 1.
+    pub attempt: u64,
+    /// The agent that made it.
+    pub agent: u64,
+    /// `Running`, `Success`, `Failed` or `Cancelled`.
+    pub status: JobStatus,
+    /// Why it failed: `{cause, message, traceback}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub error: Option<Box<RawValue>>,
+    /// When it began.
+    #[schema(value_type = String, format = DateTime)]
+    pub started_at: Timestamp,
+    /// When it ended.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub finished_at: Option<Timestamp>,
+}
+
+/// A file that a job kept.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ArtifactView {
+    /// The job.
+    pub job_uuid: Uuid,
+    /// Its name.
+    pub name: String,
+    /// The attempt that kept it, from 1.
+    pub attempt: u64,
+    /// What the job says that it is.
+    pub media_type: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it was kept.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
+
 /// The columns of [`JobView`], in the order that does not matter.
 pub(crate) const JOB_COLUMNS: &str = "id, run_id, place, seq, status, attempts, agent, result, error, progress, created_at, \
                                       started_at, finished_at";
 /// The columns of [`RunView`].
 pub(crate) const RUN_COLUMNS: &str = "id, seq, project, status, reason, paused, replay_of, component, agents, jobs, \
                                       jobs_succeeded, jobs_failed, jobs_cancelled, created_at, started_at, finished_at";
+/// The columns of [`AgentView`].
+pub(crate) const AGENT_COLUMNS: &str = "run_id, agent, state, message, starts, updated_at";
+/// The columns of [`ReportView`].
+pub(crate) const REPORT_COLUMNS: &str =
+    "seq, id, run_id, job_id, attempt, kind, level, content, attachment, reported_at";
+/// The columns of [`AttemptView`].
+pub(crate) const ATTEMPT_COLUMNS: &str = "job_id, attempt, agent, status, error, started_at, finished_at";
+/// The columns of [`ArtifactView`].
+pub(crate) const ARTIFACT_COLUMNS: &str = "job_id, name, attempt, media_type, size, created_at";
 
 impl FromRow<'_, AnyRow> for JobView {
     fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
@@ -288,6 +338,50 @@ impl FromRow<'_, AnyRow> for AgentView {
             message: row.try_get("message")?,
             starts: count(row.try_get("starts")?),
             updated_at: moment(row.try_get("updated_at")?),
+        })
+    }
+}
+
+impl FromRow<'_, AnyRow> for ReportView {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            event_uuid: parsed(row, "id")?,
+            job_uuid: parsed(row, "job_id")?,
+            run_uuid: parsed(row, "run_id")?,
+            event_datetime: moment(row.try_get("reported_at")?),
+            kind: row.try_get("kind")?,
+            event_status: row.try_get("level")?,
+            event_content: row.try_get("content")?,
+            attempt: count(row.try_get("attempt")?),
+            attachment: row.try_get("attachment")?,
+            cursor: count(row.try_get("seq")?),
+        })
+    }
+}
+
+impl FromRow<'_, AnyRow> for AttemptView {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            job_uuid: parsed(row, "job_id")?,
+            attempt: count(row.try_get("attempt")?),
+            agent: count(row.try_get("agent")?),
+            status: word(row, "status")?,
+            error: raw(row, "error")?,
+            started_at: moment(row.try_get("started_at")?),
+            finished_at: row.try_get::<Option<i64>, _>("finished_at")?.map(moment),
+        })
+    }
+}
+
+impl FromRow<'_, AnyRow> for ArtifactView {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            job_uuid: parsed(row, "job_id")?,
+            name: row.try_get("name")?,
+            attempt: count(row.try_get("attempt")?),
+            media_type: row.try_get("media_type")?,
+            size: count(row.try_get("size")?),
+            created_at: moment(row.try_get("created_at")?),
         })
     }
 }

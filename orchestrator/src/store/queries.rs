@@ -1,0 +1,473 @@
+//! What is read of the store: lists in pages, and single things.
+//!
+//! A list stays fast however long it is: rows are found by an index in the order in which they are shown, and where a filter
+//! has none, a bounded number of rows is looked at and the cursor says where to go on. Newest comes first, as in the system that
+//! Armada succeeds; after a cursor, what is newer comes in its order, so that a list can be followed.
+
+use std::collections::HashMap;
+
+use armada_protocol::RunId;
+use sqlx::any::AnyRow;
+use sqlx::{FromRow, Row as _};
+use uuid::Uuid;
+
+use super::runs::{clean, whole};
+use super::statement::Statement;
+use super::views::{
+    AGENT_COLUMNS, ARTIFACT_COLUMNS, ATTEMPT_COLUMNS, AgentView, ArtifactView, AttemptView, JOB_COLUMNS, JobStatus,
+    JobView, REPORT_COLUMNS, RUN_COLUMNS, ReportView, RunStatus, RunView, count, parsed,
+};
+use super::{Store, StoreError, StoredChange};
+
+/// How many rows are counted, or looked at for what no index finds, and how far pages with numbers go.
+pub(crate) const LOOKED_AT: u64 = 100_000;
+/// What changes are about.
+const KINDS: [&str; 6] = ["run", "agent", "job", "report", "artifact", "run_deleted"];
+/// How many artifacts of a job are listed.
+const ARTIFACTS: i64 = 1_000;
+
+/// Which part of a list is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Paging {
+    /// How many rows are before it.
+    pub(crate) offset: u64,
+    /// How many it has.
+    pub(crate) size: u64,
+    /// Only what is after this, in its order.
+    pub(crate) after: Option<u64>,
+    /// Only what is before this.
+    pub(crate) before: Option<u64>,
+}
+
+/// A part of a list.
+#[derive(Debug)]
+pub(crate) struct Page<T> {
+    pub(crate) items: Vec<T>,
+    /// How many there are in all, of those that were looked at.
+    pub(crate) total: u64,
+    /// Whether there may be more.
+    pub(crate) is_total_exact: bool,
+    /// Where to go on, if there is more.
+    pub(crate) next: Option<u64>,
+}
+
+/// Which runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RunFilter {
+    pub(crate) status: Option<RunStatus>,
+    /// In the name of the project or the reason of the end.
+    pub(crate) text: Option<String>,
+    pub(crate) from: Option<i64>,
+    pub(crate) to: Option<i64>,
+}
+
+/// Which jobs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct JobFilter {
+    pub(crate) run: Option<Uuid>,
+    pub(crate) status: Option<JobStatus>,
+    pub(crate) agent: Option<u32>,
+    /// In the message or the error.
+    pub(crate) text: Option<String>,
+    pub(crate) from: Option<i64>,
+    pub(crate) to: Option<i64>,
+}
+
+/// Whose reports.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ReportsOf {
+    Run(Uuid),
+    Job(Uuid),
+}
+
+/// Which reports.
+#[derive(Clone, Debug)]
+pub(crate) struct ReportFilter {
+    pub(crate) of: ReportsOf,
+    /// `event` or `log`.
+    pub(crate) kind: &'static str,
+    pub(crate) level: Option<String>,
+    pub(crate) text: Option<String>,
+    pub(crate) from: Option<i64>,
+    pub(crate) to: Option<i64>,
+}
+
+/// A value that is compared.
+#[derive(Clone, Debug)]
+enum Value {
+    Text(String),
+    Number(i64),
+}
+
+/// What an index does not find.
+#[derive(Clone, Debug)]
+enum Filter {
+    Equal(&'static str, Value),
+    AtLeast(&'static str, i64),
+    Below(&'static str, i64),
+    /// One of the columns has the text, whatever the case of its ASCII letters.
+    Contains(&'static [&'static str], String),
+}
+
+/// A list: rows of a table in the order of a key, by an index on `(equal…, key)`.
+struct List {
+    table: &'static str,
+    columns: &'static str,
+    key: &'static str,
+    /// Whether the greatest key comes first.
+    is_newest_first: bool,
+    equal: Vec<(&'static str, Value)>,
+    filters: Vec<Filter>,
+}
+
+impl List {
+    fn of_runs(filter: RunFilter) -> Self {
+        let mut list = Self::new("runs", RUN_COLUMNS, "seq");
+        list.equal.extend(filter.status.map(|status| ("status", Value::Text(status.word().to_owned()))));
+        list.between("created_at", filter.from, filter.to);
+        list.filters.extend(filter.text.map(|text| Filter::Contains(&["project", "reason"], text)));
+        list
+    }
+
+    fn of_jobs(filter: JobFilter) -> Self {
+        let mut list = Self::new("jobs", JOB_COLUMNS, "seq");
+        let status = filter.status.map(|status| Value::Text(status.word().to_owned()));
+        let agent = filter.agent.map(|agent| Value::Number(agent.into()));
+        match (filter.run, status, agent) {
+            (Some(run), Some(status), agent) => {
+                list.equal = vec![("run_id", Value::Text(run.to_string())), ("status", status)];
+                list.filters.extend(agent.map(|agent| Filter::Equal("agent", agent)));
+            }
+            (Some(run), None, agent) => {
+                list.equal.push(("run_id", Value::Text(run.to_string())));
+                list.equal.extend(agent.map(|agent| ("agent", agent)));
+            }
+            (None, status, agent) => {
+                list.filters.extend(status.map(|status| Filter::Equal("status", status)));
+                list.filters.extend(agent.map(|agent| Filter::Equal("agent", agent)));
+            }
+        }
+        list.between("created_at", filter.from, filter.to);
+        list.filters.extend(filter.text.map(|text| Filter::Contains(&["message", "error"], text)));
+        list
+    }
+
+    fn of_reports(filter: ReportFilter) -> Self {
+        let mut list = Self::new("reports", REPORT_COLUMNS, "seq");
+        list.equal.push(match filter.of {
+            ReportsOf::Run(run) => ("run_id", Value::Text(run.to_string())),
+            ReportsOf::Job(job) => ("job_id", Value::Text(job.to_string())),
+        });
+        list.equal.push(("kind", Value::Text(filter.kind.to_owned())));
+        list.filters.extend(filter.level.map(|level| Filter::Equal("level", Value::Text(level))));
+        list.between("reported_at", filter.from, filter.to);
+        list.filters.extend(filter.text.map(|text| Filter::Contains(&["content"], text)));
+        list
+    }
+
+    fn of_agents(run: Uuid) -> Self {
+        let mut list = Self::new("agents", AGENT_COLUMNS, "agent");
+        list.is_newest_first = false;
+        list.equal.push(("run_id", Value::Text(run.to_string())));
+        list
+    }
+
+    fn of_attempts(job: Uuid) -> Self {
+        let mut list = Self::new("attempts", ATTEMPT_COLUMNS, "attempt");
+        list.is_newest_first = false;
+        list.equal.push(("job_id", Value::Text(job.to_string())));
+        list
+    }
+
+    fn new(table: &'static str, columns: &'static str, key: &'static str) -> Self {
+        Self { table, columns, key, is_newest_first: true, equal: Vec::new(), filters: Vec::new() }
+    }
+
+    fn between(&mut self, column: &'static str, from: Option<i64>, to: Option<i64>) {
+        self.filters.extend(from.map(|from| Filter::AtLeast(column, from)));
+        self.filters.extend(to.map(|to| Filter::Below(column, to)));
+    }
+
+    /// `SELECT … FROM … WHERE` what an index finds.
+    fn select(&self, columns: &str, paging: &Paging) -> Statement {
+        let mut statement = Statement::new(&format!("SELECT {columns} FROM {} WHERE 1 = 1", self.table));
+        for (column, value) in &self.equal {
+            statement.push(&format!(" AND {column} = "));
+            bind(&mut statement, value);
+        }
+        for (than, number) in [(">", paging.after), ("<", paging.before)] {
+            if let Some(number) = number {
+                statement.push(&format!(" AND {} {than} ", self.key)).bind(whole(number));
+            }
+        }
+        statement
+    }
+
+    fn order(&self, statement: &mut Statement, is_descending: bool, limit: u64, offset: u64) {
+        let direction = if is_descending { "DESC" } else { "ASC" };
+        statement.push(&format!(" ORDER BY {} {direction} LIMIT ", self.key)).bind(whole(limit));
+        if offset > 0 {
+            statement.push(" OFFSET ").bind(whole(offset));
+        }
+    }
+
+    fn filter(&self, statement: &mut Statement) {
+        for filter in &self.filters {
+            match filter {
+                Filter::Equal(column, value) => bind(statement.push(&format!(" AND {column} = ")), value),
+                Filter::AtLeast(column, least) => drop(statement.push(&format!(" AND {column} >= ")).bind(*least)),
+                Filter::Below(column, bound) => drop(statement.push(&format!(" AND {column} < ")).bind(*bound)),
+                Filter::Contains(columns, text) => {
+                    for (index, column) in columns.iter().enumerate() {
+                        statement.push(if index == 0 { " AND (" } else { " OR " });
+                        statement.push(&format!("LOWER({column}) LIKE LOWER(")).bind(pattern(text));
+                        statement.push(") ESCAPE '\\'");
+                    }
+                    statement.push(")");
+                }
+            }
+        }
+    }
+
+    /// Where the rows that are looked at end, and how many they are.
+    fn edge(&self, paging: &Paging, is_descending: bool) -> Statement {
+        let outermost = if is_descending { "MIN" } else { "MAX" };
+        let mut looked_at = self.select(self.key, paging);
+        self.order(&mut looked_at, is_descending, LOOKED_AT, 0);
+        let before = format!("SELECT COALESCE({outermost}({}), 0) AS edge, COUNT(*) AS number FROM (", self.key);
+        looked_at.wrap(&before, ") AS looked_at");
+        looked_at
+    }
+
+    /// Only what is not behind the edge.
+    fn within(&self, statement: &mut Statement, edge: i64, is_descending: bool) {
+        let than = if is_descending { ">=" } else { "<=" };
+        statement.push(&format!(" AND {} {than} ", self.key)).bind(edge);
+    }
+
+    fn page(&self, paging: &Paging, is_descending: bool, edge: Option<i64>) -> Statement {
+        let mut statement = self.select(self.columns, paging);
+        if let Some(edge) = edge {
+            self.within(&mut statement, edge, is_descending);
+        }
+        self.filter(&mut statement);
+        self.order(&mut statement, is_descending, paging.size + 1, paging.offset);
+        statement
+    }
+
+    fn count(&self, edge: i64) -> Statement {
+        let mut statement = self.select("COUNT(*) AS number", &Paging::default());
+        self.within(&mut statement, edge, self.is_newest_first);
+        self.filter(&mut statement);
+        statement
+    }
+}
+
+fn bind(statement: &mut Statement, value: &Value) {
+    match value {
+        Value::Text(text) => statement.bind(text.clone()),
+        Value::Number(number) => statement.bind(*number),
+    };
+}
+
+/// A text that is looked for, as LIKE takes it.
+fn pattern(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in clean(text).chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}
+
+impl Store {
+    /// Runs, the newest first.
+    pub(crate) async fn list_runs(&self, filter: RunFilter, paging: Paging) -> Result<Page<RunView>, StoreError> {
+        self.list(List::of_runs(filter), paging, |run: &RunView| run.cursor).await
+    }
+
+    /// Jobs, the newest first.
+    pub(crate) async fn list_jobs(&self, filter: JobFilter, paging: Paging) -> Result<Page<JobView>, StoreError> {
+        self.list(List::of_jobs(filter), paging, |job: &JobView| job.cursor).await
+    }
+
+    /// What was reported, the newest first.
+    pub(crate) async fn list_reports(
+        &self,
+        filter: ReportFilter,
+        paging: Paging,
+    ) -> Result<Page<ReportView>, StoreError> {
+        self.list(List::of_reports(filter), paging, |report: &ReportView| report.cursor).await
+    }
+
+    /// The agents of a run, by their numbers.
+    pub(crate) async fn list_agents(&self, run: Uuid, paging: Paging) -> Result<Page<AgentView>, StoreError> {
+        self.list(List::of_agents(run), paging, |agent: &AgentView| agent.agent).await
+    }
+
+    /// The attempts at a job, in their order.
+    pub(crate) async fn list_attempts(&self, job: Uuid, paging: Paging) -> Result<Page<AttemptView>, StoreError> {
+        self.list(List::of_attempts(job), paging, |attempt: &AttemptView| attempt.attempt).await
+    }
+
+    /// The artifacts of a job, by their names.
+    pub(crate) async fn list_artifacts(&self, job: Uuid) -> Result<Vec<ArtifactView>, StoreError> {
+        let mut select = Statement::new(&format!("SELECT {ARTIFACT_COLUMNS} FROM artifacts WHERE job_id = "));
+        select.bind(job.to_string()).push(" ORDER BY name LIMIT ").bind(ARTIFACTS);
+        Ok(select.query_as()?.fetch_all(self.pool()).await?)
+    }
+
+    /// An artifact.
+    pub(crate) async fn artifact(&self, job: Uuid, name: &str) -> Result<ArtifactView, StoreError> {
+        let mut select = Statement::new(&format!("SELECT {ARTIFACT_COLUMNS} FROM artifacts WHERE job_id = "));
+        select.bind(job.to_string()).push(" AND name = ").bind(clean(name));
+        let found = select.query_as()?.fetch_optional(self.pool()).await?;
+        found.ok_or_else(|| StoreError::NotFound(format!("an artifact {name:?} of job {job}")))
+    }
+
+    /// A job.
+    pub(crate) async fn job(&self, job: Uuid) -> Result<JobView, StoreError> {
+        self.one("jobs", JOB_COLUMNS, "job", job).await
+    }
+
+    /// Something reported.
+    pub(crate) async fn report(&self, report: Uuid) -> Result<ReportView, StoreError> {
+        self.one("reports", REPORT_COLUMNS, "event", report).await
+    }
+
+    /// Whether a run is conducted here, and not reported by somebody else.
+    pub(crate) async fn is_conducted(&self, run: RunId) -> Result<bool, StoreError> {
+        let mut select = Statement::new("SELECT id FROM runs WHERE granted IS NOT NULL AND id = ");
+        select.bind(run.to_string());
+        Ok(select.query()?.fetch_optional(self.pool()).await?.is_some())
+    }
+
+    /// Jobs that have ended, in the order of their places, from a place on: as many as have about so many bytes of results,
+    /// but one at least. Says from which place to go on; nothing when there are no more.
+    pub(crate) async fn results(
+        &self,
+        run: Uuid,
+        from: u64,
+        bytes: u64,
+    ) -> Result<Option<(Vec<JobView>, u64)>, StoreError> {
+        let ended = "run_id = $1 AND place >= $2 AND status IN ('Success', 'Failed', 'Cancelled')";
+        // A length is as wide as the database likes.
+        let sizes = format!(
+            "SELECT place, CAST(COALESCE(LENGTH(result), 0) + COALESCE(LENGTH(error), 0) AS BIGINT) AS size FROM jobs \
+             WHERE {ended} ORDER BY place LIMIT 200"
+        );
+        let sizes = sqlx::query(sqlx::AssertSqlSafe(sizes)).bind(run.to_string()).bind(whole(from));
+        let (mut room, mut last) = (bytes, None);
+        for row in sizes.fetch_all(self.pool()).await? {
+            // What it is called in columns and quotes.
+            let size = 256 + u64::try_from(row.try_get::<i64, _>("size")?).unwrap_or_default();
+            if last.is_some() && size > room {
+                break;
+            }
+            room = room.saturating_sub(size);
+            last = Some(row.try_get::<i64, _>("place")?);
+        }
+        let Some(last) = last else { return Ok(None) };
+        let select = format!("SELECT {JOB_COLUMNS} FROM jobs WHERE {ended} AND place <= $3 ORDER BY place");
+        let select = sqlx::query_as(sqlx::AssertSqlSafe(select)).bind(run.to_string()).bind(whole(from)).bind(last);
+        Ok(Some((select.fetch_all(self.pool()).await?, count(last) + 1)))
+    }
+
+    /// What happened after a change, in order: so many changes at most.
+    pub(crate) async fn changes_after(
+        &self,
+        after: u64,
+        run: Option<Uuid>,
+        limit: u64,
+    ) -> Result<Vec<StoredChange>, StoreError> {
+        let mut select = Statement::new("SELECT seq, run_id, kind, body FROM changes WHERE seq > ");
+        select.bind(whole(after));
+        if let Some(run) = run {
+            select.push(" AND run_id = ").bind(run.to_string());
+        }
+        select.push(" ORDER BY seq LIMIT ").bind(whole(limit));
+        let rows = select.query()?.fetch_all(self.pool()).await?;
+        let mut changes = rows.iter().map(stored_change).collect::<Result<Vec<_>, _>>()?;
+        let reports = |change: &&StoredChange| change.kind == "report";
+        let (first, last) = (changes.iter().find(reports), changes.iter().rfind(reports));
+        if let (Some(first), Some(last)) = (first, last) {
+            let mut select = Statement::new(&format!("SELECT {REPORT_COLUMNS} FROM reports WHERE seq >= "));
+            select.bind(whole(first.seq)).push(" AND seq <= ").bind(whole(last.seq));
+            let views: Vec<ReportView> = select.query_as()?.fetch_all(self.pool()).await?;
+            let views: HashMap<u64, ReportView> = views.into_iter().map(|view| (view.cursor, view)).collect();
+            for change in &mut changes {
+                if let Some(view) = views.get(&change.seq) {
+                    change.body = serde_json::to_string(view)?.into();
+                }
+            }
+        }
+        Ok(changes)
+    }
+
+    async fn list<T>(&self, list: List, mut paging: Paging, key: impl Fn(&T) -> u64) -> Result<Page<T>, StoreError>
+    where
+        T: for<'r> FromRow<'r, AnyRow> + Send + Unpin,
+    {
+        paging.size = paging.size.clamp(1, 1_000);
+        let is_descending = list.is_newest_first && paging.after.is_none();
+        // What is counted is the whole list, wherever the page is.
+        let all = self.edge(&list, &Paging::default(), list.is_newest_first).await?;
+        let mut total = all.number;
+        let mut edge = None;
+        if !list.filters.is_empty() {
+            total = if all.number == 0 {
+                0
+            } else {
+                count(list.count(all.edge).query()?.fetch_one(self.pool()).await?.try_get("number")?)
+            };
+            let is_whole = paging.after.is_none() && paging.before.is_none();
+            let looked_at = if is_whole { all } else { self.edge(&list, &paging, is_descending).await? };
+            edge = (looked_at.number >= LOOKED_AT).then_some(looked_at.edge);
+        }
+        let select = list.page(&paging, is_descending, edge);
+        let mut items: Vec<T> = select.query_as()?.fetch_all(self.pool()).await?;
+        let size = usize::try_from(paging.size).unwrap_or(usize::MAX);
+        let has_more = items.len() > size;
+        items.truncate(size);
+        let next = if has_more { items.last().map(key) } else { edge.map(count) };
+        Ok(Page { items, total, is_total_exact: all.number < LOOKED_AT, next })
+    }
+
+    async fn edge(&self, list: &List, paging: &Paging, is_descending: bool) -> Result<Edge, StoreError> {
+        let row = list.edge(paging, is_descending).query()?.fetch_one(self.pool()).await?;
+        Ok(Edge { edge: row.try_get("edge")?, number: count(row.try_get("number")?) })
+    }
+
+    async fn one<T>(&self, table: &str, columns: &str, what: &str, id: Uuid) -> Result<T, StoreError>
+    where
+        T: for<'r> FromRow<'r, AnyRow> + Send + Unpin,
+    {
+        let mut select = Statement::new(&format!("SELECT {columns} FROM {table} WHERE id = "));
+        select.bind(id.to_string());
+        let found = select.query_as()?.fetch_optional(self.pool()).await?;
+        found.ok_or_else(|| StoreError::NotFound(format!("{what} {id}")))
+    }
+}
+
+/// A change without what it says, if it is a report.
+fn stored_change(row: &AnyRow) -> Result<StoredChange, StoreError> {
+    let kind: String = row.try_get("kind")?;
+    let body: Option<String> = row.try_get("body")?;
+    let kind = KINDS.into_iter().find(|known| *known == kind).unwrap_or("other");
+    Ok(StoredChange {
+        seq: count(row.try_get("seq")?),
+        run: parsed(row, "run_id")?,
+        kind,
+        body: body.unwrap_or_default().into(),
+    })
+}
+
+/// Where the rows that are looked at end.
+#[derive(Clone, Copy)]
+struct Edge {
+    edge: i64,
+    number: u64,
+}
