@@ -9,7 +9,6 @@ mod dispatch;
 mod tend;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -127,7 +126,7 @@ impl Conductor {
             run: inputs.run(),
             project: inputs.project().to_owned(),
             component: inputs.component(),
-            capabilities: serde_json::to_value(inputs.capabilities(&grant)?)?,
+            capabilities: serde_json::to_value(inputs.capabilities(&grant))?,
             grant,
             agents: configuration.number_of_agents().min(jobs).max(1),
             idempotency_key,

@@ -13,6 +13,8 @@ mod problem;
 mod results;
 mod runs;
 
+use std::sync::Arc;
+
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{StatusCode, Uri};
 use axum::middleware::{self, Next};
@@ -24,6 +26,8 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use self::problem::Problem;
+use crate::conductor::Conductor;
+use crate::settings::Settings;
 use crate::store::Store;
 
 /// How long an answer may take that is not a stream.
@@ -35,6 +39,8 @@ const BODY: usize = 1024 * 1024;
 #[derive(Clone)]
 pub struct Api {
     pub(crate) store: Store,
+    pub(crate) conductor: Conductor,
+    pub(crate) settings: Arc<Settings>,
     /// Ends what goes on for as long as the server does.
     closing: CancellationToken,
     /// What goes on beyond a request.
@@ -42,9 +48,9 @@ pub struct Api {
 }
 
 impl Api {
-    /// Answers from a store.
-    pub fn new(store: Store) -> Self {
-        Self { store, closing: CancellationToken::new(), streams: TaskTracker::new() }
+    /// Answers from a store, and has runs conducted.
+    pub fn new(store: Store, conductor: Conductor, settings: Arc<Settings>) -> Self {
+        Self { store, conductor, settings, closing: CancellationToken::new(), streams: TaskTracker::new() }
     }
 
     /// Ends what goes on beyond requests. To be called once no new requests are taken, before the store is closed.

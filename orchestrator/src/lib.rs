@@ -5,6 +5,10 @@
 //! happens, as [`Change`](armada_protocol::Change)s.
 
 pub mod agents;
+pub mod conductor;
 pub mod http;
+pub mod inputs;
 pub mod launch;
+pub mod server;
+pub mod settings;
 pub mod store;

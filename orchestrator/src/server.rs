@@ -106,7 +106,7 @@ impl Server {
             tracing::info!(runs = resumed, "going on with the runs that had not ended");
         }
         let grace = settings.grace;
-        Ok(Self { listener, api: Api { store, conductor, settings }, grace, _lock: lock })
+        Ok(Self { listener, api: Api::new(store, conductor, settings), grace, _lock: lock })
     }
 
     /// Where it listens.
@@ -117,23 +117,21 @@ impl Server {
     /// Answers until it is told to end; then ends in order.
     pub async fn serve(self, shutdown: CancellationToken) -> std::io::Result<()> {
         let Self { listener, api, grace, _lock } = self;
-        let router = http::router(api.clone(), shutdown.clone());
+        let router = http::router(api.clone());
         let told = shutdown.clone();
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let serving = axum::serve(listener, service).with_graceful_shutdown(async move { told.cancelled().await });
+        let serving = axum::serve(listener, router).with_graceful_shutdown(async move { told.cancelled().await });
         let ending = async {
             shutdown.cancelled().await;
-            api.conductor.close().await;
+            api.close().await;
             tokio::time::sleep(grace).await;
         };
         let served = tokio::select! {
-            served = async { serving.await } => {
-                api.conductor.close().await;
-                served
-            }
+            served = serving.into_future() => served,
             // A client that does not let go is let go.
             () = ending => Ok(()),
         };
+        api.close().await;
+        api.conductor.close().await;
         api.store.close().await;
         served
     }

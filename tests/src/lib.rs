@@ -9,6 +9,7 @@ pub mod command;
 pub mod guests;
 pub mod processes;
 pub mod run;
+pub mod serve;
 pub mod servers;
 pub mod site;
 

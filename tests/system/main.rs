@@ -11,4 +11,5 @@ mod python;
 mod readme;
 mod redis;
 mod scaffold;
+mod serve;
 mod watch;

@@ -1,0 +1,244 @@
+//! The control plane, end to end: launches over HTTP, agents as processes, and every outcome once in the store, whatever is
+//! killed meanwhile.
+
+use std::collections::BTreeSet;
+
+use armada_tests::processes::{self, Process};
+use armada_tests::serve::Serve;
+use armada_tests::servers::{Server, postgresql, rabbitmq, redis};
+use serde_json::{Value, json};
+
+/// Everything that a server can be connected to.
+struct Servers {
+    redis: Server,
+    rabbitmq: Server,
+    postgresql: Server,
+}
+
+impl Servers {
+    fn start() -> Self {
+        std::thread::scope(|scope| {
+            let (redis, rabbitmq) = (scope.spawn(redis), scope.spawn(|| rabbitmq("")));
+            let postgresql = postgresql();
+            Self { redis: redis.join().unwrap(), rabbitmq: rabbitmq.join().unwrap(), postgresql }
+        })
+    }
+
+    fn serve(&self) -> Serve {
+        let urls = [
+            ("ARMADA_REDIS_URL", self.redis.url()),
+            ("ARMADA_AMQP_URL", self.rabbitmq.url()),
+            ("ARMADA_STORE_URL", self.postgresql.url()),
+        ];
+        Serve::start(&["--agent-silence-seconds", "8"], &urls)
+    }
+}
+
+/// Every job has ended once, in so many attempts at least and at most, and each attempt is there once.
+fn assert_each_once(serve: &Serve, run: &str, jobs: usize) {
+    let view = serve.run(run);
+    let all = serve.jobs(run);
+    let names: BTreeSet<_> = all.iter().map(|job| job["job_uuid"].as_str().unwrap()).collect();
+    assert_eq!((all.len(), names.len()), (jobs, jobs));
+    let count = |status: &str| all.iter().filter(|job| job["job_status"] == status).count();
+    assert_eq!(view["jobs"], jobs);
+    assert_eq!(view["jobs_succeeded"], count("Success"));
+    assert_eq!(view["jobs_failed"], count("Failed"));
+    assert_eq!(count("Success") + count("Failed") + count("Cancelled"), jobs, "{all:#?}");
+    for job in &all {
+        let attempts = serve.get(&format!("/api/jobs/{}/attempts", job["job_uuid"].as_str().unwrap()));
+        let numbers: Vec<u64> =
+            attempts["items"].as_array().unwrap().iter().map(|attempt| attempt["attempt"].as_u64().unwrap()).collect();
+        let mut sorted = numbers.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, (1..=job["attempts"].as_u64().unwrap()).collect::<Vec<_>>());
+    }
+}
+
+fn quick(jobs: usize) -> Vec<&'static str> {
+    vec!["quick"; jobs]
+}
+
+#[test]
+fn nothing_but_a_browser_is_needed_to_serve() {
+    let mut serve = Serve::start(&[], &[]);
+    let run = serve.launch(&["quick", "fail", "retry_once", "quick", "quick", "retry"], 3);
+    let ended = serve.until_ended(&run);
+    assert_eq!(ended["status"], "Failed");
+    assert_each_once(&serve, &run, 6);
+    let jobs = serve.jobs(&run);
+    let of = |index: usize| (jobs[index]["job_status"].as_str().unwrap(), jobs[index]["attempts"].as_u64().unwrap());
+    assert_eq!((of(0), of(1), of(2), of(5)), (("Success", 1), ("Failed", 1), ("Success", 2), ("Failed", 3)));
+    assert_eq!(jobs[2]["result"]["attempt"], 2);
+    assert!(jobs[1]["error"]["message"].is_string());
+    let agents = serve.get(&format!("/api/runs/{run}/agents"));
+    let states: BTreeSet<_> = agents["items"].as_array().unwrap().iter().map(|agent| agent["state"].to_string()).collect();
+    assert_eq!(states, BTreeSet::from(["\"Closed\"".to_owned()]));
+    assert!(serve.processes().is_empty(), "{:?}", serve.processes());
+    assert_eq!(serve.end(), Some(0));
+}
+
+#[test]
+fn agents_can_be_tasks_of_the_server() {
+    let mut serve = Serve::start(&["--agents", "in-process"], &[]);
+    let run = serve.launch(&quick(4), 2);
+    assert_eq!(serve.until_ended(&run)["status"], "Succeeded");
+    assert_each_once(&serve, &run, 4);
+    assert_eq!(serve.end(), Some(0));
+}
+
+#[test]
+fn runs_are_cancelled_paused_retried_and_replayed() {
+    let mut serve = Serve::start(&[], &[]);
+    // Cancelled while jobs are being done.
+    let run = serve.launch(&["wait", "wait", "wait", "quick"], 2);
+    serve.until_ready(&run, 2);
+    let (status, _) = serve.ask("POST", &format!("/api/runs/{run}/cancel"), None);
+    assert!((200..300).contains(&status), "{status}");
+    let ended = serve.until_ended(&run);
+    assert_eq!((&ended["status"], &ended["jobs_cancelled"]), (&json!("Cancelled"), &json!(4)));
+    // Several at once do not touch each other; one of them is paused.
+    let (one, two) = (serve.launch(&["wait_once", "quick", "fail"], 1), serve.launch(&quick(3), 1));
+    serve.until_ready(&one, 1);
+    let (status, paused) = serve.ask("POST", &format!("/api/runs/{one}/pause"), None);
+    assert!((200..300).contains(&status), "{status} {paused}");
+    assert_eq!(serve.until_ended(&two)["status"], "Succeeded");
+    // Its agent is killed: the job waits for another attempt as long as the run is paused.
+    let agent = serve.processes().into_iter().find(Process::is_agent).unwrap();
+    processes::signal(agent.id, "KILL");
+    serve.until(&one, "the killed agent's job waits", |_| {
+        serve.jobs(&one).iter().all(|job| job["job_status"] != "Running")
+    });
+    assert_eq!(serve.run(&one)["status"], "Running");
+    let (status, _) = serve.ask("POST", &format!("/api/runs/{one}/resume"), None);
+    assert!((200..300).contains(&status));
+    let ended = serve.until_ended(&one);
+    assert_eq!((&ended["status"], &ended["jobs_failed"]), (&json!("Failed"), &json!(1)));
+    // Failed jobs again, and only those.
+    let (status, answer) = serve.ask("POST", &format!("/api/runs/{one}/retry"), None);
+    assert!((200..300).contains(&status), "{answer}");
+    let ended = serve.until_ended(&one);
+    assert_eq!((&ended["jobs_succeeded"], &ended["jobs_failed"]), (&json!(2), &json!(1)));
+    let attempts: Vec<_> = serve.jobs(&one).iter().map(|job| job["attempts"].as_u64().unwrap()).collect();
+    assert_eq!(attempts, [2, 1, 2]);
+    // The same inputs in a run of its own.
+    let (status, answer) = serve.ask("POST", &format!("/api/runs/{two}/replay"), None);
+    assert!((200..300).contains(&status), "{answer}");
+    let replay = answer["run_id"].as_str().or(answer["run_uuid"].as_str()).unwrap().to_owned();
+    assert_ne!(replay, two);
+    assert_eq!(serve.until_ended(&replay)["status"], "Succeeded");
+    assert_each_once(&serve, &replay, 3);
+    // A run is removed with everything of it.
+    let (status, _) = serve.ask("DELETE", &format!("/api/runs/{two}"), None);
+    assert!((200..300).contains(&status));
+    assert_eq!(serve.ask("GET", &format!("/api/runs/{two}"), None).0, 404);
+    assert_eq!(serve.end(), Some(0));
+}
+
+#[test]
+fn a_server_that_is_ended_and_started_again_goes_on() {
+    let mut serve = Serve::start(&[], &[]);
+    let run = serve.launch(&["wait_once", "quick", "wait_once", "quick", "quick"], 2);
+    serve.until_ready(&run, 2);
+    assert_eq!(serve.end(), Some(0));
+    assert!(processes::all().iter().all(|process| !process.command.iter().any(|word| word.contains(&run))));
+    serve.restart();
+    assert_eq!(serve.until_ended(&run)["status"], "Succeeded");
+    assert_each_once(&serve, &run, 5);
+}
+
+#[test]
+fn a_server_that_is_killed_and_started_again_goes_on() {
+    let mut serve = Serve::start(&[], &[]);
+    let run = serve.launch(&["wait_once", "quick", "wait_once", "quick", "quick"], 2);
+    serve.until_ready(&run, 2);
+    serve.kill();
+    // No agent outlives it.
+    processes::wait_for("the agents to end", std::time::Duration::from_secs(60), || {
+        let left = processes::all().into_iter().any(|process| process.command.iter().any(|word| word.contains(&run)));
+        (!left).then_some(())
+    });
+    serve.restart();
+    assert_eq!(serve.until_ended(&run)["status"], "Succeeded");
+    assert_each_once(&serve, &run, 5);
+}
+
+#[test]
+fn through_redis_rabbitmq_and_postgresql_every_outcome_is_there_once() {
+    let servers = Servers::start();
+    let mut serve = servers.serve();
+    let kinds: Vec<&str> = ["quick", "retry_once", "fail"].into_iter().cycle().take(60).collect();
+    let run = serve.launch(&kinds, 3);
+    let ended = serve.until_ended(&run);
+    assert_eq!((&ended["jobs_succeeded"], &ended["jobs_failed"]), (&json!(40), &json!(20)));
+    assert_each_once(&serve, &run, 60);
+    assert_eq!(serve.end(), Some(0));
+}
+
+/// Has a run with jobs that wait in their first attempt, does something to it, and expects every job to succeed in the end.
+fn survives(servers: &mut Servers, act: impl FnOnce(&mut Servers, &mut Serve, &str)) {
+    let mut serve = servers.serve();
+    let kinds: Vec<&str> = ["wait_once", "wait_once", "wait_once"].into_iter().chain(quick(40)).collect();
+    let run = serve.launch(&kinds, 3);
+    serve.until_ready(&run, 3);
+    act(servers, &mut serve, &run);
+    let ended = serve.until_ended(&run);
+    assert_eq!(ended["status"], "Succeeded", "{ended} {:#?}", serve.jobs(&run));
+    assert_each_once(&serve, &run, 43);
+    assert_eq!(serve.end(), Some(0));
+}
+
+/// Has the jobs that wait get their second attempts.
+fn kill_agents(serve: &Serve) {
+    for agent in serve.processes().into_iter().filter(Process::is_agent) {
+        processes::signal(agent.id, "KILL");
+    }
+}
+
+
+#[test]
+fn nothing_is_lost_or_doubled_whatever_is_killed() {
+    let mut servers = Servers::start();
+    survives(&mut servers, |_, serve, _| kill_agents(serve));
+    survives(&mut servers, |_, serve, _| {
+        for browser in serve.processes().into_iter().filter(Process::is_chromium) {
+            processes::signal(browser.id, "KILL");
+        }
+    });
+    survives(&mut servers, |servers, serve, _| {
+        servers.rabbitmq.kill();
+        servers.rabbitmq.restart();
+        kill_agents(serve);
+    });
+    survives(&mut servers, |servers, serve, _| {
+        servers.redis.kill();
+        servers.redis.restart();
+        kill_agents(serve);
+    });
+    survives(&mut servers, |servers, serve, _| {
+        servers.postgresql.kill();
+        // Their jobs end while there is no store.
+        kill_agents(serve);
+        servers.postgresql.restart();
+    });
+    survives(&mut servers, |_, serve, _| {
+        serve.kill();
+        serve.restart();
+    });
+}
+
+#[test]
+fn what_a_project_has_wrong_is_told_at_once_and_nothing_is_left() {
+    let serve = Serve::start(&[], &[]);
+    let options = json!({"mode": "local", "set": {"KINDS": 3}}).to_string();
+    let wrong = reqwest::multipart::Form::new()
+        .text("configtemplate", r#"{"run_message": {"number_of_agents": "many"}, "default_job_message": 3}"#)
+        .text("options", options);
+    let (status, answer) = serve.start_run(wrong, None);
+    assert!((400..500).contains(&status), "{status} {answer}");
+    assert_eq!(serve.get("/api/runs/")["total"], 0);
+    let left: Vec<Value> = Vec::new();
+    assert_eq!(serve.get("/api/runs/")["items"], json!(left));
+    let uploads = std::fs::read_dir(serve.data().join("uploads")).map_or(0, Iterator::count);
+    assert_eq!(uploads, 0);
+}
