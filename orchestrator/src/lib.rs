@@ -5,4 +5,6 @@
 //! happens, as [`Change`](armada_protocol::Change)s.
 
 pub mod agents;
+pub mod http;
+pub mod inputs;
 pub mod launch;

@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use crate::component::Component;
 use crate::digest::{ComponentRef, Digest};
 use crate::project::Project;
-use crate::suggest::shown;
+use crate::suggest::{harmless, shown};
 use crate::text::MAX_JSON_BYTES;
 
 /// The form of the archive; another one would have another number.
@@ -35,7 +35,9 @@ const FILES: [&str; 5] = [
 ];
 /// The most that `bundle.json` may hold.
 const MAX_ABOUT_BYTES: u64 = 64 << 10;
-/// How much zeros may follow the last file: tools fill an archive up to a multiple of 10,240 bytes.
+/// The most characters of a project's name.
+const MAX_NAME: usize = 200;
+/// How many zeros may follow the last file: tools fill an archive up to a multiple of 10,240 bytes.
 const MAX_PADDING: u64 = 20 * 512;
 /// How much is copied at once.
 const COPIED: usize = 64 << 10;
@@ -218,7 +220,8 @@ impl Bundle {
         }
         unpacked.keep();
         let About { name, component, sdk } = about;
-        Ok(Bundle { name: shown(&name), component, sdk: sdk.map(|sdk| shown(&sdk)) })
+        let name = name.chars().take(MAX_NAME).map(harmless).collect();
+        Ok(Bundle { name, component, sdk: sdk.map(|sdk| shown(&sdk)) })
     }
 
     /// The project's name.
@@ -345,13 +348,14 @@ mod tests {
 
     /// The bundle of a project with a template and jobs.
     fn bundle() -> Vec<u8> {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("ctx_script.rs"), "").unwrap();
-        fs::create_dir(folder.path().join("config")).unwrap();
-        fs::write(folder.path().join("config/config_template.json"), "{}").unwrap();
-        fs::write(folder.path().join("config/data_job.csv"), "a\n1\n").unwrap();
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("prices");
+        fs::create_dir_all(folder.join("config")).unwrap();
+        fs::write(folder.join("ctx_script.rs"), "").unwrap();
+        fs::write(folder.join("config/config_template.json"), "{}").unwrap();
+        fs::write(folder.join("config/data_job.csv"), "a\n1\n").unwrap();
         let mut bytes = Vec::new();
-        let project = Project::open(folder.path()).unwrap();
+        let project = Project::open(&folder).unwrap();
         Bundle::write(&project, &Component::fake(b"wasm"), &mut bytes).unwrap();
         bytes
     }
@@ -399,6 +403,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let bundle = Bundle::unpack(bundle().as_slice(), folder.path(), &BundleLimits::default()).unwrap();
         assert_eq!(bundle.component(), ComponentRef::of(b"wasm"));
+        assert_eq!((bundle.name(), bundle.sdk()), ("prices", None));
         assert_eq!(fs::read(folder.path().join("component.wasm")).unwrap(), b"wasm");
         assert_eq!(fs::read(folder.path().join("config/data_job.csv")).unwrap(), b"a\n1\n");
         assert_eq!(fs::read(folder.path().join("config/config_template.json")).unwrap(), b"{}");

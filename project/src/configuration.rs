@@ -40,8 +40,6 @@ pub struct Configuration(Arc<Inner>);
 
 #[derive(Clone, Debug)]
 struct Inner {
-    /// The folder that its files are in.
-    root: PathBuf,
     resolved: Arc<Resolved>,
     /// Whether it is for a run of its own.
     injected: bool,
@@ -53,6 +51,7 @@ struct Inner {
 /// What resolving found out, which injection does not change.
 #[derive(Debug)]
 pub(crate) struct Resolved {
+    pub(crate) root: PathBuf,
     pub(crate) template: Template,
     pub(crate) sandbox: Sandbox,
     pub(crate) notes: Vec<Note>,
@@ -87,24 +86,17 @@ impl Configuration {
     ///
     /// Either everything in it is right, or every mistake in it is reported.
     pub fn resolve(folder: &Path, mode: Mode, overrides: &Overrides) -> Result<Configuration, Mistakes> {
-        crate::resolve::resolve(folder, mode, overrides).map(|resolved| Configuration::of(folder, resolved))
+        crate::resolve::resolve(folder, mode, overrides).map(Configuration::of)
     }
 
-    fn of(folder: &Path, resolved: Resolved) -> Configuration {
+    fn of(resolved: Resolved) -> Configuration {
         let mut run = resolved.template.run.as_ref().map(|section| section.message()).unwrap_or_default();
         for side in [&resolved.agents, &resolved.jobs] {
             run.insert(side.target.count_key().to_owned(), side.count.into());
         }
         let plan = |side: &Side| Plan::new(resolved.default_message(side.target), side.header(), side.target);
         let (agents, jobs) = (plan(&resolved.agents), plan(&resolved.jobs));
-        let (root, resolved) = (folder.to_owned(), Arc::new(resolved));
-        Configuration(Arc::new(Inner { root, resolved, injected: false, run, agents, jobs }))
-    }
-
-    /// The same configuration after its folder was moved to this place.
-    #[must_use]
-    pub fn moved_to(&self, folder: &Path) -> Configuration {
-        Configuration(Arc::new(Inner { root: folder.to_owned(), ..Inner::clone(&self.0) }))
+        Configuration(Arc::new(Inner { resolved: Arc::new(resolved), injected: false, run, agents, jobs }))
     }
 
     /// The same configuration for a run of its own: what [`Injection`] says is put into the defaults.
@@ -125,9 +117,9 @@ impl Configuration {
             }
             Plan::new(default, side.header(), side.target)
         };
-        let (root, resolved) = (self.0.root.clone(), self.0.resolved.clone());
+        let resolved = self.0.resolved.clone();
         let (agents, jobs) = (plan(&resolved.agents), plan(&resolved.jobs));
-        Configuration(Arc::new(Inner { root, resolved, injected: true, run, agents, jobs }))
+        Configuration(Arc::new(Inner { resolved, injected: true, run, agents, jobs }))
     }
 
     /// How many agents the run has; at least 1.
@@ -213,10 +205,6 @@ impl Configuration {
         let (noun, count) = (target.noun(), self.side(target).count);
         let message = format!("there is no {noun} {}: the run has {}", thousands(index), counted(count, noun));
         Mistake::new(target.file(), message).help(format!("{noun}s are numbered from 0"))
-    }
-
-    pub(crate) fn root(&self) -> &Path {
-        &self.0.root
     }
 
     pub(crate) fn resolved(&self) -> &Resolved {

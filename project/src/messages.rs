@@ -121,7 +121,7 @@ fn open<'a>(
     let opened = match rows.take() {
         Some(opened) => opened,
         None => {
-            let opened = Rows::open(configuration.root(), target)?.ok_or_else(|| changed(target))?;
+            let opened = Rows::open(&configuration.resolved().root, target)?.ok_or_else(|| changed(target))?;
             match &configuration.side(target).file {
                 Some((_, fingerprint)) if *fingerprint == opened.fingerprint() => opened,
                 _ => return Err(changed(target)),

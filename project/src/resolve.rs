@@ -55,7 +55,15 @@ pub(crate) fn resolve(root: &Path, mode: Mode, overrides: &Overrides) -> Result<
     let agents = check.side(Target::Agent, &counts, overrides.agents.map(u64::from), &mut reach);
     let jobs = check.side(Target::Job, &counts, overrides.jobs, &mut reach);
     let Check { notes, mistakes, .. } = check;
-    mistakes.unless_any(|| Resolved { template, sandbox, notes, overrides: overrides.clone(), agents, jobs })
+    mistakes.unless_any(|| Resolved {
+        root: root.to_owned(),
+        template,
+        sandbox,
+        notes,
+        overrides: overrides.clone(),
+        agents,
+        jobs,
+    })
 }
 
 struct Check<'a> {
