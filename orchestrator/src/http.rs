@@ -9,7 +9,7 @@ mod changes;
 mod events;
 mod extract;
 mod jobs;
-mod problem;
+pub mod problem;
 mod results;
 mod runs;
 

@@ -81,8 +81,7 @@ impl Server {
             None => Store::file_url(&settings.data.join("armada.db")),
         };
         let artifacts = settings.data.join("artifacts");
-        let options =
-            StoreOptions { url, artifacts, lease: settings.agent_silence, retry: settings.retry.clone() };
+        let options = StoreOptions { url, artifacts, lease: settings.agent_silence, retry: settings.retry.clone() };
         let store = Store::open(options).await?;
         let queue: Arc<dyn JobQueue> = match &settings.amqp_url {
             Some(Secret(url)) => {

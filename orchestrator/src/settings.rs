@@ -98,5 +98,7 @@ pub struct Settings {
 
 /// The environment variables that agents of this machine do not inherit: what they say is for the server.
 pub fn own_variables() -> Vec<OsString> {
-    ["ARMADA_STORE_URL", "ARMADA_TOKEN", "ARMADA_REDIS_URL", "ARMADA_AMQP_URL", "ARMADA_CONFIG"].map(Into::into).to_vec()
+    ["ARMADA_STORE_URL", "ARMADA_TOKEN", "ARMADA_REDIS_URL", "ARMADA_AMQP_URL", "ARMADA_CONFIG"]
+        .map(Into::into)
+        .to_vec()
 }

@@ -55,7 +55,7 @@ mod text;
 
 pub use browser::{BrowserOptions, BrowserSettings, ScreenSettings};
 pub use build::{BuildError, BuildOptions, Progress, build};
-pub use bundle::Bundle;
+pub use bundle::{Bundle, BundleError, BundleLimits};
 pub use capability::{Capability, UnknownCapability};
 pub use component::{Component, ComponentFlaw, is_known_import};
 pub use configuration::{Configuration, Injection};

@@ -72,7 +72,8 @@ fn nothing_but_a_browser_is_needed_to_serve() {
     assert_eq!(jobs[2]["result"]["attempt"], 2);
     assert!(jobs[1]["error"]["message"].is_string());
     let agents = serve.get(&format!("/api/runs/{run}/agents"));
-    let states: BTreeSet<_> = agents["items"].as_array().unwrap().iter().map(|agent| agent["state"].to_string()).collect();
+    let states: BTreeSet<_> =
+        agents["items"].as_array().unwrap().iter().map(|agent| agent["state"].to_string()).collect();
     assert_eq!(states, BTreeSet::from(["\"Closed\"".to_owned()]));
     assert!(serve.processes().is_empty(), "{:?}", serve.processes());
     assert_eq!(serve.end(), Some(0));
@@ -194,7 +195,6 @@ fn kill_agents(serve: &Serve) {
         processes::signal(agent.id, "KILL");
     }
 }
-
 
 #[test]
 fn nothing_is_lost_or_doubled_whatever_is_killed() {
