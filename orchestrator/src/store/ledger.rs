@@ -23,7 +23,7 @@ use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::runs::{clean, drain, tell_job, whole};
-use super::views::{AgentView, JobStatus, count, parsed, word};
+use super::views::{AgentView, JobStatus, count, moment, parsed, word};
 use super::writer::{Book, ROWS, insert as insert_rows};
 use super::{Store, StoreError};
 
@@ -686,6 +686,8 @@ pub(super) async fn insert_reports(
 ) -> Result<Vec<super::views::ReportView>, StoreError> {
     for row in &mut rows {
         row.cursor = count(book.next_seq());
+        // Who is told of it now and who reads it later see the same.
+        row.event_datetime = moment(row.event_datetime.as_millisecond());
         book.tell_as(whole(row.cursor), row.run_uuid, "report", row)?;
     }
     for rows in rows.chunks(ROWS) {

@@ -140,6 +140,13 @@ impl Store {
             })
             .await
     }
+
+    /// Stores events as they are. Gives their numbers.
+    #[cfg(test)]
+    pub(crate) async fn insert_reports(&self, reports: Vec<ReportView>) -> Vec<u64> {
+        let stored = self.writer.write(move |book| async move { insert_reports(book, reports).await }.boxed()).await;
+        stored.unwrap().iter().map(|report| report.cursor).collect()
+    }
 }
 
 async fn refuse_conducted(book: &mut Book, run: RunId) -> Result<(), StoreError> {
