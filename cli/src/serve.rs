@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use armada_orchestrator::agents::AgentCommand;
 use armada_orchestrator::server::Server;
-use armada_orchestrator::settings::{AgentMode, InProcess, Secret, Settings, UploadLimits, own_variables};
+use armada_orchestrator::settings::{AgentMode, InProcess, Secret, Settings, own_variables};
 use armada_orchestrator::store::Retry;
 use armada_project::Ceiling;
 
@@ -80,49 +80,49 @@ fn settings(given: ServeSettings, file: ServeSettings, temp: &Path) -> anyhow::R
         Some(path) => Ceiling::open(&path)?,
         None => Ceiling::none(),
     };
-    let seconds = |name: &str, given: Option<f64>, file: Option<f64>, default: f64| match given.or(file) {
+    let seconds = |name: &str, given: Option<f64>, file: Option<f64>, default: Duration| match given.or(file) {
         Some(seconds) if !(0.001..=LONGEST_SECONDS).contains(&seconds) => {
             bail!("{name} is {seconds}: expected a number of seconds between 0.001 and {LONGEST_SECONDS}")
         }
-        seconds => Ok(Duration::from_secs_f64(seconds.unwrap_or(default))),
+        seconds => Ok(seconds.map_or(default, Duration::from_secs_f64)),
     };
-    let silence = seconds("agent_silence_seconds", given.agent_silence_seconds, file.agent_silence_seconds, 30.0)?;
+    let mut settings = Settings::new(std::path::absolute(data)?, cache, agents);
+    let silence = settings.agent_silence;
+    let silence = seconds("agent_silence_seconds", given.agent_silence_seconds, file.agent_silence_seconds, silence)?;
     ensure!(
         silence >= Duration::from_secs(5),
         "agent_silence_seconds is less than 5: agents are heard of every 3 seconds"
     );
-    let first = seconds("retry_seconds", given.retry_seconds, file.retry_seconds, 0.5)?;
-    let longest = seconds("retry_longest_seconds", given.retry_longest_seconds, file.retry_longest_seconds, 30.0)?;
+    let first = seconds("retry_seconds", given.retry_seconds, file.retry_seconds, settings.retry.first)?;
+    let longest = seconds(
+        "retry_longest_seconds",
+        given.retry_longest_seconds,
+        file.retry_longest_seconds,
+        settings.retry.longest,
+    )?;
     let keep_runs = match given.keep_runs_days.or(file.keep_runs_days) {
-        Some(days) => Some(seconds("keep_runs_days", Some(days * 24.0 * 3600.0), None, 0.0)?),
+        Some(days) => Some(seconds("keep_runs_days", Some(days * 24.0 * 3600.0), None, Duration::ZERO)?),
         None => None,
     };
-    let limits = UploadLimits::default();
     let mib = |given: Option<u64>, file: Option<u64>, default: u64| {
         given.or(file).map_or(default, |mib| mib.saturating_mul(1 << 20))
     };
-    Ok(Settings {
-        listen,
-        data: std::path::absolute(data)?,
-        store_url: given.store_url.or(file.store_url).map(Secret),
-        redis_url: redis_url.map(Secret),
-        amqp_url: amqp_url.map(Secret),
-        agents,
-        cache,
-        ceiling,
-        uploads: UploadLimits {
-            component_bytes: mib(given.max_component_mib, file.max_component_mib, limits.component_bytes),
-            rows_bytes: mib(given.max_csv_mib, file.max_csv_mib, limits.rows_bytes),
-            ..limits
-        },
-        token: token.map(Secret),
-        cors_origins: if given.cors_origins.is_empty() { file.cors_origins } else { given.cors_origins },
-        agent_silence: silence,
-        no_agent: seconds("no_agent_seconds", given.no_agent_seconds, file.no_agent_seconds, 600.0)?,
-        retry: Retry { first, longest: longest.max(first) },
-        grace: seconds("grace_seconds", given.grace_seconds, file.grace_seconds, 20.0)?,
-        keep_runs,
-    })
+    let limits = settings.uploads;
+    settings.uploads.component_bytes = mib(given.max_component_mib, file.max_component_mib, limits.component_bytes);
+    settings.uploads.rows_bytes = mib(given.max_csv_mib, file.max_csv_mib, limits.rows_bytes);
+    settings.no_agent = seconds("no_agent_seconds", given.no_agent_seconds, file.no_agent_seconds, settings.no_agent)?;
+    settings.grace = seconds("grace_seconds", given.grace_seconds, file.grace_seconds, settings.grace)?;
+    settings.listen = listen;
+    settings.store_url = given.store_url.or(file.store_url).map(Secret);
+    settings.redis_url = redis_url.map(Secret);
+    settings.amqp_url = amqp_url.map(Secret);
+    settings.ceiling = ceiling;
+    settings.token = token.map(Secret);
+    settings.cors_origins = if given.cors_origins.is_empty() { file.cors_origins } else { given.cors_origins };
+    settings.agent_silence = silence;
+    settings.retry = Retry { first, longest: longest.max(first) };
+    settings.keep_runs = keep_runs;
+    Ok(settings)
 }
 
 /// Agents go to Redis and RabbitMQ themselves. What else the server's environment says is not for them.

@@ -96,6 +96,30 @@ pub struct Settings {
     pub keep_runs: Option<Duration>,
 }
 
+impl Settings {
+    /// The settings where nothing is said: all in this folder, and agents started so.
+    pub fn new(data: PathBuf, cache: PathBuf, agents: AgentMode) -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            data,
+            store_url: None,
+            redis_url: None,
+            amqp_url: None,
+            agents,
+            cache,
+            ceiling: Ceiling::none(),
+            uploads: UploadLimits::default(),
+            token: None,
+            cors_origins: Vec::new(),
+            agent_silence: Duration::from_secs(30),
+            no_agent: Duration::from_secs(600),
+            retry: Retry::default(),
+            grace: Duration::from_secs(20),
+            keep_runs: None,
+        }
+    }
+}
+
 /// The environment variables that agents of this machine do not inherit: what they say is for the server.
 pub fn own_variables() -> Vec<OsString> {
     ["ARMADA_STORE_URL", "ARMADA_TOKEN", "ARMADA_REDIS_URL", "ARMADA_AMQP_URL", "ARMADA_CONFIG"]

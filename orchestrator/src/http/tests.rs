@@ -5,7 +5,10 @@ mod reading;
 mod reporting;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use armada_host::Sandbox;
+use armada_protocol::embedded::{EmbeddedQueue, EmbeddedRunStore};
 use axum::http::{Method, StatusCode, header};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -14,6 +17,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::{Api, router};
+use crate::conductor::Conductor;
+use crate::settings::{AgentMode, Settings};
 use crate::store::{Retry, Store, StoreOptions};
 
 /// A server, for as long as this lives.
@@ -61,7 +66,11 @@ impl Server {
             retry: Retry::default(),
         };
         let store = Store::open(options).await.unwrap();
-        let api = Api::new(store.clone());
+        let settings = Settings::new(folder.path().into(), folder.path().join("cache"), AgentMode::External);
+        let settings = Arc::new(settings);
+        let (queue, runs) = (Arc::new(EmbeddedQueue::default()), Arc::new(EmbeddedRunStore::default()));
+        let conductor = Conductor::new(store.clone(), queue, runs, Sandbox::new().unwrap(), settings.clone());
+        let api = Api::new(store.clone(), conductor, settings);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = router(api.clone());
@@ -124,7 +133,8 @@ impl Server {
 
     /// Has a run taken for one that is conducted here.
     async fn conduct(&self, run: &str) {
-        let update = sqlx::query("UPDATE runs SET granted = '{}', status = 'Running' WHERE id = $1").bind(run.to_owned());
+        let update =
+            sqlx::query("UPDATE runs SET granted = '{}', status = 'Running' WHERE id = $1").bind(run.to_owned());
         update.execute(self.store.pool()).await.unwrap();
     }
 

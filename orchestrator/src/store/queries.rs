@@ -506,7 +506,13 @@ mod tests {
         for of in [ReportsOf::Run(run), ReportsOf::Job(job)] {
             let plain = ReportFilter { of, kind: "event", level: None, text: None, from: None, to: None };
             lists.push(List::of_reports(plain.clone()));
-            lists.push(List::of_reports(ReportFilter { level: Some("info".to_owned()), text: text.clone(), from, to, ..plain }));
+            lists.push(List::of_reports(ReportFilter {
+                level: Some("info".to_owned()),
+                text: text.clone(),
+                from,
+                to,
+                ..plain
+            }));
         }
         lists
     }
@@ -560,7 +566,8 @@ mod tests {
         assert!(store.report_run(run, Some(time)).await.unwrap().1);
         assert!(!store.report_run(run, None).await.unwrap().1);
         let job = store.report_job(run, Some(3), JobStatus::Running).await.unwrap().job_uuid;
-        let event = super::super::reported::ReportedEvent { job, level: "info", content: "50%_ \0 Done".to_owned(), time };
+        let event =
+            super::super::reported::ReportedEvent { job, level: "info", content: "50%_ \0 Done".to_owned(), time };
         let event = store.report_event(event).await.unwrap();
         store.report_job_status(job, JobStatus::Success).await.unwrap();
         assert_eq!(store.report(event.event_uuid).await.unwrap().event_content, "50%_ \u{fffd} Done");
@@ -573,7 +580,8 @@ mod tests {
             let page = store.list_reports(filter.clone(), paging).await.unwrap();
             assert_eq!((page.items.len(), page.total), (expected, expected as u64), "{filter:?}");
         }
-        let page = store.list_runs(RunFilter { status: Some(RunStatus::Succeeded), ..RunFilter::default() }, paging).await;
+        let page =
+            store.list_runs(RunFilter { status: Some(RunStatus::Succeeded), ..RunFilter::default() }, paging).await;
         assert_eq!(page.unwrap().total, 1);
         assert_eq!(store.list_artifacts(job).await.unwrap().len(), 0);
         assert!(matches!(store.artifact(job, "x\0").await, Err(StoreError::NotFound(_))));

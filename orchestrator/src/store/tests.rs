@@ -5,7 +5,7 @@ use std::time::Duration;
 use armada_project::{Ceiling, ComponentRef, Configuration, Digest, Grant, Mode, Overrides};
 use armada_protocol::report::{Artifact, Event, EventLevel};
 use armada_protocol::{
-    AgentState, Attempt, Cause, Incarnation, Job, JobStore as _, Next, Outcome, Report, RunId, Start, Stop,
+    AgentState, Attempt, Cause, Incarnation, Job, JobStore, Next, Outcome, Report, RunId, Start, Stop,
 };
 use armada_tests::servers::postgresql;
 use futures::FutureExt as _;
@@ -301,10 +301,10 @@ async fn reports_and_artifacts_are_kept_while_the_attempt_is_open(store: Store) 
         Report::Artifact(Artifact { name: name.into(), media_type: "text/plain".into(), bytes: bytes.to_vec() })
     };
     let reports = vec![event("one"), artifact("a.txt", b"old"), artifact("a.txt", b"newer"), event("two\0")];
-    store.report(attempt, reports).await.unwrap();
-    assert!(store.report(attempt, vec![artifact("../a", b"")]).await.is_err());
+    JobStore::report(&store, attempt, reports).await.unwrap();
+    assert!(JobStore::report(&store, attempt, vec![artifact("../a", b"")]).await.is_err());
     store.finish(attempt, success()).await.unwrap();
-    store.report(attempt, vec![event("late")]).await.unwrap();
+    JobStore::report(&store, attempt, vec![event("late")]).await.unwrap();
     let select = sqlx::query_scalar("SELECT content FROM reports WHERE job_id = $1 ORDER BY seq");
     let told: Vec<String> = select.bind(attempt.job.to_string()).fetch_all(store.pool()).await.unwrap();
     assert_eq!(told, ["one", "two\u{fffd}"]);

@@ -367,7 +367,6 @@ impl JobStore for EmbeddedJobStore {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::value::RawValue;
     use tokio::sync::mpsc;
 
     use super::*;

@@ -35,7 +35,8 @@ async fn a_reported_job_and_its_events_are_shown_as_they_were_reported() {
     let one = server.get(&format!("/api/events/{}", event["event_uuid"].as_str().unwrap())).await;
     assert_eq!(one.json(), event);
 
-    let done = server.ask(Method::PATCH, "/api/jobs/status", &[], Some(json!({ "job_uuid": job, "job_status": "Success" })));
+    let done =
+        server.ask(Method::PATCH, "/api/jobs/status", &[], Some(json!({ "job_uuid": job, "job_status": "Success" })));
     assert_eq!(done.await.json()["job_status"], "Success");
     let run = server.get(&format!("/api/runs/{run}")).await.json();
     assert_eq!((&run["status"], &run["jobs_succeeded"]), (&json!("Succeeded"), &json!(1)));
@@ -48,12 +49,9 @@ async fn a_reported_run_has_failed_while_one_of_its_jobs_has() {
     let run = server.run().await;
     let jobs = [server.job(&run).await, server.job(&run).await];
     let path = format!("/api/runs/{run}");
-    for (job, status, expected) in [
-        (0, "Success", "Running"),
-        (1, "Failed", "Failed"),
-        (1, "Running", "Running"),
-        (1, "Success", "Succeeded"),
-    ] {
+    for (job, status, expected) in
+        [(0, "Success", "Running"), (1, "Failed", "Failed"), (1, "Running", "Running"), (1, "Success", "Succeeded")]
+    {
         let status = json!({ "job_uuid": jobs[job], "job_status": status });
         assert_eq!(server.ask(Method::PATCH, "/api/jobs/status/", &[], Some(status)).await.status, StatusCode::OK);
         assert_eq!(server.get(&path).await.json()["status"], expected);
