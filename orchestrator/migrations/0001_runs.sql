@@ -101,6 +101,8 @@ CREATE TABLE attempts (
   -- Running, Success, Failed, Cancelled
   status TEXT NOT NULL,
   error TEXT,
+  -- How many reports of it came, so that none is stored twice.
+  reports BIGINT NOT NULL DEFAULT 0,
   started_at BIGINT NOT NULL,
   finished_at BIGINT,
   PRIMARY KEY (job_id, attempt)

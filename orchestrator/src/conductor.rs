@@ -15,13 +15,14 @@ use std::time::Duration;
 use armada_host::agent::Connections;
 use armada_host::{ComponentCache, ComponentError, Sandbox};
 use armada_project::{Injection, Mistake};
+use armada_protocol::patient::Patient;
 use armada_protocol::{AgentRecord, Cause, JobQueue, JobStore as _, Outcome, ProtocolError, RunId, RunStore, Stop};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::crew::{Crew, Left};
 use crate::inputs::{Inputs, InputsError};
-use crate::settings::Settings;
+use crate::settings::{AgentMode, Settings};
 use crate::store::views::{RunStatus, RunView};
 use crate::store::{NewRun, Store, StoreError, Stored};
 
@@ -29,6 +30,9 @@ use crate::store::{NewRun, Store, StoreError, Stored};
 const AGAIN: Duration = Duration::from_millis(100);
 /// The longest of these waits.
 const AGAIN_LONGEST: Duration = Duration::from_secs(2);
+
+/// How long agents of this process wait for a store that is away.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Why a run is not, or not as asked.
 #[derive(Debug, thiserror::Error)]
@@ -264,9 +268,14 @@ impl Conductor {
             // What was on the queue in the memory of the process before this one is gone with it.
             store.unqueue(run).await?;
         }
-        let connections = Connections { queue: queue.clone(), runs: runs.clone(), jobs: Arc::new(store.clone()) };
+        // Agents of this process wait here for a store that is away; those in others wait there.
+        let jobs: Arc<dyn armada_protocol::JobStore> = match settings.agents {
+            AgentMode::InProcess(_) => Arc::new(Patient::new(Arc::new(store.clone()), PATIENCE)),
+            _ => Arc::new(store.clone()),
+        };
+        let connections = Connections { queue: queue.clone(), runs: runs.clone(), jobs };
         let context = Duration::try_from_secs_f64(grant.limits().seconds_per_context).unwrap_or(Duration::MAX);
-        if !matches!(settings.agents, crate::settings::AgentMode::External) {
+        if !matches!(settings.agents, AgentMode::External) {
             store.forget_agents(run).await?;
         }
         let shutdown = ending.child_token();

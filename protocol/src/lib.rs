@@ -17,6 +17,7 @@ pub mod embedded;
 pub mod job;
 pub mod link;
 pub mod outcome;
+pub mod patient;
 pub mod rabbitmq;
 pub mod redis;
 pub mod report;

@@ -115,7 +115,7 @@ pub(crate) mod tests {
             Report::Artifact(Artifact { name: name.into(), media_type: "text/plain".into(), bytes: bytes.to_vec() })
         };
         let reports = vec![artifact("a", b"one"), Report::Event(event), artifact("b", b"three")];
-        link.report(attempt, reports).await.unwrap();
+        link.report(attempt, 0, reports).await.unwrap();
         assert_eq!(link.finish(attempt, success()).await.unwrap(), Next::Ended);
         consumer.acknowledge(delivery.tag).await.unwrap();
         assert_eq!(link.stopped(RUN).await.unwrap(), Stop::Drained);

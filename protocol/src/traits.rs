@@ -182,8 +182,9 @@ pub trait JobStore: Send + Sync {
     /// incarnation, it gives the same attempt.
     async fn start(&self, run: RunId, job: &Job, by: Incarnation) -> Result<Start, ProtocolError>;
 
-    /// Adds to what is known of an attempt. Reports of an attempt that is no longer open are dropped.
-    async fn report(&self, attempt: Attempt, reports: Vec<Report>) -> Result<(), ProtocolError>;
+    /// Adds to what is known of an attempt: its reports from this number on, counted from 0, so that what is said twice is
+    /// there once. Reports of an attempt that is no longer open are dropped.
+    async fn report(&self, attempt: Attempt, first: u64, reports: Vec<Report>) -> Result<(), ProtocolError>;
 
     /// Closes an attempt and decides, in the same step, whether the job and the run end with it. Asked twice, it answers
     /// twice the same.

@@ -3,11 +3,13 @@
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use armada_host::agent::{AgentOptions, Connections};
 use armada_host::{ComponentCache, Sandbox};
 use armada_protocol::link::Link;
+use armada_protocol::patient::Patient;
 use armada_protocol::rabbitmq::RabbitQueue;
 use armada_protocol::redis::{self, RedisRunStore};
 use armada_protocol::{JobQueue, RunStore};
@@ -17,6 +19,9 @@ use crate::Ending;
 use crate::args::Agent;
 use crate::places;
 use crate::signals;
+
+/// How long an agent waits for a ledger that is away, with the outcome of a job in its hands.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 pub(crate) fn agent(arguments: &Agent) -> anyhow::Result<Ending> {
     let cache = ComponentCache::new(places::components(&places::cache(&arguments.cache)?));
@@ -44,7 +49,8 @@ pub(crate) fn agent(arguments: &Agent) -> anyhow::Result<Ending> {
             Some(url) => Arc::new(RedisRunStore::new(url, redis::EXPIRY)?),
             None => link.clone(),
         };
-        let connections = Connections { queue, runs, jobs: link };
+        let jobs = Arc::new(Patient::new(link, PATIENCE));
+        let connections = Connections { queue, runs, jobs };
         let interruption = signals::in_order();
         armada_host::agent::run(&Sandbox::new()?, options, connections, interruption.gently.clone()).await?;
         Ok(Ending::Done)

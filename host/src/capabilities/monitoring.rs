@@ -57,6 +57,8 @@ struct State {
 struct JobReports {
     attempt: Attempt,
     waiting: Vec<Report>,
+    /// How many reports have been sent.
+    sent: u64,
     events: u64,
     notices: HashSet<String>,
     log_bytes: u64,
@@ -84,6 +86,7 @@ impl Monitoring {
         state.job = Some(JobReports {
             attempt,
             waiting: Vec::new(),
+            sent: 0,
             events: 0,
             notices: HashSet::new(),
             log_bytes: 0,
@@ -120,9 +123,13 @@ impl Monitoring {
     }
 
     async fn send_waiting(&self, jobs: &dyn JobStore) -> Result<(), ProtocolError> {
-        let batch = self.state().job.as_mut().map(|job| (job.attempt, std::mem::take(&mut job.waiting)));
+        let batch = self.state().job.as_mut().map(|job| {
+            let (first, reports) = (job.sent, std::mem::take(&mut job.waiting));
+            job.sent += reports.len() as u64;
+            (job.attempt, first, reports)
+        });
         match batch {
-            Some((attempt, reports)) if !reports.is_empty() => jobs.report(attempt, reports).await,
+            Some((attempt, first, reports)) if !reports.is_empty() => jobs.report(attempt, first, reports).await,
             _ => Ok(()),
         }
     }

@@ -128,6 +128,11 @@ impl Found {
         })
     }
 
+    /// Whether this is the attempt that is being made.
+    fn is_open(&self, attempt: Attempt) -> bool {
+        self.status == JobStatus::Running && self.attempts == i64::from(attempt.number)
+    }
+
     fn last_attempt(&self, run: RunId, job: Uuid) -> Attempt {
         let number = self.attempts.try_into().unwrap_or(u32::MAX);
         Attempt { run, job, index: self.place, number, agent: self.agent.unwrap_or_default() }
@@ -237,19 +242,21 @@ impl JobStore for Store {
             .await?)
     }
 
-    async fn report(&self, attempt: Attempt, reports: Vec<Report>) -> Result<(), ProtocolError> {
+    async fn report(&self, attempt: Attempt, first: u64, reports: Vec<Report>) -> Result<(), ProtocolError> {
+        let Some(place) = self.open_place(attempt).await? else { return Ok(()) };
         let mut artifacts = Vec::new();
         let mut others = Vec::new();
-        for report in reports {
+        let after = first.saturating_add(reports.len() as u64);
+        for (number, report) in (first..).zip(reports) {
             match report {
                 // The file is written first: once an artifact is in the store, it is on the disk.
-                Report::Artifact(artifact) => artifacts.push(self.keep(attempt, artifact).await?),
-                other => others.push(other),
+                Report::Artifact(artifact) => artifacts.push(self.keep(attempt.run, place, artifact).await?),
+                other => others.push((number, other)),
             }
         }
         Ok(self
             .writer
-            .write(move |book| async move { store_reports(book, attempt, others, artifacts).await }.boxed())
+            .write(move |book| async move { store_reports(book, attempt, after, others, artifacts).await }.boxed())
             .await?)
     }
 
@@ -262,8 +269,7 @@ impl JobStore for Store {
                     let Some(found) = find(book, attempt.run, attempt.job).await? else {
                         return Err(StoreError::NotFound(format!("job {}", attempt.job)));
                     };
-                    let is_open = found.status == JobStatus::Running && found.attempts == i64::from(attempt.number);
-                    if !is_open {
+                    if !found.is_open(attempt) {
                         // Said before, or too late: another attempt was begun, or the job has ended. What was decided then holds.
                         let is_again = !found.status.has_ended() && found.attempts == i64::from(attempt.number);
                         return Ok(if is_again { Next::Later } else { Next::Ended });
@@ -362,12 +368,19 @@ impl Store {
         Ok(())
     }
 
+    /// The place of a job of which this attempt is the one that is open.
+    async fn open_place(&self, attempt: Attempt) -> Result<Option<u64>, StoreError> {
+        let select = sqlx::query(FOUND).bind(attempt.job.to_string()).bind(attempt.run.to_string());
+        let found = select.fetch_optional(self.pool()).await?.as_ref().map(Found::of).transpose()?;
+        Ok(found.filter(|found| found.is_open(attempt)).map(|found| found.place))
+    }
+
     /// Writes an artifact to its file, which replaces an earlier one of the same name.
-    async fn keep(&self, attempt: Attempt, artifact: Artifact) -> Result<StoredArtifact, ProtocolError> {
+    async fn keep(&self, run: RunId, place: u64, artifact: Artifact) -> Result<StoredArtifact, ProtocolError> {
         if !Artifact::is_allowed_name(&artifact.name) {
             return Err(ProtocolError::Invalid(format!("an artifact cannot be named {:?}", artifact.name)));
         }
-        let folder = self.artifacts_of(attempt.run.0, attempt.index);
+        let folder = self.artifacts_of(run.0, place);
         let path = folder.join(&artifact.name);
         let size = artifact.bytes.len() as u64;
         let written = async {
@@ -620,16 +633,21 @@ async fn tell_agent(book: &mut Book, run: RunId, agent: u32) -> Result<(), Store
 async fn store_reports(
     book: &mut Book,
     attempt: Attempt,
-    reports: Vec<Report>,
+    after: u64,
+    reports: Vec<(u64, Report)>,
     artifacts: Vec<StoredArtifact>,
 ) -> Result<(), StoreError> {
     let found = find(book, attempt.run, attempt.job).await?;
-    let is_open =
-        found.is_some_and(|found| found.status == JobStatus::Running && found.attempts == i64::from(attempt.number));
-    if !is_open {
+    if !found.is_some_and(|found| found.is_open(attempt)) {
         return Ok(());
     }
     let (run, job) = (attempt.run.0, attempt.job.to_string());
+    let select = sqlx::query("SELECT reports FROM attempts WHERE job_id = $1 AND attempt = $2");
+    let row = select.bind(&job).bind(i64::from(attempt.number)).fetch_one(book.sql()).await?;
+    let before = count(row.try_get("reports")?);
+    let update = sqlx::query("UPDATE attempts SET reports = $3 WHERE job_id = $1 AND attempt = $2");
+    let update = update.bind(&job).bind(i64::from(attempt.number)).bind(whole(before.max(after)));
+    update.execute(book.sql()).await?;
     for artifact in artifacts {
         let insert = "INSERT INTO artifacts (job_id, name, attempt, media_type, size, created_at) VALUES ($1, $2, $3, $4, \
                       $5, $6) ON CONFLICT (job_id, name) DO UPDATE SET attempt = excluded.attempt, media_type = \
@@ -650,7 +668,7 @@ async fn store_reports(
         book.tell(run, "artifact", &told)?;
     }
     let mut rows = Vec::new();
-    for report in reports {
+    for (_, report) in reports.into_iter().filter(|(number, _)| *number >= before) {
         let (time, kind, level, content, attachment) = match report {
             Report::Event(event) => (event.time, "event", event_level(event.level), event.content, event.attachment),
             Report::Log(line) => (line.time, "log", log_level(line.level), line.text, None),

@@ -304,7 +304,8 @@ impl JobStore for EmbeddedJobStore {
         Ok(Start::Attempt(attempt))
     }
 
-    async fn report(&self, attempt: Attempt, reports: Vec<Report>) -> Result<(), ProtocolError> {
+    /// Nothing is said twice here: whoever is not answered within this machine is dead.
+    async fn report(&self, attempt: Attempt, _first: u64, reports: Vec<Report>) -> Result<(), ProtocolError> {
         let run = self.run(attempt.run)?;
         for report in reports {
             // The file is written first: once an artifact is in the book, it is on the disk.
@@ -447,7 +448,7 @@ mod tests {
             content: String::new(),
             attachment: None,
         };
-        ledger.report(old, vec![Report::Event(event)]).await.unwrap();
+        ledger.report(old, 0, vec![Report::Event(event)]).await.unwrap();
         assert!(ledger.finish(old, success()).await.is_err());
         ledger.finish(new, success()).await.unwrap();
         assert!(record(&mut heard).events.is_empty());
@@ -508,10 +509,10 @@ mod tests {
         let attempt = begin(&ledger, 0).await;
         for bytes in [b"old".to_vec(), b"newer".to_vec()] {
             let artifact = Artifact { name: "a.txt".into(), media_type: "text/plain".into(), bytes };
-            ledger.report(attempt, vec![Report::Artifact(artifact)]).await.unwrap();
+            ledger.report(attempt, 0, vec![Report::Artifact(artifact)]).await.unwrap();
         }
         let escape = Artifact { name: "../a".into(), media_type: String::new(), bytes: Vec::new() };
-        assert!(ledger.report(attempt, vec![Report::Artifact(escape)]).await.is_err());
+        assert!(ledger.report(attempt, 0, vec![Report::Artifact(escape)]).await.is_err());
         ledger.finish(attempt, success()).await.unwrap();
         let record = record(&mut heard);
         assert_eq!(record.artifacts.len(), 1);

@@ -198,7 +198,7 @@ impl JobStore for Link {
         }
     }
 
-    async fn report(&self, attempt: Attempt, reports: Vec<Report>) -> Result<(), ProtocolError> {
+    async fn report(&self, attempt: Attempt, first: u64, reports: Vec<Report>) -> Result<(), ProtocolError> {
         let mut payload = Vec::new();
         let mut sizes = Vec::new();
         for report in &reports {
@@ -207,7 +207,7 @@ impl JobStore for Link {
                 sizes.push(artifact.bytes.len());
             }
         }
-        self.shared.tell(Ask::Report { attempt, reports, sizes }, payload).await
+        self.shared.tell(Ask::Report { attempt, first, reports, sizes }, payload).await
     }
 
     async fn finish(&self, attempt: Attempt, outcome: Outcome) -> Result<Next, ProtocolError> {

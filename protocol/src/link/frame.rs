@@ -46,6 +46,7 @@ pub(super) enum Ask {
     /// Artifacts lie in the payload, one after the other, with these sizes.
     Report {
         attempt: Attempt,
+        first: u64,
         reports: Vec<Report>,
         sizes: Vec<usize>,
     },

@@ -68,7 +68,7 @@ fn requests_are_written_as_before() {
         Ask::Requeue { tag: 5 },
         Ask::Start { job: Job { uuid: JOB, index: 7, message: raw(r#"{"page": "1"}"#) } },
         Ask::Alive,
-        Ask::Report { attempt: ATTEMPT, reports, sizes: vec![3] },
+        Ask::Report { attempt: ATTEMPT, first: 4, reports, sizes: vec![3] },
         Ask::Finish { attempt: ATTEMPT, outcome: Outcome::Success { result: raw(r#"{"exact": 1.10}"#) } },
         Ask::Finish { attempt: ATTEMPT, outcome: Outcome::Failed { error } },
         Ask::Finish { attempt: ATTEMPT, outcome: Outcome::Cancelled },

@@ -7,7 +7,9 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
 use super::frame::{self, Answer, Ask, Reply, Request};
-use crate::{AgentState, Incarnation, JobConsumer, JobQueue, JobStore, ProtocolError, Report, RunId, RunStore};
+use crate::{
+    AgentState, Attempt, Incarnation, JobConsumer, JobQueue, JobStore, ProtocolError, Report, RunId, RunStore,
+};
 
 /// How many replies wait to be written before further requests wait.
 const REPLIES: usize = 16;
@@ -86,6 +88,14 @@ impl<F: Fn(&AgentState) + Send + Sync + 'static> Server<F> {
         self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// An agent speaks of its own attempts only.
+    fn check(&self, attempt: Attempt) -> Result<(), ProtocolError> {
+        if attempt.run == self.run && attempt.agent == self.by.agent {
+            return Ok(());
+        }
+        Err(ProtocolError::Invalid("the attempt is not this agent's".to_owned()))
+    }
+
     async fn answer(&self, ask: Ask, payload: Vec<u8>, consumer: &Mutex<Box<dyn JobConsumer>>) -> (Answer, Vec<u8>) {
         match self.carry_out(ask, payload, consumer).await {
             Ok(answered) => answered,
@@ -103,7 +113,13 @@ impl<F: Fn(&AgentState) + Send + Sync + 'static> Server<F> {
     ) -> Result<(Answer, Vec<u8>), ProtocolError> {
         let (run, by) = (self.run, self.by);
         let answer = match ask {
-            Ask::Component { digest } => return Ok((Answer::Component, self.runs.component(digest).await?)),
+            Ask::Component { digest } => {
+                // Another run's component is none of its business.
+                if self.runs.agent(run, by.agent).await?.component.digest != digest {
+                    return Err(ProtocolError::NotFound(format!("the component {digest}")));
+                }
+                return Ok((Answer::Component, self.runs.component(digest).await?));
+            }
             Ask::AgentRecord => Answer::AgentRecord { record: Box::new(self.runs.agent(run, by.agent).await?) },
             Ask::AgentState { state } => {
                 if let AgentState::Failed { message } | AgentState::Died { message } = &state {
@@ -122,11 +138,13 @@ impl<F: Fn(&AgentState) + Send + Sync + 'static> Server<F> {
                 self.served().jobs_taken += 1;
                 Answer::Start { start }
             }
-            Ask::Report { attempt, mut reports, sizes } => {
+            Ask::Report { attempt, first, mut reports, sizes } => {
+                self.check(attempt)?;
                 fill(&mut reports, &sizes, &payload)?;
-                done(self.jobs.report(attempt, reports).await?)
+                done(self.jobs.report(attempt, first, reports).await?)
             }
             Ask::Finish { attempt, outcome } => {
+                self.check(attempt)?;
                 let next = self.jobs.finish(attempt, outcome).await?;
                 Answer::Next { next }
             }
