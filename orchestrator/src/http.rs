@@ -9,7 +9,7 @@ mod changes;
 mod events;
 mod extract;
 mod jobs;
-pub mod problem;
+mod problem;
 mod results;
 mod runs;
 
@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-pub use self::problem::Problem;
+pub use self::problem::{MistakeView, Problem};
 use crate::conductor::Conductor;
 use crate::settings::Settings;
 use crate::store::Store;
