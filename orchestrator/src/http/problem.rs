@@ -12,6 +12,8 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::conductor::ConductorError;
+use crate::inputs::InputsError;
 use crate::store::StoreError;
 
 /// What went wrong.
@@ -152,6 +154,30 @@ impl From<StoreError> for Problem {
             StoreError::NotFound(what) => Self::not_found(format!("{what} does not exist")),
             StoreError::Conflict(message) => Self::new(StatusCode::CONFLICT, message),
             other => Self::unavailable(other),
+        }
+    }
+}
+
+impl From<ConductorError> for Problem {
+    fn from(error: ConductorError) -> Self {
+        match error {
+            ConductorError::Store(error) => error.into(),
+            ConductorError::Inputs(error) => error.into(),
+            ConductorError::Configuration(mistake) => Self::mistaken(vec![MistakeView::from(&mistake)]),
+            ConductorError::Protocol(_) | ConductorError::Ending => Self::unavailable(error),
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl From<InputsError> for Problem {
+    fn from(error: InputsError) -> Self {
+        match error {
+            InputsError::Configuration(mistakes) => Self::from(&mistakes),
+            InputsError::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                Self::unavailable(source)
+            }
+            other => Self::internal(other),
         }
     }
 }

@@ -532,15 +532,3 @@ fn unknown(name: &str) -> Problem {
     let name: String = name.chars().take(40).collect();
     Problem::bad_request(format!("there is no part {name:?}: the parts are {}", known.join(", ")))
 }
-
-impl From<InputsError> for Problem {
-    fn from(error: InputsError) -> Self {
-        match error {
-            InputsError::Configuration(mistakes) => Self::from(&mistakes),
-            InputsError::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-                Self::unavailable(source)
-            }
-            other => Self::internal(other),
-        }
-    }
-}
