@@ -108,8 +108,8 @@ fn settings(given: ServeSettings, file: ServeSettings, temp: &Path) -> anyhow::R
         given.or(file).map_or(default, |mib| mib.saturating_mul(1 << 20))
     };
     let limits = settings.uploads;
-    settings.uploads.component_bytes = mib(given.max_component_mib, file.max_component_mib, limits.component_bytes);
-    settings.uploads.rows_bytes = mib(given.max_csv_mib, file.max_csv_mib, limits.rows_bytes);
+    settings.uploads.component = mib(given.max_component_mib, file.max_component_mib, limits.component);
+    settings.uploads.csv = mib(given.max_csv_mib, file.max_csv_mib, limits.csv);
     settings.no_agent = seconds("no_agent_seconds", given.no_agent_seconds, file.no_agent_seconds, settings.no_agent)?;
     settings.grace = seconds("grace_seconds", given.grace_seconds, file.grace_seconds, settings.grace)?;
     settings.listen = listen;

@@ -6,10 +6,12 @@
 mod agents;
 mod artifacts;
 mod changes;
+mod components;
 mod events;
 mod extract;
 mod jobs;
-pub mod problem;
+mod launch;
+mod problem;
 mod results;
 mod runs;
 
@@ -25,7 +27,9 @@ use tokio_util::task::TaskTracker;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-pub use self::problem::Problem;
+pub use self::components::ComponentView;
+pub use self::launch::{LaunchView, Links};
+pub use self::problem::{MistakeView, Problem};
 use crate::conductor::Conductor;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -83,7 +87,6 @@ pub fn router(api: Api) -> Router {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods: see the Allow header")
         })
         .layer(DefaultBodyLimit::max(BODY))
-        .layer(middleware::from_fn(in_time))
         .with_state(api);
     // A path is what it is before its route is looked for.
     Router::new().fallback_service(answers).layer(middleware::map_request(plain_path))
@@ -99,6 +102,10 @@ fn routes() -> OpenApiRouter<Api> {
         .merge(artifacts::routes())
         .merge(events::routes())
         .merge(changes::routes())
+        .layer(middleware::from_fn(in_time))
+        // An upload takes its time, which it bounds itself.
+        .merge(components::routes())
+        .merge(launch::routes())
 }
 
 /// Something that cannot happen: said without panicking.

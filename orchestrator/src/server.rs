@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::conductor::{Conductor, ConductorError};
 use crate::http::{self, Api};
+use crate::inputs::{self, InputsError};
 use crate::settings::{Secret, Settings};
 use crate::store::{Store, StoreError, StoreOptions};
 
@@ -45,6 +46,9 @@ pub enum ServerError {
         /// Why.
         error: std::io::Error,
     },
+    /// What a server before it left could not be removed.
+    #[error(transparent)]
+    Inputs(#[from] InputsError),
     /// Its store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -72,6 +76,7 @@ impl Server {
     /// Opens everything that it needs, and goes on with the runs that it finds.
     pub async fn start(settings: Settings) -> Result<Self, ServerError> {
         let lock = lock(&settings.data)?;
+        inputs::sweep(&settings.data)?;
         let settings = Arc::new(settings);
         let listener = TcpListener::bind(settings.listen)
             .await

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use armada_project::Ceiling;
+use armada_project::{BundleLimits, Ceiling};
 
 use crate::agents::AgentCommand;
 use crate::store::Retry;
@@ -42,23 +42,6 @@ pub struct InProcess {
     pub temp: PathBuf,
 }
 
-/// The most that one launch may bring, in bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct UploadLimits {
-    /// A component.
-    pub component_bytes: u64,
-    /// A JSON file of the configuration.
-    pub configuration_bytes: u64,
-    /// A CSV file.
-    pub rows_bytes: u64,
-}
-
-impl Default for UploadLimits {
-    fn default() -> Self {
-        Self { component_bytes: 256 << 20, configuration_bytes: 16 << 20, rows_bytes: 1 << 30 }
-    }
-}
-
 /// The settings of a server.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -79,7 +62,7 @@ pub struct Settings {
     /// The most that any project is allowed.
     pub ceiling: Ceiling,
     /// The most that one launch may bring.
-    pub uploads: UploadLimits,
+    pub uploads: BundleLimits,
     /// What a client has to know, if it is set.
     pub token: Option<Secret>,
     /// Web pages of these origins may use the API, beside those that it serves itself.
@@ -108,7 +91,7 @@ impl Settings {
             agents,
             cache,
             ceiling: Ceiling::none(),
-            uploads: UploadLimits::default(),
+            uploads: BundleLimits::default(),
             token: None,
             cors_origins: Vec::new(),
             agent_silence: Duration::from_secs(30),

@@ -3,7 +3,6 @@
 //! A client's own mistakes are all told at once, each with its place where it has one. Of what goes wrong in here a client
 //! learns only that it did: the cause goes to the log, since it may name files, statements or addresses.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use armada_project::{Mistake, Mistakes, counted};
@@ -31,12 +30,9 @@ pub struct Problem {
     pub status: u16,
     /// What went wrong this time, and what to do.
     pub detail: String,
-    /// What is wrong in what was sent, all of it.
+    /// What is wrong in what was sent, all of it; of a file with too many mistakes, the first ones and how many more there are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mistakes: Vec<MistakeView>,
-    /// How many more mistakes there are in a file that has too many to list.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub more: BTreeMap<String, u64>,
 }
 
 /// One thing that is wrong in one place of what was sent.
@@ -112,7 +108,6 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             mistakes: Vec::new(),
-            more: BTreeMap::new(),
         }
     }
 
@@ -131,14 +126,13 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
     }
 
-    /// What was sent was understood, and has mistakes; of some files, so many more.
-    pub fn mistaken(mistakes: Vec<MistakeView>, more: BTreeMap<String, u64>) -> Self {
-        let count = mistakes.len() as u64 + more.values().sum::<u64>();
+    /// What was sent was understood, and has mistakes.
+    pub fn mistaken(mistakes: Vec<MistakeView>) -> Self {
         let detail = match mistakes.as_slice() {
-            [only] if count == 1 => only.to_string(),
-            _ => format!("{} in what was sent: see `mistakes`", counted(count, "mistake")),
+            [only] => only.to_string(),
+            _ => "there are several mistakes in what was sent: see `mistakes`".to_owned(),
         };
-        Self { mistakes, more, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
+        Self { mistakes, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
     }
 
     /// Something went wrong in here. The cause goes to the log.
@@ -151,13 +145,6 @@ impl Problem {
     pub fn unavailable(cause: impl Display) -> Self {
         tracing::warn!(%cause, "a request could not be answered now");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "the server cannot do this now: try again in a moment")
-    }
-}
-
-impl From<&Mistakes> for Problem {
-    fn from(found: &Mistakes) -> Self {
-        let more = found.more().map(|(file, count)| (file.to_owned(), count)).collect();
-        Self::mistaken(found.iter().map(MistakeView::from).collect(), more)
     }
 }
 
@@ -175,10 +162,30 @@ impl From<ConductorError> for Problem {
     fn from(error: ConductorError) -> Self {
         match error {
             ConductorError::Store(error) => error.into(),
-            ConductorError::Inputs(InputsError::Configuration(mistakes)) => (&mistakes).into(),
-            other @ (ConductorError::Protocol(_) | ConductorError::Ending) => Self::unavailable(other),
+            ConductorError::Inputs(error) => error.into(),
+            ConductorError::Configuration(mistake) => Self::mistaken(vec![MistakeView::from(&mistake)]),
+            ConductorError::Protocol(_) | ConductorError::Ending => Self::unavailable(error),
             other => Self::internal(other),
         }
+    }
+}
+
+impl From<InputsError> for Problem {
+    fn from(error: InputsError) -> Self {
+        match error {
+            InputsError::Configuration(mistakes) => Self::from(&mistakes),
+            InputsError::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                Self::unavailable(source)
+            }
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl From<&Mistakes> for Problem {
+    fn from(found: &Mistakes) -> Self {
+        let more = |(file, count)| MistakeView::new(file, format!("and {}", counted(count, "more mistake")), None);
+        Self::mistaken(found.iter().map(MistakeView::from).chain(found.more().map(more)).collect())
     }
 }
 
@@ -218,12 +225,11 @@ mod tests {
     }
 
     #[test]
-    fn one_mistake_is_the_detail_and_several_are_counted() {
-        let mistake = |line| MistakeView { line: Some(line), ..MistakeView::new("a.json", "wrong", Some("mend it")) };
-        let one = Problem::mistaken(vec![mistake(3)], BTreeMap::new());
+    fn a_mistake_says_where_it_is_and_one_alone_is_the_detail() {
+        let mistake = MistakeView { line: Some(3), ..MistakeView::new("a.json", "wrong", Some("mend it")) };
+        let one = Problem::mistaken(vec![mistake.clone()]);
         assert_eq!((one.status, one.detail.as_str()), (422, "a.json:3: wrong (mend it)"));
-        let more = BTreeMap::from([("a.json".to_owned(), 5)]);
-        assert!(Problem::mistaken(vec![mistake(3)], more).detail.starts_with("6 mistakes"));
+        assert!(Problem::mistaken(vec![mistake.clone(), mistake]).detail.contains("several"));
         let read: Problem = serde_json::from_str(&serde_json::to_string(&one).unwrap()).unwrap();
         assert_eq!(read, one);
     }

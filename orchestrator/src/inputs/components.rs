@@ -8,7 +8,7 @@ use axum::body::Body;
 
 use super::receive::{Spool, inspecting};
 use super::{InputsError, at, make_folder, new_upload};
-use crate::http::problem::{MistakeView, Problem};
+use crate::http::{MistakeView, Problem};
 
 /// What a component that is being received is called.
 const FILE: &str = "component.wasm";
@@ -47,7 +47,7 @@ pub async fn receive_component(
         let component = inspect(&file)?;
         if component.reference().digest != digest {
             let message = format!("has the digest {}, not {digest}", component.reference().digest);
-            return Err(Problem::mistaken(vec![MistakeView::new(PART, message, None)], Default::default()));
+            return Err(Problem::mistaken(vec![MistakeView::new(PART, message, None)]));
         }
         let is_new = keep(&data, &file, digest)?;
         Ok((component.reference(), is_new))
@@ -60,9 +60,7 @@ pub(super) fn inspect(file: &Path) -> Result<Component, Problem> {
     /// How ELF files begin, which precompiled components are.
     const ELF: &[u8] = b"\x7fELF";
     let bytes = fs::read(file).map_err(at(file))?;
-    let mistake = |message: String, help| {
-        Problem::mistaken(vec![MistakeView::new(PART, message, Some(help))], Default::default())
-    };
+    let mistake = |message: String, help| Problem::mistaken(vec![MistakeView::new(PART, message, Some(help))]);
     let help = "send the component that `armada build` makes";
     if bytes.starts_with(ELF) {
         return Err(mistake(

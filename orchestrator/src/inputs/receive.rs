@@ -4,7 +4,7 @@
 //! yet is never much, since it is kept in memory. What is received is in a folder that goes with the request, however that
 //! ends. All that is wrong with a launch is told at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::pin::Pin;
@@ -29,7 +29,7 @@ use utoipa::ToSchema;
 
 use super::components::{inspect, keep, path};
 use super::{CONFIG, Inputs, InputsError, Kept, LaunchOptions, OPTIONS, at, new_upload};
-use crate::http::problem::{MistakeView, Problem};
+use crate::http::{MistakeView, Problem};
 
 /// How long a client may send nothing.
 const IDLE: Duration = Duration::from_secs(30);
@@ -361,7 +361,7 @@ impl Received {
         let options: LaunchOptions = serde_json::from_slice(&self.bytes(Part::Options)?).unwrap_or_else(|error| {
             let place = (error.line() > 0).then_some((error.line() as u64, error.column() as u64));
             let mistake = MistakeView::new(Part::Options.name(), error.to_string(), None);
-            wrong.mistakes.push(MistakeView { line: place.map(|at| at.0), column: place.map(|at| at.1), ..mistake });
+            wrong.0.push(MistakeView { line: place.map(|at| at.0), column: place.map(|at| at.1), ..mistake });
             LaunchOptions::default()
         });
         let is_name = |name: &String| {
@@ -503,27 +503,23 @@ impl Received {
 
 /// What is wrong with a launch.
 #[derive(Default)]
-struct Wrong {
-    mistakes: Vec<MistakeView>,
-    more: BTreeMap<String, u64>,
-}
+struct Wrong(Vec<MistakeView>);
 
 impl Wrong {
     fn is_nothing(&self) -> bool {
-        self.mistakes.is_empty()
+        self.0.is_empty()
     }
 
     fn say(&mut self, part: Part, message: &str, help: Option<&str>) {
-        self.mistakes.push(MistakeView::new(part.name(), message, help));
+        self.0.push(MistakeView::new(part.name(), message, help));
     }
 
     fn add(&mut self, problem: Problem) {
-        self.mistakes.extend(problem.mistakes);
-        self.more.extend(problem.more);
+        self.0.extend(problem.mistakes);
     }
 
     fn into_problem(self) -> Problem {
-        Problem::mistaken(self.mistakes, self.more)
+        Problem::mistaken(self.0)
     }
 }
 
@@ -535,16 +531,4 @@ fn unknown(name: &str) -> Problem {
     let known: Vec<&str> = Part::ALL.iter().map(|part| part.name()).collect();
     let name: String = name.chars().take(40).collect();
     Problem::bad_request(format!("there is no part {name:?}: the parts are {}", known.join(", ")))
-}
-
-impl From<InputsError> for Problem {
-    fn from(error: InputsError) -> Self {
-        match error {
-            InputsError::Configuration(mistakes) => Self::from(&mistakes),
-            InputsError::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-                Self::unavailable(source)
-            }
-            other => Self::internal(other),
-        }
-    }
 }

@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::http::problem::Problem;
+use crate::http::Problem;
 
 const TEMPLATE: &str = r#"{"run_message": {"number_of_agents": 2, "sandbox": {"capabilities": ["monitoring"]}},
     "default_agent_message": {}, "default_job_message": {"url": "$env_URL"}}"#;
