@@ -334,7 +334,7 @@ impl Store {
     }
 
     /// Something reported.
-    pub(crate) async fn report(&self, report: Uuid) -> Result<ReportView, StoreError> {
+    pub(crate) async fn event(&self, report: Uuid) -> Result<ReportView, StoreError> {
         self.one("reports", REPORT_COLUMNS, "event", report).await
     }
 
@@ -563,7 +563,7 @@ mod tests {
         let event = super::super::reported::ReportedEvent { job, level: "info", content: "50%_ \0 Done".to_owned(), time };
         let event = store.report_event(event).await.unwrap();
         store.report_job_status(job, JobStatus::Success).await.unwrap();
-        assert_eq!(store.report(event.event_uuid).await.unwrap().event_content, "50%_ \u{fffd} Done");
+        assert_eq!(store.event(event.event_uuid).await.unwrap().event_content, "50%_ \u{fffd} Done");
         assert_eq!(store.job(job).await.unwrap().job_status, JobStatus::Success);
         assert_eq!(store.run(run).await.unwrap().status, RunStatus::Succeeded);
         let paging = Paging { size: 10, ..Paging::default() };
