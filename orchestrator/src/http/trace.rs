@@ -38,6 +38,5 @@ pub(super) async fn request(request: Request, next: Next) -> Response {
 /// A panic is a defect, and costs one answer.
 pub(super) fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     let message = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-    tracing::error!(message, "a request panicked");
-    Problem::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, super::BROKEN).into_response()
+    Problem::internal(format!("a panic: {}", message.unwrap_or("of another kind"))).into_response()
 }
