@@ -1,10 +1,21 @@
 //! The API, asked over a socket: each test has a server, and a store in a file, of its own.
 
+mod actions;
 mod changes;
+mod document;
+mod guarding;
+mod health;
 mod reading;
 mod reporting;
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use armada_host::Sandbox;
+use armada_project::Ceiling;
+use armada_protocol::embedded::{EmbeddedQueue, EmbeddedRunStore};
 
 use axum::http::{Method, StatusCode, header};
 use hyper::client::conn::http1;
@@ -13,8 +24,33 @@ use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+use super::health::Check;
 use super::{Api, router};
+use crate::conductor::Conductor;
+use crate::settings::{AgentMode, Settings, UploadLimits};
 use crate::store::{Retry, Store, StoreOptions};
+
+/// The settings of a server whose agents somebody else would start.
+fn settings(folder: &Path) -> Settings {
+    Settings {
+        listen: ([127, 0, 0, 1], 0).into(),
+        data: folder.to_owned(),
+        store_url: None,
+        redis_url: None,
+        amqp_url: None,
+        agents: AgentMode::External,
+        cache: folder.join("cache"),
+        ceiling: Ceiling::none(),
+        uploads: UploadLimits::default(),
+        token: None,
+        cors_origins: Vec::new(),
+        agent_silence: Duration::from_secs(30),
+        no_agent: Duration::from_secs(60),
+        retry: Retry::default(),
+        grace: Duration::from_secs(1),
+        keep_runs: None,
+    }
+}
 
 /// A server, for as long as this lives.
 struct Server {
@@ -48,20 +84,24 @@ impl Answer {
 
 impl Server {
     async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let url = Store::file_url(&folder.path().join("store.db"));
-        Self::with_store(&url, folder).await
+        Self::with(|_| {}, Vec::new()).await
     }
 
-    async fn with_store(url: &str, folder: tempfile::TempDir) -> Self {
+    async fn with(set: impl FnOnce(&mut Settings), checks: Vec<Check>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = settings(folder.path());
+        set(&mut settings);
         let options = StoreOptions {
-            url: url.to_owned(),
+            url: Store::file_url(&folder.path().join("store.db")),
             artifacts: folder.path().join("artifacts"),
-            lease: std::time::Duration::from_secs(30),
+            lease: settings.agent_silence,
             retry: Retry::default(),
         };
         let store = Store::open(options).await.unwrap();
-        let api = Api::new(store.clone());
+        let settings = Arc::new(settings);
+        let (queue, runs) = (Arc::new(EmbeddedQueue::default()), Arc::new(EmbeddedRunStore::default()));
+        let conductor = Conductor::new(store.clone(), queue, runs, Sandbox::new().unwrap(), settings.clone());
+        let api = Api::new(store.clone(), conductor, settings, checks);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = router(api.clone());
@@ -131,6 +171,7 @@ impl Server {
     async fn stop(self) {
         self.api.close().await;
         self.serving.abort();
+        self.api.conductor.close().await;
         self.store.close().await;
         drop(self.folder);
     }
