@@ -9,11 +9,15 @@ mod changes;
 mod components;
 mod events;
 mod extract;
+mod guard;
+pub mod health;
 mod jobs;
 mod launch;
+pub(crate) mod metrics;
 mod problem;
 mod results;
 mod runs;
+mod trace;
 
 use std::sync::Arc;
 
@@ -24,10 +28,14 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 
 pub use self::components::ComponentView;
+use self::guard::Guard;
+use self::health::Check;
 pub use self::launch::{LaunchView, Links};
 pub use self::problem::{MistakeView, Problem};
 use crate::conductor::Conductor;
@@ -45,6 +53,8 @@ pub struct Api {
     pub(crate) store: Store,
     pub(crate) conductor: Conductor,
     pub(crate) settings: Arc<Settings>,
+    /// What else the server needs.
+    checks: Arc<[Check]>,
     /// Ends what goes on for as long as the server does.
     closing: CancellationToken,
     /// What goes on beyond a request.
@@ -52,9 +62,11 @@ pub struct Api {
 }
 
 impl Api {
-    /// Answers from a store, and has runs conducted.
-    pub fn new(store: Store, conductor: Conductor, settings: Arc<Settings>) -> Self {
-        Self { store, conductor, settings, closing: CancellationToken::new(), streams: TaskTracker::new() }
+    /// Answers from a store, and has runs conducted. Without what the checks ask for, the server is not ready.
+    pub fn new(store: Store, conductor: Conductor, settings: Arc<Settings>, checks: Vec<Check>) -> Self {
+        let (closing, streams) = (CancellationToken::new(), TaskTracker::new());
+        streams.spawn(metrics::keep(closing.clone()));
+        Self { store, conductor, settings, checks: checks.into(), closing, streams }
     }
 
     /// Ends what goes on beyond requests. To be called once no new requests are taken, before the store is closed.
@@ -72,21 +84,42 @@ impl Api {
         description = "Runs, their agents and jobs, and what those report. Every path is also there with a \
         slash at its end, and under `/tracking`."
     ),
-    components(schemas(Problem, changes::ChangeMessage))
+    components(schemas(Problem, changes::ChangeMessage)),
+    modifiers(&Token)
 )]
 struct Document;
+
+/// Says in the document how the token is sent, where there is one.
+struct Token;
+
+impl utoipa::Modify for Token {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        document.components.get_or_insert_default().add_security_scheme("token", scheme);
+        let nobodys: [String; 0] = [];
+        document.security = Some(vec![SecurityRequirement::default(), SecurityRequirement::new("token", nobodys)]);
+    }
+}
 
 /// Everything under the server's address.
 pub fn router(api: Api) -> Router {
     let (routes, document) = routes().split_for_parts();
+    let guard = Arc::new(Guard::new(&api.settings));
     let answers = routes
         .route("/api/openapi.json", axum::routing::get(move || std::future::ready(Json(document.clone()))))
         .merge(changes::unlisted())
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
+        .fallback(async || Problem::not_found("there is nothing at this path"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods: see the Allow header")
         })
         .layer(DefaultBodyLimit::max(BODY))
+        // What comes last is asked first.
+        .layer(middleware::from_fn_with_state(guard.clone(), guard::token))
+        .layer(guard::cors(&api.settings))
+        .layer(middleware::from_fn_with_state(guard, guard::pages))
+        .layer(middleware::from_fn(guard::harden))
+        .layer(CatchPanicLayer::custom(trace::panicked))
+        .layer(middleware::from_fn(trace::request))
         .with_state(api);
     // A path is what it is before its route is looked for.
     Router::new().fallback_service(answers).layer(middleware::map_request(plain_path))
@@ -102,22 +135,18 @@ fn routes() -> OpenApiRouter<Api> {
         .merge(artifacts::routes())
         .merge(events::routes())
         .merge(changes::routes())
+        .merge(health::routes())
         .layer(middleware::from_fn(in_time))
         // An upload takes its time, which it bounds itself.
         .merge(components::routes())
         .merge(launch::routes())
 }
 
-/// Something that cannot happen: said without panicking.
-fn broken() -> Problem {
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "something is wrong with the server: see its log")
-}
-
 /// The body of an answer may take as long as its reader likes; that it begins may not.
 async fn in_time(request: Request, next: Next) -> Response {
     match tokio::time::timeout(ANSWER, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the answer took too long: try again").into_response(),
+        Err(_) => Problem::unavailable(format!("no answer within {ANSWER:?}")).into_response(),
     }
 }
 

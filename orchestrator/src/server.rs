@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::conductor::{Conductor, ConductorError};
+use crate::http::health::Check;
 use crate::http::{self, Api};
 use crate::inputs::{self, InputsError};
 use crate::settings::{Secret, Settings};
@@ -88,19 +89,30 @@ impl Server {
         let artifacts = settings.data.join("artifacts");
         let options = StoreOptions { url, artifacts, lease: settings.agent_silence, retry: settings.retry.clone() };
         let store = Store::open(options).await?;
+        let mut checks = Vec::new();
         let queue: Arc<dyn JobQueue> = match &settings.amqp_url {
             Some(Secret(url)) => {
-                let queue = RabbitQueue::new(url, "armada serve")?;
+                let queue = Arc::new(RabbitQueue::new(url, "armada serve")?);
                 queue.check().await?;
-                Arc::new(queue)
+                let asked = queue.clone();
+                checks.push(Check::new("rabbitmq", move || {
+                    let asked = asked.clone();
+                    Box::pin(async move { asked.check().await.map_err(|error| error.to_string()) })
+                }));
+                queue
             }
             None => Arc::new(EmbeddedQueue::default()),
         };
         let runs: Arc<dyn RunStore> = match &settings.redis_url {
             Some(Secret(url)) => {
-                let runs = RedisRunStore::new(url, redis::EXPIRY)?;
+                let runs = Arc::new(RedisRunStore::new(url, redis::EXPIRY)?);
                 runs.check().await?;
-                Arc::new(runs)
+                let asked = runs.clone();
+                checks.push(Check::new("redis", move || {
+                    let asked = asked.clone();
+                    Box::pin(async move { asked.check().await.map_err(|error| error.to_string()) })
+                }));
+                runs
             }
             None => Arc::new(EmbeddedRunStore::default()),
         };
@@ -110,7 +122,7 @@ impl Server {
             tracing::info!(runs = resumed, "going on with the runs that had not ended");
         }
         let grace = settings.grace;
-        Ok(Self { listener, api: Api::new(store, conductor, settings), grace, _lock: lock })
+        Ok(Self { listener, api: Api::new(store, conductor, settings, checks), grace, _lock: lock })
     }
 
     /// Where it listens.

@@ -123,7 +123,7 @@ async fn report(
 #[utoipa::path(get, path = "/api/events/{event_uuid}", tag = "events", operation_id = "get_event",
     params(("event_uuid" = Uuid, Path)), responses((status = 200, description = "The event", body = ReportView), Failures))]
 async fn get(State(api): State<Api>, Named(event): Named<Uuid>) -> Result<Json<ReportView>, Problem> {
-    Ok(Json(api.store.report(event).await?))
+    Ok(Json(api.store.event(event).await?))
 }
 
 /// Which lines of a log.

@@ -68,7 +68,7 @@ async fn download(
     let disposition = format!("attachment; filename=\"{run}.{extension}\"");
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(media_type)),
-        (header::CONTENT_DISPOSITION, HeaderValue::from_str(&disposition).map_err(|_| super::broken())?),
+        (header::CONTENT_DISPOSITION, HeaderValue::from_str(&disposition).map_err(Problem::internal)?),
     ];
     Ok((headers, Body::from_stream(lines(api.store, run, format))).into_response())
 }

@@ -1,14 +1,20 @@
 //! The API, asked over a socket: each test has a server, and a store in a file, of its own.
 
+mod actions;
 mod changes;
+mod document;
+mod guarding;
+mod health;
 mod reading;
 mod reporting;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use armada_host::Sandbox;
 use armada_protocol::embedded::{EmbeddedQueue, EmbeddedRunStore};
+
 use axum::http::{Method, StatusCode, header};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -16,10 +22,16 @@ use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+use super::health::Check;
 use super::{Api, router};
 use crate::conductor::Conductor;
 use crate::settings::{AgentMode, Settings};
 use crate::store::{Retry, Store, StoreOptions};
+
+/// The settings of a server whose agents somebody else would start.
+fn settings(folder: &Path) -> Settings {
+    Settings::new(folder.to_owned(), folder.join("cache"), AgentMode::External)
+}
 
 /// A server, for as long as this lives.
 struct Server {
@@ -53,24 +65,24 @@ impl Answer {
 
 impl Server {
     async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let url = Store::file_url(&folder.path().join("store.db"));
-        Self::with_store(&url, folder).await
+        Self::with(|_| {}, Vec::new()).await
     }
 
-    async fn with_store(url: &str, folder: tempfile::TempDir) -> Self {
+    async fn with(set: impl FnOnce(&mut Settings), checks: Vec<Check>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = settings(folder.path());
+        set(&mut settings);
         let options = StoreOptions {
-            url: url.to_owned(),
+            url: Store::file_url(&folder.path().join("store.db")),
             artifacts: folder.path().join("artifacts"),
-            lease: std::time::Duration::from_secs(30),
+            lease: settings.agent_silence,
             retry: Retry::default(),
         };
         let store = Store::open(options).await.unwrap();
-        let settings = Settings::new(folder.path().into(), folder.path().join("cache"), AgentMode::External);
         let settings = Arc::new(settings);
         let (queue, runs) = (Arc::new(EmbeddedQueue::default()), Arc::new(EmbeddedRunStore::default()));
         let conductor = Conductor::new(store.clone(), queue, runs, Sandbox::new().unwrap(), settings.clone());
-        let api = Api::new(store.clone(), conductor, settings);
+        let api = Api::new(store.clone(), conductor, settings, checks);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = router(api.clone());
@@ -141,6 +153,7 @@ impl Server {
     async fn stop(self) {
         self.api.close().await;
         self.serving.abort();
+        self.api.conductor.close().await;
         self.store.close().await;
         drop(self.folder);
     }

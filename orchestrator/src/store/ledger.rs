@@ -26,6 +26,7 @@ use super::runs::{clean, drain, tell_job, whole};
 use super::views::{AgentView, JobStatus, count, moment, parsed, word};
 use super::writer::{Book, ROWS, insert as insert_rows};
 use super::{Store, StoreError};
+use crate::http::metrics::EVENT_LAG;
 
 /// When an agent whose run is paused asks again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
@@ -707,6 +708,11 @@ pub(super) async fn insert_reports(
         // Who is told of it now and who reads it later see the same.
         row.event_datetime = moment(row.event_datetime.as_millisecond());
         book.tell_as(whole(row.cursor), row.run_uuid, "report", row)?;
+    }
+    let oldest = rows.iter().map(|row| row.event_datetime.as_millisecond()).min();
+    if let Ok(lag) = u64::try_from(book.now - oldest.unwrap_or(book.now)) {
+        let lag = Duration::from_millis(lag).as_secs_f64();
+        book.afterwards(move || metrics::histogram!(EVENT_LAG).record(lag));
     }
     for rows in rows.chunks(ROWS) {
         let into = "reports (seq, id, run_id, job_id, attempt, kind, level, content, attachment, reported_at)";

@@ -334,7 +334,7 @@ impl Store {
     }
 
     /// Something reported.
-    pub(crate) async fn report(&self, report: Uuid) -> Result<ReportView, StoreError> {
+    pub(crate) async fn event(&self, report: Uuid) -> Result<ReportView, StoreError> {
         self.one("reports", REPORT_COLUMNS, "event", report).await
     }
 
@@ -407,6 +407,41 @@ impl Store {
         Ok(changes)
     }
 
+    /// Whether the store answers.
+    pub(crate) async fn answers(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").fetch_one(self.pool()).await?;
+        Ok(())
+    }
+
+    /// How many runs, jobs and agents there are in each state. Of jobs that have ended, runs keep count, so only those
+    /// of runs that go on are counted.
+    pub(crate) async fn counts(&self) -> Result<Counts, StoreError> {
+        const LIVE: &str = "('Pending', 'Dispatching', 'Running', 'Draining')";
+        let runs = self.counted("SELECT status AS word, COUNT(*) AS number FROM runs GROUP BY status").await?;
+        let jobs = format!(
+            "SELECT status AS word, COUNT(*) AS number FROM jobs WHERE run_id IN (SELECT id FROM runs WHERE status IN \
+             {LIVE}) AND status IN ('Waiting', 'Queued', 'Running') GROUP BY status"
+        );
+        let mut jobs = self.counted(&jobs).await?;
+        for (word, column) in
+            [("Success", "jobs_succeeded"), ("Failed", "jobs_failed"), ("Cancelled", "jobs_cancelled")]
+        {
+            let sum =
+                format!("SELECT '{word}' AS word, CAST(COALESCE(SUM({column}), 0) AS BIGINT) AS number FROM runs");
+            jobs.extend(self.counted(&sum).await?);
+        }
+        let agents = format!(
+            "SELECT state AS word, COUNT(*) AS number FROM agents WHERE run_id IN (SELECT id FROM runs WHERE status IN \
+             {LIVE}) GROUP BY state"
+        );
+        Ok(Counts { runs, jobs, agents: self.counted(&agents).await? })
+    }
+
+    async fn counted(&self, sql: &str) -> Result<HashMap<String, u64>, StoreError> {
+        let rows = Statement::new(sql).query()?.fetch_all(self.pool()).await?;
+        rows.iter().map(|row| Ok((row.try_get("word")?, count(row.try_get("number")?)))).collect()
+    }
+
     async fn list<T>(&self, list: List, mut paging: Paging, key: impl Fn(&T) -> u64) -> Result<Page<T>, StoreError>
     where
         T: for<'r> FromRow<'r, AnyRow> + Send + Unpin,
@@ -450,6 +485,14 @@ impl Store {
         let found = select.query_as()?.fetch_optional(self.pool()).await?;
         found.ok_or_else(|| StoreError::NotFound(format!("{what} {id}")))
     }
+}
+
+/// How many there are of what, by the words of their states.
+#[derive(Debug)]
+pub(crate) struct Counts {
+    pub(crate) runs: HashMap<String, u64>,
+    pub(crate) jobs: HashMap<String, u64>,
+    pub(crate) agents: HashMap<String, u64>,
 }
 
 /// A change without what it says, if it is a report.
@@ -570,7 +613,7 @@ mod tests {
             super::super::reported::ReportedEvent { job, level: "info", content: "50%_ \0 Done".to_owned(), time };
         let event = store.report_event(event).await.unwrap();
         store.report_job_status(job, JobStatus::Success).await.unwrap();
-        assert_eq!(store.report(event.event_uuid).await.unwrap().event_content, "50%_ \u{fffd} Done");
+        assert_eq!(store.event(event.event_uuid).await.unwrap().event_content, "50%_ \u{fffd} Done");
         assert_eq!(store.job(job).await.unwrap().job_status, JobStatus::Success);
         assert_eq!(store.run(run).await.unwrap().status, RunStatus::Succeeded);
         let paging = Paging { size: 10, ..Paging::default() };

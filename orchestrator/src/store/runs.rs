@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::views::{JOB_COLUMNS, JobStatus, JobView, RUN_COLUMNS, RunStatus, RunView, count, parsed};
 use super::writer::{Book, ROWS, insert};
 use super::{Store, StoreError};
+use crate::http::metrics::DISPATCHED;
 
 /// How many jobs one write ends, when a run is given up.
 const ABANDONED_AT_ONCE: i64 = 500;
@@ -136,6 +137,7 @@ impl Store {
                         }
                         added += insert.execute(book.sql()).await?.rows_affected();
                     }
+                    book.afterwards(move || metrics::counter!(DISPATCHED).increment(added));
                     let update = "UPDATE runs SET jobs = jobs + $2 WHERE id = $1";
                     sqlx::query(update).bind(run.to_string()).bind(whole(added)).execute(book.sql()).await?;
                     tell_run(book, run).await
