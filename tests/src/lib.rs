@@ -5,6 +5,7 @@
 
 pub mod answers;
 pub mod calls;
+pub mod celery;
 pub mod command;
 pub mod guests;
 pub mod processes;
