@@ -263,6 +263,24 @@ async fn an_attempt_to_connect_that_is_given_up_leaves_no_connection() {
     tokio::time::timeout(PATIENCE, taken.read_to_end(&mut rest)).await.unwrap().unwrap();
 }
 
+#[tokio::test]
+async fn an_address_with_tls_is_spoken_to_in_tls() {
+    let listener = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("amqps://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    let queue = RabbitQueue::new(&url, "test").unwrap();
+    let answering = async {
+        let (mut taken, _) = listener.accept().await.unwrap();
+        let mut begun = [0; 2];
+        taken.read_exact(&mut begun).await.unwrap();
+        begun
+    };
+    let both = async { tokio::join!(queue.check(), answering) };
+    let (refused, begun) = tokio::time::timeout(PATIENCE, both).await.unwrap();
+    // A record of the handshake, and not the greeting of AMQP.
+    assert_eq!(begun, [0x16, 0x03]);
+    assert!(matches!(refused, Err(ProtocolError::Unavailable(_))), "{refused:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_when_the_network_is_cut_for_a_while() {
     let server = tokio::task::spawn_blocking(shared_rabbitmq).await.unwrap();
