@@ -12,18 +12,39 @@ COMPONENTIZE_PY := componentize-py==0.25.1
 # The example that the demo runs: quotes-python, or quotes, which is the same in Rust.
 EXAMPLE ?= quotes-python
 
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup tools servers demo test lint bench clean
 
 help:
 	@echo "make demo    run an example project: 3 agents, 30 jobs, real Chromium pages (EXAMPLE=quotes for the one in Rust)"
 	@echo "make test    run every test"
 	@echo "make lint    formatting, lints, types, documentation, dependencies"
 	@echo "make bench   measure, each figure against a peer in the same run"
-	@echo "make setup   install what is missing: Chromium, Python and the Wasm target"
+	@echo "make setup   install what is missing: Chromium, Python, the Wasm target, and the servers of the tests"
 	@echo "make clean   remove what was built"
 
-# Installs what is missing on Debian and Ubuntu; says what is missing elsewhere.
-setup:
+# Installs the packages named in $missing on Debian and Ubuntu, and says elsewhere that they are missing, with the advice
+# that this is called with. What is installed is not started: the machine's own services stay as they are.
+define INSTALL
+if test -n "$$missing"; then \
+		if command -v apt-get >/dev/null; then \
+			sudo=; test "$$(id -u)" = 0 || sudo=sudo; \
+			policy=/usr/sbin/policy-rc.d; \
+			if ! test -e $$policy; then \
+				trap "$$sudo rm -f $$policy" EXIT INT TERM; \
+				printf '#!/bin/sh\nexit 101\n' | $$sudo tee $$policy >/dev/null && $$sudo chmod +x $$policy; \
+			fi; \
+			echo "installing $$missing"; \
+			$$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+		else \
+			echo "missing: $$missing $(1)" >&2; exit 1; \
+		fi; \
+	fi
+endef
+
+setup: tools servers
+
+# What everything needs but the tests of servers.
+tools:
 	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: install it from https://rustup.rs" >&2; exit 1; }
 	@command -v cc >/dev/null || { echo "a C compiler is missing (on Debian: apt-get install gcc)" >&2; exit 1; }
 	@if ! test -d "$$(rustc --print target-libdir --target $(WASM_TARGET) 2>/dev/null)"; then \
@@ -36,18 +57,19 @@ setup:
 		|| test -d "/Applications/Google Chrome.app"; } >/dev/null || missing="chromium"; \
 	"$${ARMADA_PYTHON:-python3}" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null \
 		|| missing="$$missing python3-venv"; \
-	if test -n "$$missing"; then \
-		if command -v apt-get >/dev/null; then \
-			sudo=; test "$$(id -u)" = 0 || sudo=sudo; \
-			echo "installing $$missing"; \
-			$$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
-		else \
-			echo "missing: $$missing (or set ARMADA_CHROMIUM and ARMADA_PYTHON to their paths)" >&2; exit 1; \
-		fi; \
-	fi
+	$(call INSTALL,(or set ARMADA_CHROMIUM and ARMADA_PYTHON to their paths))
+
+# The servers that tests start for themselves, on ports and with folders of their own.
+servers:
+	@missing=; \
+	command -v redis-server >/dev/null || missing="redis-server"; \
+	{ test -x /usr/lib/rabbitmq/bin/rabbitmq-server || command -v rabbitmq-server; } >/dev/null \
+		|| missing="$$missing rabbitmq-server"; \
+	{ ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null || command -v initdb; } >/dev/null || missing="$$missing postgresql"; \
+	$(call INSTALL,(in this system's own packages))
 
 # Builds everything, as `test` does: with a part of it, other features would be asked for, and wasmtime compiled twice.
-demo: setup
+demo: tools
 	$(CARGO) build --workspace
 	@examples/demo.sh "$(TARGET_DIR)/debug" "$(EXAMPLE)"
 
@@ -56,7 +78,7 @@ test: setup
 	$(CARGO) build --workspace
 	$(CARGO) test --workspace
 
-lint: setup $(PYTHON_TOOLS)/complete
+lint: tools $(PYTHON_TOOLS)/complete
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --no-deps --quiet

@@ -6,6 +6,7 @@
 //! ledger knows.
 
 mod celery;
+mod connection;
 mod consumer;
 
 use std::fmt;
@@ -17,14 +18,14 @@ use futures::StreamExt as _;
 use futures::stream::FuturesOrdered;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
-use lapin::tcp::{AMQPUriTcpExt as _, OwnedTLSConfig};
 use lapin::types::FieldTable;
 use lapin::uri::AMQPUri;
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ErrorKind};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use url::{Host, Url};
 
+use self::connection::connect;
 use self::consumer::Consumer;
 use crate::backoff::Backoff;
 use crate::{Job, JobConsumer, JobQueue, ProtocolError, RunId};
@@ -160,27 +161,10 @@ impl Broker {
             return within(connection.create_channel()).await;
         }
         *held = None;
-        let connection = within(self.connect()).await?;
+        let connection = within(connect(self.uri.clone(), &self.name)).await?;
         let channel = within(connection.create_channel()).await?;
         *held = Some(connection);
         Ok(channel)
-    }
-
-    async fn connect(&self) -> lapin::Result<Connection> {
-        let properties = ConnectionProperties::default().with_connection_name(self.name.as_str().into());
-        let runtime = lapin::runtime::default_runtime()?;
-        Connection::connector(
-            self.uri.clone(),
-            runtime,
-            async |uri, runtime| {
-                let tls = OwnedTLSConfig::default();
-                // Whoever waits for the connection may be gone: then this is what ends the attempt.
-                let connected = timeout(TIMEOUT, uri.connect_with_config_async(tls.as_ref(), &runtime)).await;
-                Ok(connected.map_err(std::io::Error::from)??)
-            },
-            properties,
-        )
-        .await
     }
 
     /// Publishes jobs, and goes on with those that are left when the broker was away.

@@ -5,7 +5,9 @@
 
 pub mod answers;
 pub mod calls;
+pub mod celery;
 pub mod command;
+pub mod cut;
 pub mod guests;
 pub mod processes;
 pub mod run;

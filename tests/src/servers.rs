@@ -36,7 +36,7 @@ pub struct Server {
 pub fn redis() -> Server {
     let (folder, port) = (folder(), free_port());
     let arguments = ["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "yes", "--dir"];
-    let mut program = vec![installed("redis-server", &["/usr/bin", "/usr/local/bin"]).into_os_string()];
+    let mut program = vec![installed("redis-server", &[]).into_os_string()];
     program.extend(arguments.map(OsString::from));
     program.push(folder.path().into());
     let is_ready = |port| answers(port, b"PING\r\n", b"+PONG");
@@ -68,9 +68,9 @@ pub fn rabbitmq(settings: &str) -> Server {
         ("ERL_EPMD_PORT", text(name_port.to_string())),
         ("ERL_EPMD_ADDRESS", "127.0.0.1".into()),
     ];
-    let epmd = installed("epmd", &["/usr/bin", "/usr/local/bin"]);
+    let epmd = installed("epmd", &[]);
     // Debian's command in the path starts the broker as a user of its own only.
-    let broker = installed("rabbitmq-server", &["/usr/lib/rabbitmq/bin", "/usr/sbin", "/usr/local/sbin"]);
+    let broker = installed("rabbitmq-server", &["/usr/lib/rabbitmq/bin"]);
     let program = vec!["sh".into(), "-c".into(), r#""$0" & exec "$1""#.into(), epmd.into(), broker.into()];
     let is_ready = |port| answers(port, b"AMQP\0\0\x09\x01", b"\x01");
     let url = format!("amqp://guest:guest@127.0.0.1:{port}/%2f");
@@ -210,16 +210,19 @@ fn folder() -> TempDir {
 
 const INSTALL: &str = "`make setup` installs what is missing";
 
+/// A program in one of these folders, or else in the path.
 fn installed(program: &str, folders: &[&str]) -> PathBuf {
-    let paths = folders.iter().map(|folder| Path::new(folder).join(program));
-    paths.into_iter().find(|path| path.is_file()).unwrap_or_else(|| panic!("there is no {program}: {INSTALL}"))
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = folders.iter().map(PathBuf::from).chain(std::env::split_paths(&path));
+    let mut programs = folders.map(|folder| folder.join(program));
+    programs.find(|program| program.is_file()).unwrap_or_else(|| panic!("there is no {program}: {INSTALL}"))
 }
 
 /// A program of the newest PostgreSQL.
 fn postgresql_program(name: &str) -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().filter_map(Result::ok);
     let newest = versions.map(|version| version.path().join("bin").join(name)).filter(|path| path.is_file()).max();
-    newest.unwrap_or_else(|| installed(name, &["/usr/bin", "/usr/local/bin"]))
+    newest.unwrap_or_else(|| installed(name, &[]))
 }
 
 #[cfg(test)]

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use armada_protocol::rabbitmq::RabbitQueue;
 use armada_protocol::{Delivery, Job, JobConsumer, JobQueue, ProtocolError, RunId};
+use armada_tests::cut::Cut;
 use armada_tests::servers::{Server, free_port, rabbitmq, shared_rabbitmq};
 use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use serde_json::value::RawValue;
+use tokio::io::AsyncReadExt as _;
 
 /// How long anything may take before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -119,12 +121,13 @@ async fn waiting_for_a_job_can_be_given_up_and_nothing_is_lost() {
 #[tokio::test]
 async fn a_deleted_queue_is_the_end_and_nobody_makes_it_again() {
     let (server, queue, run) = shared().await;
-    queue.publish(run, jobs(run, 2)).await.unwrap();
-    let mut idle = queue.consume(RunId::new(), 1).await.unwrap();
-    assert!(tokio::time::timeout(Duration::from_millis(30), idle.next()).await.is_err());
+    queue.publish(run, jobs(run, 1)).await.unwrap();
     let mut consumer = queue.consume(run, 0).await.unwrap();
     let delivery = next(&mut consumer).await;
+    let mut idle = queue.consume(run, 1).await.unwrap();
+    assert!(tokio::time::timeout(Duration::from_millis(30), idle.next()).await.is_err());
     queue.delete(run).await.unwrap();
+    assert!(tokio::time::timeout(PATIENCE, idle.next()).await.unwrap().unwrap().is_none());
     consumer.acknowledge(delivery.tag).await.unwrap();
     assert!(tokio::time::timeout(PATIENCE, consumer.next()).await.unwrap().unwrap().is_none());
     for error in [queue.publish(run, jobs(run, 2)).await.unwrap_err(), queue.waiting(run).await.unwrap_err()] {
@@ -242,6 +245,73 @@ async fn a_broker_that_is_away_is_waited_for_no_longer_than_patience_allows() {
         assert!(matches!(error, ProtocolError::Unavailable(_)), "{error:?}");
         assert!(error.to_string().contains("refused") && !error.to_string().contains("geheim"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn an_attempt_to_connect_that_is_given_up_leaves_no_connection() {
+    // It takes connections, and then is silent.
+    let listener = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("amqp://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    let queue = RabbitQueue::new(&url, "test").unwrap();
+    let asking = tokio::spawn(async move { queue.check().await });
+    let (mut taken, _) = tokio::time::timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+    let mut header = [0; 8];
+    taken.read_exact(&mut header).await.unwrap();
+    assert_eq!(&header, b"AMQP\0\0\x09\x01");
+    asking.abort();
+    let mut rest = Vec::new();
+    tokio::time::timeout(PATIENCE, taken.read_to_end(&mut rest)).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_address_with_tls_is_spoken_to_in_tls() {
+    let listener = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("amqps://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    let queue = RabbitQueue::new(&url, "test").unwrap();
+    let answering = async {
+        let (mut taken, _) = listener.accept().await.unwrap();
+        let mut begun = [0; 2];
+        taken.read_exact(&mut begun).await.unwrap();
+        begun
+    };
+    let both = async { tokio::join!(queue.check(), answering) };
+    let (refused, begun) = tokio::time::timeout(PATIENCE, both).await.unwrap();
+    // A record of the handshake, and not the greeting of AMQP.
+    assert_eq!(begun, [0x16, 0x03]);
+    assert!(matches!(refused, Err(ProtocolError::Unavailable(_))), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_when_the_network_is_cut_for_a_while() {
+    let server = tokio::task::spawn_blocking(shared_rabbitmq).await.unwrap();
+    let direct = queue_of(&server);
+    let cut = Cut::before(server.port());
+    let url = format!("amqp://guest:guest@127.0.0.1:{}/%2f?heartbeat=1", cut.port());
+    let (queue, run) = (RabbitQueue::new(&url, "test").unwrap(), RunId::new());
+    queue.declare(run).await.unwrap();
+    queue.publish(run, jobs(run, 3)).await.unwrap();
+    let mut consumer = queue.consume(run, 0).await.unwrap();
+    let lost = next(&mut consumer).await;
+    assert_eq!(lost.job.index, 0);
+
+    cut.cut();
+    let publishing = tokio::spawn({
+        let queue = queue.clone();
+        async move { queue.publish(run, vec![job(run, 3)]).await }
+    });
+    // The broker misses the consumer, and has its job back.
+    until_waiting(&direct, run, 3).await;
+    consumer.acknowledge(lost.tag).await.unwrap();
+    assert!(tokio::time::timeout(Duration::from_secs(3), consumer.next()).await.is_err());
+    cut.mend();
+    publishing.await.unwrap().unwrap();
+    let mut came = BTreeSet::new();
+    while came.len() < 4 {
+        let delivery = next(&mut consumer).await;
+        came.insert(delivery.job.index);
+        consumer.acknowledge(delivery.tag).await.unwrap();
+    }
+    assert_eq!(came, (0..4).collect());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 
 mod broker;
 mod browser;
+mod celery;
 mod cli;
 mod examples;
 mod hostile;

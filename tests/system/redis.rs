@@ -7,6 +7,7 @@ use armada_protocol::redis::RedisRunStore;
 use armada_protocol::{AgentRecord, ProtocolError, RunId, RunStore};
 use armada_tests::servers::{Server, free_port, redis};
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
 
 fn record() -> AgentRecord {
     let folder = tempfile::tempdir().unwrap();
@@ -104,4 +105,21 @@ async fn who_is_away_or_does_not_let_in_is_told_without_the_password() {
             assert!(text.contains("127.0.0.1:") && !text.contains("geheim"), "{text}");
         }
     }
+}
+
+#[tokio::test]
+async fn an_address_with_tls_is_spoken_to_in_tls() {
+    let listener = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("rediss://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    let store = RedisRunStore::new(&url, RedisRunStore::EXPIRY).unwrap();
+    let answering = async {
+        let (mut taken, _) = listener.accept().await.unwrap();
+        let mut begun = [0; 2];
+        taken.read_exact(&mut begun).await.unwrap();
+        begun
+    };
+    let (refused, begun) = tokio::join!(store.check(), answering);
+    // A record of the handshake, and not a command.
+    assert_eq!(begun, [0x16, 0x03]);
+    assert!(matches!(refused, Err(ProtocolError::Unavailable(_))), "{refused:?}");
 }

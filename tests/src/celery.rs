@@ -1,0 +1,36 @@
+//! Celery, as it is installed from PyPI, once, into the folder of the tests' cache.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+use crate::run::cache_folder;
+
+const CELERY: &str = "celery==5.7.0";
+
+/// A Python that has Celery.
+///
+/// # Panics
+///
+/// When it cannot be installed.
+pub fn python() -> PathBuf {
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    let _installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = cache_folder().join(CELERY.replace("==", "-"));
+    let (python, complete) = (folder.join("bin/python"), folder.join("complete"));
+    if !complete.exists() {
+        let any = std::env::var_os("ARMADA_PYTHON").unwrap_or_else(|| OsString::from("python3"));
+        run(Command::new(any).args(["-I", "-m", "venv", "--clear"]).arg(&folder));
+        let install =
+            ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", CELERY];
+        run(Command::new(&python).args(install));
+        std::fs::write(complete, "").unwrap();
+    }
+    python
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
