@@ -34,9 +34,16 @@ impl Serve {
         std::fs::create_dir(folder.path().join("temp")).unwrap();
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let variables: Vec<_> = variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-        let (child, url) = begin(&folder, "127.0.0.1:0", &arguments, &variables);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
+        // Another test may have been first.
+        let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .pool_max_idle_per_host(0)
+            .timeout(Duration::from_secs(60))
+            .build()
+            .unwrap();
+        let (child, url) = begin(&folder, "127.0.0.1:0", &arguments, &variables);
         Self { child, url, arguments, variables, folder, runtime, client }
     }
 
@@ -202,7 +209,10 @@ fn begin(folder: &TempDir, listen: &str, arguments: &[String], variables: &[(Str
     let mut child = command.spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let url = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("the server said {line:?}"));
+    let Some(url) = line.trim().strip_prefix("listening on ") else {
+        let _ = child.kill();
+        panic!("the server said {line:?} and ended with {:?}", child.wait());
+    };
     (child, url.to_owned())
 }
 
