@@ -73,13 +73,14 @@ pub(super) async fn follow(
         }
     };
     following.summary.finish(Instant::now());
+    if let Some(reason) = following.ended.as_ref().and_then(|run| run.reason.as_ref()) {
+        // Where this cannot be written, nothing can: that shows below.
+        let _ = following.show.ending(&format!("the run ended early: {}", printable_line(reason)));
+    }
     let shown = following.show.end(&following.summary, about).context("standard output");
     ended?;
     shown?;
     let Some(run) = following.ended else { bail!("the run was removed from the server") };
-    if let Some(reason) = &run.reason {
-        following.show.ending(&format!("the run ended early: {}", printable_line(reason)))?;
-    }
     Ok(match run.status {
         RunStatus::Succeeded => Ending::Done,
         RunStatus::Cancelled => Ending::Interrupted(INTERRUPT),
