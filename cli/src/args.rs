@@ -30,6 +30,7 @@ pub(crate) enum Command {
     Build(Build),
     Run(Run),
     Test(Test),
+    Launch(Launch),
     Config(Config),
     Serve(Box<Serve>),
     #[command(hide = true)]
@@ -43,6 +44,7 @@ impl Command {
             Self::Check(arguments) => arguments.json,
             Self::Build(arguments) => arguments.json,
             Self::Run(arguments) => arguments.json,
+            Self::Launch(arguments) => arguments.json,
             Self::Test(arguments) => arguments.json,
             // The others print no objects but what was asked for.
             Self::New(_) | Self::Config(_) | Self::Serve(_) | Self::Agent(_) => false,
@@ -148,6 +150,32 @@ pub(crate) struct Run {
     /// Run again whenever a file of the project is saved; a run that goes on then is ended in order first.
     #[arg(long, conflicts_with = "json")]
     pub(crate) watch: bool,
+    #[command(flatten)]
+    pub(crate) cache: CacheArguments,
+}
+
+/// Launch a project on a server: build it, send what the server does not have, and say which run it is.
+///
+/// Everything that can be checked is checked here first. The project is built on this machine, as `armada run` does it; the
+/// server gets its component, and the files in config/ that the run needs. A token for the server is taken from ARMADA_TOKEN.
+/// With --follow, the run is shown until it is over: exits with 0 if every job succeeded, with 1 if the run failed, and with 130 if
+/// it was cancelled. Ctrl-C ends only the following then, not the run.
+#[derive(Debug, Args)]
+pub(crate) struct Launch {
+    /// The project's folder, or a bundle that `armada build` wrote.
+    #[arg(value_name = "PROJECT", default_value = ".")]
+    pub(crate) project: PathBuf,
+    /// The server to launch it on.
+    #[arg(long, value_name = "URL", env = "ARMADA_SERVER", default_value = "http://127.0.0.1:8080")]
+    pub(crate) server: String,
+    /// Show the run until it is over.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Print JSON lines.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) layers: LayerArguments,
     #[command(flatten)]
     pub(crate) cache: CacheArguments,
 }

@@ -6,6 +6,7 @@
 mod args;
 mod commands;
 mod console;
+mod launch;
 mod mistakes;
 mod places;
 mod run;
@@ -63,6 +64,7 @@ fn carry_out(command: Command) -> anyhow::Result<Ending> {
         Command::Build(arguments) => commands::build(&arguments),
         Command::Config(arguments) => commands::config(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Launch(arguments) => launch::launch(&arguments),
         Command::Test(arguments) => test::test(&arguments),
         Command::Serve(arguments) => serve::serve(*arguments),
         Command::Agent(arguments) => commands::agent(&arguments),

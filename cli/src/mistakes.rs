@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
+use armada_orchestrator::http::Problem;
 use armada_project::{Capability, Component, Denied, Grant, Mistakes, Note};
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use serde_json::{Value, json};
@@ -15,9 +16,14 @@ pub(crate) fn tell(error: &anyhow::Error, json: bool) {
     if json && writeln!(std::io::stdout().lock(), "{}", as_json(error, mistakes)).is_ok() {
         return;
     }
-    let text = match mistakes {
-        Some(mistakes) => render(mistakes),
-        None => format!("{} {}", paint("error:", Style::Bad), printable(&format!("{error:#}"))),
+    let text = match (mistakes, error.downcast_ref::<Problem>()) {
+        (Some(mistakes), _) => render(mistakes),
+        // What a server says: it has seen files that need not be here.
+        (None, Some(problem)) if !problem.mistakes.is_empty() => {
+            let lines = problem.mistakes.iter().map(|mistake| printable(&mistake.to_string()));
+            lines.map(|line| format!("{} {line}", paint("error:", Style::Bad))).collect::<Vec<_>>().join("\n")
+        }
+        _ => format!("{} {}", paint("error:", Style::Bad), printable(&format!("{error:#}"))),
     };
     // Where standard error is closed, nobody listens.
     let _ = writeln!(std::io::stderr(), "{text}");
@@ -26,7 +32,10 @@ pub(crate) fn tell(error: &anyhow::Error, json: bool) {
 fn as_json(error: &anyhow::Error, mistakes: Option<&Mistakes>) -> Value {
     match mistakes {
         Some(mistakes) => with(json!({"type": "mistakes"}), serde_json::to_value(mistakes).unwrap_or_default()),
-        None => json!({"type": "error", "message": format!("{error:#}")}),
+        None => match error.downcast_ref::<Problem>() {
+            Some(problem) => json!({"type": "error", "message": problem.detail, "mistakes": problem.mistakes}),
+            None => json!({"type": "error", "message": format!("{error:#}")}),
+        },
     }
 }
 

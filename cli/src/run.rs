@@ -30,7 +30,7 @@ pub(crate) use self::json::with;
 use self::live::Live;
 use self::plain::Plain;
 use self::results::{Places, Results};
-use self::summary::Summary;
+pub(crate) use self::summary::Summary;
 use self::temp::Temp;
 use self::watch::Saves;
 use crate::Ending;
@@ -44,7 +44,7 @@ use crate::signals::{self, Interruption};
 /// How many changes may wait to be shown before the run waits.
 pub(crate) const CHANGES: usize = 1_024;
 /// How often what depends on the time is shown anew.
-const TICK: Duration = Duration::from_millis(500);
+pub(crate) const TICK: Duration = Duration::from_millis(500);
 /// How long what is left of a run that ended at once may take to be dropped: its agents are killed by that.
 pub(crate) const DROPPING: Duration = Duration::from_secs(5);
 
@@ -53,7 +53,7 @@ pub(crate) const ENDING: &str =
     "ending: jobs in progress and agents have a moment to end in order (Ctrl-C again ends them at once)";
 
 /// A way of showing a run. Only one that writes for machines can fail: elsewhere, nobody looks.
-trait Show {
+pub(crate) trait Show {
     /// The run begins.
     fn begin(&mut self, about: &About) -> io::Result<()>;
     /// Something has happened.
@@ -67,14 +67,25 @@ trait Show {
 }
 
 /// What a run is.
-struct About {
-    run: RunId,
-    project: String,
-    agents: u32,
-    jobs: u64,
+pub(crate) struct About {
+    pub(crate) run: RunId,
+    pub(crate) project: String,
+    pub(crate) agents: u32,
+    pub(crate) jobs: u64,
     /// Where its results go.
-    results: String,
-    verbose: bool,
+    pub(crate) results: String,
+    pub(crate) verbose: bool,
+}
+
+/// How a run is shown: for machines, on a terminal, or in lines.
+pub(crate) fn shown(json: bool) -> Box<dyn Show> {
+    if json {
+        Box::new(Json)
+    } else if io::stderr().is_terminal() {
+        Box::new(Live::new(progress().clone(), plain::say))
+    } else {
+        Box::new(Plain::default())
+    }
 }
 
 pub(crate) fn run(arguments: &Run) -> anyhow::Result<Ending> {
@@ -129,13 +140,7 @@ fn once(arguments: &Run, mut saves: Option<&mut Saves>) -> anyhow::Result<Ending
                 results: places.describe(),
                 verbose: arguments.verbose,
             };
-            let mut show: Box<dyn Show> = if arguments.json {
-                Box::new(Json)
-            } else if io::stderr().is_terminal() {
-                Box::new(Live::new(progress().clone(), plain::say))
-            } else {
-                Box::new(Plain::default())
-            };
+            let mut show = shown(arguments.json);
             runtime.block_on(drive(request, &about, &mut results, &mut *show, &interruption, saves))
         }
         None => Ok(signals::interrupted(signals::signal_that_came().unwrap_or_default())),

@@ -6,6 +6,7 @@ mod celery;
 mod cli;
 mod examples;
 mod hostile;
+mod launch;
 mod lifecycle;
 mod own_tests;
 mod python;

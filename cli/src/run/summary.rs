@@ -24,7 +24,7 @@ const MESSAGE: usize = 2_000;
 const PLACES: usize = 8;
 
 /// What a run comes to.
-pub(super) struct Summary {
+pub(crate) struct Summary {
     started: Instant,
     took: Duration,
     pub(super) jobs: u64,
@@ -47,7 +47,7 @@ struct Group {
 }
 
 impl Summary {
-    pub(super) fn new(jobs: u64) -> Self {
+    pub(crate) fn new(jobs: u64) -> Self {
         Self {
             started: Instant::now(),
             took: Duration::ZERO,
@@ -76,7 +76,7 @@ impl Summary {
     }
 
     /// Counts what has happened.
-    pub(super) fn count(&mut self, change: &Change) {
+    pub(crate) fn count(&mut self, change: &Change) {
         match change {
             Change::Retried(..) => self.retried += 1,
             Change::Ended(record) => self.count_job(record),
@@ -117,7 +117,7 @@ impl Summary {
     }
 
     /// The run is over.
-    pub(super) fn finish(&mut self, now: Instant) {
+    pub(crate) fn finish(&mut self, now: Instant) {
         self.took = now.duration_since(self.started);
     }
 

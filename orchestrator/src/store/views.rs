@@ -100,7 +100,7 @@ impl JobStatus {
 }
 
 /// A run.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct RunView {
     /// Names the run.
     pub run_uuid: Uuid,
@@ -143,7 +143,7 @@ pub struct RunView {
 }
 
 /// An agent of a run.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AgentView {
     /// The run.
     pub run_uuid: Uuid,
@@ -162,7 +162,7 @@ pub struct AgentView {
 }
 
 /// A job.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct JobView {
     /// Names the job.
     pub job_uuid: Uuid,
