@@ -34,6 +34,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, Secur
 use utoipa_axum::router::OpenApiRouter;
 
 pub use self::components::ComponentView;
+use self::extract::Failures;
 use self::guard::Guard;
 use self::health::Check;
 pub use self::launch::{LaunchView, Links};
@@ -85,7 +86,7 @@ impl Api {
         slash at its end, and under `/tracking`."
     ),
     components(schemas(Problem, changes::ChangeMessage)),
-    modifiers(&Token)
+    modifiers(&Token, &Failures)
 )]
 struct Document;
 

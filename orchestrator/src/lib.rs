@@ -9,6 +9,7 @@ pub mod conductor;
 pub mod http;
 pub mod inputs;
 pub mod launch;
+mod retention;
 pub mod server;
 pub mod settings;
 pub mod store;

@@ -14,6 +14,7 @@ use armada_protocol::embedded::{EmbeddedQueue, EmbeddedRunStore};
 use armada_protocol::rabbitmq::RabbitQueue;
 use armada_protocol::redis::{self, RedisRunStore};
 use armada_protocol::{JobQueue, ProtocolError, RunStore};
+use futures::future::OptionFuture;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +22,7 @@ use crate::conductor::{Conductor, ConductorError};
 use crate::http::health::Check;
 use crate::http::{self, Api};
 use crate::inputs::{self, InputsError};
+use crate::retention;
 use crate::settings::{Secret, Settings};
 use crate::store::{Store, StoreError, StoreOptions};
 
@@ -135,6 +137,10 @@ impl Server {
         let Self { listener, api, grace, _lock } = self;
         let router = http::router(api.clone());
         let told = shutdown.clone();
+        let tidying = CancellationToken::new();
+        let keep = api.settings.keep_runs;
+        let tidied = keep
+            .map(|keep| tokio::spawn(retention::keep(api.store.clone(), api.conductor.clone(), keep, tidying.clone())));
         let serving = axum::serve(listener, router).with_graceful_shutdown(async move { told.cancelled().await });
         let ending = async {
             shutdown.cancelled().await;
@@ -146,6 +152,10 @@ impl Server {
             // A client that does not let go is let go.
             () = ending => Ok(()),
         };
+        tidying.cancel();
+        if let Some(Err(error)) = OptionFuture::from(tidied).await {
+            tracing::error!(%error, "the task that removes old runs failed");
+        }
         api.close().await;
         api.conductor.close().await;
         api.store.close().await;

@@ -8,6 +8,7 @@
 mod ledger;
 pub(crate) mod queries;
 pub(crate) mod reported;
+mod retention;
 mod runs;
 mod statement;
 #[cfg(test)]

@@ -131,6 +131,7 @@ async fn get(State(api): State<Api>, Named(event): Named<Uuid>) -> Result<Json<R
 #[into_params(parameter_in = Query)]
 struct LogParams {
     /// Only lines that are so important.
+    #[param(inline)]
     level: Option<LogLevel>,
     /// Only lines with this; the case of ASCII letters is ignored.
     text: Option<String>,

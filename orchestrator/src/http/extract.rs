@@ -2,7 +2,7 @@
 //!
 //! Parameters are described by the same types that read them, so the OpenAPI document knows exactly those that are taken.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use utoipa::openapi::{self, ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{IntoParams, ToSchema};
 
 use super::problem::Problem;
@@ -135,7 +136,7 @@ fn params<T: DeserializeOwned>(parts: &Parts) -> Result<T, Problem> {
     Ok(params)
 }
 
-fn refuse_unknown(parts: &Parts, known: &[utoipa::openapi::path::Parameter]) -> Result<(), Problem> {
+fn refuse_unknown(parts: &Parts, known: &[openapi::path::Parameter]) -> Result<(), Problem> {
     let given: Vec<(String, String)> = params(parts)?;
     let mut seen = HashSet::new();
     for (name, _) in given {
@@ -157,15 +158,15 @@ fn reason(rejection: &axum::extract::rejection::QueryRejection) -> String {
     text.strip_prefix("Failed to deserialize query string: ").map(str::to_owned).unwrap_or(text)
 }
 
-fn no_location() -> Option<utoipa::openapi::path::ParameterIn> {
-    Some(utoipa::openapi::path::ParameterIn::Query)
+fn in_query() -> Option<openapi::path::ParameterIn> {
+    Some(openapi::path::ParameterIn::Query)
 }
 
 impl<S: Sync, T: DeserializeOwned + IntoParams> FromRequestParts<S> for Params<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        refuse_unknown(parts, &T::into_params(no_location))?;
+        refuse_unknown(parts, &T::into_params(in_query))?;
         params(parts).map(Self)
     }
 }
@@ -174,8 +175,8 @@ impl<S: Sync, T: DeserializeOwned + IntoParams> FromRequestParts<S> for ListPara
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let mut known = T::into_params(no_location);
-        known.extend(PageParams::into_params(no_location));
+        let mut known = T::into_params(in_query);
+        known.extend(PageParams::into_params(in_query));
         refuse_unknown(parts, &known)?;
         Ok(Self(params(parts)?, params(parts)?))
     }
@@ -208,29 +209,35 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Received<T> {
     }
 }
 
-/// What any route may answer when it cannot do what it was asked.
+/// What any route may answer when it cannot do what it was asked: by the names under which the document says it once.
 pub(super) struct Failures;
 
+/// Each with its status, its name in the document, and what it means.
+const FAILURES: [(&str, &str, &str); 9] = [
+    ("400", "BadRequest", "Something about the request is wrong: the detail says what"),
+    ("401", "Unauthorized", "The token is missing, or another one"),
+    ("403", "Forbidden", "The request comes from a page that may not make it"),
+    ("404", "NotFound", "It does not exist"),
+    ("409", "Conflict", "It does not go with how things are"),
+    ("413", "TooLarge", "The body is too large"),
+    ("415", "UnsupportedMediaType", "The body is not JSON"),
+    ("500", "Broken", "Something is wrong with the server: its log says what"),
+    ("503", "Unavailable", "Something that the server needs is away: try again"),
+];
+
 impl utoipa::IntoResponses for Failures {
-    fn responses() -> std::collections::BTreeMap<String, utoipa::openapi::RefOr<utoipa::openapi::response::Response>> {
-        use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
-        let what = [
-            ("400", "Something about the request is wrong: the detail says what"),
-            ("401", "The token is missing, or another one"),
-            ("403", "The request comes from a page that may not make it"),
-            ("404", "It does not exist"),
-            ("409", "It does not go with how things are"),
-            ("413", "The body is too large"),
-            ("415", "The body is not JSON"),
-            ("503", "The store is not available"),
-        ];
-        what.into_iter()
-            .map(|(status, description)| {
-                let schema = Ref::from_schema_name("Problem");
-                let content = ContentBuilder::new().schema(Some(schema)).build();
-                let response = ResponseBuilder::new().description(description);
-                (status.to_owned(), response.content("application/problem+json", content).build().into())
-            })
-            .collect()
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        FAILURES.map(|(status, name, _)| (status.to_owned(), Ref::from_response_name(name).into())).into()
+    }
+}
+
+impl utoipa::Modify for Failures {
+    fn modify(&self, document: &mut openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        for (_, name, description) in FAILURES {
+            let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+            let response = ResponseBuilder::new().description(description).content("application/problem+json", content);
+            components.responses.insert(name.to_owned(), response.build().into());
+        }
     }
 }

@@ -47,6 +47,7 @@ enum Format {
 #[into_params(parameter_in = Query)]
 struct ResultParams {
     /// How they are written: `jsonl` has each job as `/api/jobs` shows it, `csv` a row for each [default: jsonl].
+    #[param(inline)]
     format: Option<Format>,
 }
 

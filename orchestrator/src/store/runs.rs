@@ -347,16 +347,11 @@ impl Store {
 
     /// Removes a run that has ended, with its jobs and what they reported.
     pub async fn delete_run(&self, run: RunId) -> Result<(), StoreError> {
+        self.empty_run(run).await?;
         self.writer
             .write(move |book| {
                 async move {
-                    let view = run_view(book, run).await?;
-                    if !view.status.has_ended() && is_conducted(book, run).await? {
-                        return Err(StoreError::Conflict(format!(
-                            "the run goes on (it is {}): cancel it first",
-                            view.status.word()
-                        )));
-                    }
+                    refuse_live(book, run).await?;
                     // Told without a foreign key: who watches the run is to hear that it is gone.
                     for delete in ["DELETE FROM changes WHERE run_id = $1", "DELETE FROM runs WHERE id = $1"] {
                         sqlx::query(delete).bind(run.to_string()).execute(book.sql()).await?;
@@ -457,6 +452,16 @@ async fn become_status(
         .execute(book.sql())
         .await?;
     tell_run(book, run).await
+}
+
+/// What goes on is not removed.
+pub(super) async fn refuse_live(book: &mut Book, run: RunId) -> Result<(), StoreError> {
+    let view = run_view(book, run).await?;
+    if !view.status.has_ended() && is_conducted(book, run).await? {
+        let message = format!("the run goes on (it is {}): cancel it first", view.status.word());
+        return Err(StoreError::Conflict(message));
+    }
+    Ok(())
 }
 
 pub(super) async fn is_conducted(book: &mut Book, run: RunId) -> Result<bool, StoreError> {

@@ -266,8 +266,12 @@ async fn transact(
             book.after.clear();
         }
         match (is_shared, has_written) {
-            (true, true) => drop(sqlx::raw_sql("RELEASE SAVEPOINT one").execute(book.sql()).await?),
-            (true, false) => drop(sqlx::raw_sql("ROLLBACK TO SAVEPOINT one").execute(book.sql()).await?),
+            (true, true) => {
+                sqlx::raw_sql("RELEASE SAVEPOINT one").execute(book.sql()).await?;
+            }
+            (true, false) => {
+                sqlx::raw_sql("ROLLBACK TO SAVEPOINT one").execute(book.sql()).await?;
+            }
             (false, true) => {}
             (false, false) => return Ok(book.transaction.rollback().await?),
         }

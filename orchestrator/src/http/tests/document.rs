@@ -38,7 +38,7 @@ async fn every_route_answers_as_it_is_documented() {
             let body = operation.get("requestBody").map(|_| body(template, &run, &job));
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             let answer = server.ask(method.clone(), &format!("{path}{query}"), &[], body).await;
-            let documented = &operation["responses"][answer.status.as_str()];
+            let documented = followed(&operation["responses"][answer.status.as_str()], &document);
             assert!(documented.is_object(), "{method} {path} answers {}: {}", answer.status, answer.text());
             assert!(!answer.status.is_server_error(), "{method} {path}: {}", answer.text());
             let media_type = answer.headers.get("content-type").map(|value| value.to_str().unwrap());
@@ -66,13 +66,27 @@ fn body(template: &str, run: &str, job: &str) -> Value {
     }
 }
 
+/// What is said here, or where this points to.
+fn followed<'d>(said: &'d Value, document: &'d Value) -> &'d Value {
+    let Some(name) = said["$ref"].as_str() else { return said };
+    document.pointer(name.trim_start_matches('#')).unwrap_or_else(|| panic!("{name} is not documented"))
+}
+
+/// Everything that a document points to.
+fn references(said: &Value) -> Vec<&Value> {
+    match said {
+        Value::Object(members) => {
+            let nested = members.values().flat_map(references);
+            members.get("$ref").map(|_| said).into_iter().chain(nested).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(references).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// That a value is what a schema says, as far as names, types and words go.
 fn assert_is(value: &Value, schema: &Value, document: &Value, place: &str) {
-    if let Some(name) = schema["$ref"].as_str() {
-        let schema =
-            document.pointer(name.trim_start_matches('#')).unwrap_or_else(|| panic!("{name} is not documented"));
-        return assert_is(value, schema, document, place);
-    }
+    let schema = followed(schema, document);
     if let Some(words) = schema["enum"].as_array() {
         assert!(words.contains(value), "{place}: {value} is none of {words:?}");
     }
@@ -108,10 +122,16 @@ fn assert_is(value: &Value, schema: &Value, document: &Value, place: &str) {
 }
 
 #[tokio::test]
-async fn the_document_is_served_to_whoever_asks() {
+async fn the_document_is_served_and_points_to_nothing_that_it_has_not() {
     let server = Server::start().await;
     let answer = server.get("/tracking/api/openapi.json/").await;
     assert_eq!(answer.status, StatusCode::OK);
-    assert!(answer.json()["openapi"].as_str().unwrap().starts_with("3."));
+    let document = answer.json();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3."));
+    let references = references(&document);
+    assert!(references.len() > 100);
+    for reference in references {
+        assert!(followed(reference, &document).is_object());
+    }
     server.stop().await;
 }

@@ -1,0 +1,113 @@
+//! Forgets what is older than it is to be kept, for as long as the server goes.
+
+use std::time::Duration;
+
+use armada_protocol::RunId;
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::conductor::Conductor;
+use crate::store::{Store, StoreError};
+
+/// How often it is looked for what is too old.
+const LOOK: Duration = Duration::from_secs(600);
+
+/// Removes runs once they have ended for so long, and what was told of others before, until the server ends.
+pub(crate) async fn keep(store: Store, conductor: Conductor, keep: Duration, ending: CancellationToken) {
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while ending.run_until_cancelled(look.tick()).await.is_some() {
+        match ending.run_until_cancelled(forget(&store, &conductor, keep)).await {
+            None => return,
+            Some(Ok(0)) => {}
+            Some(Ok(runs)) => tracing::info!(runs, "runs were removed that ended longer ago than they are kept"),
+            Some(Err(error)) => tracing::warn!(%error, "old runs could not be looked for; it is tried again"),
+        }
+    }
+}
+
+/// Removes what is too old now. Says how many runs that were.
+async fn forget(store: &Store, conductor: &Conductor, keep: Duration) -> Result<u64, StoreError> {
+    let Ok(oldest) = Timestamp::now().checked_sub(keep) else { return Ok(0) };
+    let mut removed = 0;
+    loop {
+        let runs: Vec<RunId> = store.runs_ended_before(oldest).await?;
+        let before = removed;
+        for run in runs {
+            match conductor.delete(run).await {
+                Ok(()) => removed += 1,
+                // It does not keep the others from being removed.
+                Err(error) => tracing::warn!(%run, %error, "an old run could not be removed; it is tried again"),
+            }
+        }
+        if removed == before {
+            store.forget_changes_before(oldest).await?;
+            return Ok(removed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use armada_host::Sandbox;
+    use armada_protocol::embedded::{EmbeddedQueue, EmbeddedRunStore};
+
+    use super::*;
+    use crate::settings::{AgentMode, Settings};
+    use crate::store::StoreOptions;
+    use crate::store::queries::{Paging, RunFilter};
+    use crate::store::reported::ReportedEvent;
+    use crate::store::views::JobStatus;
+
+    #[tokio::test]
+    async fn runs_that_ended_too_long_ago_are_forgotten_and_others_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings::new(folder.path().into(), folder.path().join("cache"), AgentMode::External);
+        let store = Store::open(StoreOptions {
+            url: Store::file_url(&folder.path().join("store.db")),
+            artifacts: folder.path().join("artifacts"),
+            lease: settings.agent_silence,
+            retry: settings.retry.clone(),
+        })
+        .await
+        .unwrap();
+        let (queue, runs) = (Arc::new(EmbeddedQueue::default()), Arc::new(EmbeddedRunStore::default()));
+        let conductor = Conductor::new(store.clone(), queue, runs, Sandbox::new().unwrap(), Arc::new(settings));
+        let (old, live, recent) = (RunId::new(), RunId::new(), RunId::new());
+        for run in [old, live, recent] {
+            store.report_run(run, None).await.unwrap();
+            let job = store.report_job(run, None, JobStatus::Running).await.unwrap().job_uuid;
+            for event in 0..3 {
+                let (content, time) = (format!("{event}"), Timestamp::now());
+                store.report_event(ReportedEvent { job, level: "info", content, time }).await.unwrap();
+            }
+            if run != live {
+                store.report_job_status(job, JobStatus::Success).await.unwrap();
+            }
+        }
+        let hour_ago = Timestamp::now().as_millisecond() - 3_600_000;
+        for update in [
+            "UPDATE runs SET finished_at = $1 WHERE id = $2",
+            "UPDATE runs SET created_at = $1 WHERE id = $2",
+            "UPDATE changes SET at = $1 WHERE run_id = $2",
+        ] {
+            sqlx::query(update).bind(hour_ago).bind(old.to_string()).execute(store.pool()).await.unwrap();
+        }
+        let paging = Paging { size: 10, ..Paging::default() };
+        assert_eq!(forget(&store, &conductor, Duration::from_secs(7_200)).await.unwrap(), 0);
+        assert_eq!(forget(&store, &conductor, Duration::from_secs(1_800)).await.unwrap(), 1);
+        let left = store.list_runs(RunFilter::default(), paging).await.unwrap();
+        let left: Vec<_> = left.items.iter().map(|run| RunId(run.run_uuid)).collect();
+        assert_eq!(left, [recent, live]);
+        assert!(
+            store.changes_after(0, Some(old.0), 10).await.unwrap().iter().all(|change| change.kind == "run_deleted")
+        );
+        assert_eq!(store.changes_after(0, Some(live.0), 10).await.unwrap().len(), 6);
+        let rows = sqlx::query("SELECT seq FROM reports WHERE run_id = $1").bind(old.to_string());
+        assert!(rows.fetch_all(store.pool()).await.unwrap().is_empty());
+        conductor.close().await;
+        store.close().await;
+    }
+}
