@@ -9,18 +9,17 @@ mod celery;
 mod connection;
 mod consumer;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::StreamExt as _;
-use futures::stream::FuturesOrdered;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::types::FieldTable;
 use lapin::uri::AMQPUri;
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ErrorKind};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ErrorKind, PublisherConfirm};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use url::{Host, Url};
@@ -185,17 +184,22 @@ impl Broker {
     /// Publishes what is not yet counted as published, with a window of confirms.
     async fn publish(&self, queue: &str, run: RunId, jobs: &[Job], published: &mut usize) -> Result<(), BrokerError> {
         let channel = self.confirming_channel().await?;
-        let mut left = jobs.iter().skip(*published);
-        let mut sends = FuturesOrdered::new();
-        loop {
-            let room = WINDOW - sends.len();
-            sends.extend(left.by_ref().take(room).map(|job| send_job(&channel, queue, run, job)));
-            let Some(sent) = timeout(TIMEOUT, sends.next()).await.map_err(|_| BrokerError::Silent)? else {
-                return Ok(());
-            };
-            sent?;
+        let mut window = VecDeque::with_capacity(WINDOW);
+        for job in jobs.iter().skip(*published) {
+            if window.len() == WINDOW
+                && let Some(oldest) = window.pop_front()
+            {
+                confirmed(oldest).await?;
+                *published += 1;
+            }
+            let (body, properties) = celery::encode(run, job)?;
+            window.push_back(send(&channel, queue, &body, properties).await?);
+        }
+        for sent in window {
+            confirmed(sent).await?;
             *published += 1;
         }
+        Ok(())
     }
 
     async fn confirming_channel(&self) -> Result<Channel, BrokerError> {
@@ -209,7 +213,7 @@ impl Broker {
         let queue = dead_queue(run);
         self.ask(Ask::Declare, &queue).await?;
         let channel = self.confirming_channel().await?;
-        timeout(TIMEOUT, send(&channel, &queue, body, properties)).await.map_err(|_| BrokerError::Silent)?
+        confirmed(send(&channel, &queue, body, properties).await?).await
     }
 
     /// Does something with a queue, on a channel of its own. Says how many messages were ready on it.
@@ -280,17 +284,21 @@ async fn within<T>(asked: impl Future<Output = lapin::Result<T>>) -> Result<T, B
     Ok(timeout(TIMEOUT, asked).await.map_err(|_| BrokerError::Silent)??)
 }
 
-async fn send_job(channel: &Channel, queue: &str, run: RunId, job: &Job) -> Result<(), BrokerError> {
-    let (body, properties) = celery::encode(run, job)?;
-    send(channel, queue, &body, properties).await
-}
-
-/// Publishes a message, and waits until the broker has it for good.
-async fn send(channel: &Channel, queue: &str, body: &[u8], properties: BasicProperties) -> Result<(), BrokerError> {
+/// Publishes a message.
+async fn send(
+    channel: &Channel,
+    queue: &str,
+    body: &[u8],
+    properties: BasicProperties,
+) -> Result<PublisherConfirm, BrokerError> {
     // Without `mandatory`, a message for a queue that is not there is confirmed and thrown away.
     let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-    let confirm = channel.basic_publish("".into(), queue.into(), options, body, properties).await?;
-    match confirm.await? {
+    within(channel.basic_publish("".into(), queue.into(), options, body, properties)).await
+}
+
+/// Waits until the broker has a message for good.
+async fn confirmed(sent: PublisherConfirm) -> Result<(), BrokerError> {
+    match within(sent).await? {
         Confirmation::Ack(None) => Ok(()),
         Confirmation::Ack(Some(_)) => Err(BrokerError::NoQueue),
         Confirmation::Nack(_) | Confirmation::NotRequested => Err(BrokerError::Refused),
