@@ -37,7 +37,8 @@ const OWN: &str = "armada";
 pub struct RedisRunStore {
     client: Client,
     connection: OnceCell<ConnectionManager>,
-    expiry: Duration,
+    /// In seconds.
+    expiry: u64,
     patience: Duration,
 }
 
@@ -69,6 +70,8 @@ impl RedisRunStore {
             let form = "redis://user:password@host:6379/0";
             ProtocolError::Invalid(format!("the address of Redis is not one: it looks like {form}"))
         })?;
+        // Redis refuses to keep something for no time at all.
+        let expiry = expiry.as_secs().max(1);
         Ok(Self { client, connection: OnceCell::new(), expiry, patience })
     }
 
@@ -190,7 +193,7 @@ impl RunStore for RedisRunStore {
     async fn put_component(&self, digest: Digest, bytes: Vec<u8>) -> Result<(), ProtocolError> {
         check_size(format_args!("the component {digest}"), bytes.len())?;
         let mut commands = pipe();
-        commands.set_ex(component_key(digest), bytes, self.expiry.as_secs()).ignore();
+        commands.set_ex(component_key(digest), bytes, self.expiry).ignore();
         self.persist(&commands, COMPONENT_TIMEOUT).await
     }
 
@@ -204,7 +207,7 @@ impl RunStore for RedisRunStore {
     async fn put_agent(&self, run: RunId, index: u32, record: AgentRecord) -> Result<(), ProtocolError> {
         let text = write(record)?;
         check_size(format_args!("the message of agent {index}"), text.len())?;
-        let (expiry, key) = (self.expiry.as_secs(), agent_key(run, index));
+        let (expiry, key) = (self.expiry, agent_key(run, index));
         let mut commands = pipe();
         // Noted before it is there, so that it is found by who deletes the run.
         commands.atomic().sadd(run_key(run), &key).ignore();
