@@ -53,9 +53,6 @@ struct Own {
 }
 
 impl RedisRunStore {
-    /// How long records and components are kept when nothing else is asked for.
-    pub const EXPIRY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-
     /// The server at an address such as `redis://user:password@host:6379/0`, or `rediss://…` for TLS. It is not connected to
     /// yet. Records and components are kept for this long after they were last stored. Who asks something of a server that
     /// is away waits for 30 seconds.
@@ -275,10 +272,10 @@ mod tests {
 
     #[test]
     fn an_address_is_shown_without_its_password() {
-        let store = RedisRunStore::new("redis://user:geheim@redis.example:6380/1", RedisRunStore::EXPIRY).unwrap();
+        let store = RedisRunStore::new("redis://user:geheim@redis.example:6380/1", EXPIRY).unwrap();
         assert_eq!(format!("{store:?}"), "RedisRunStore(Redis at redis.example:6380)");
         for url in ["", "redis", "http://user:geheim@redis/", "redis://user:geheim@redis:port/"] {
-            let error = RedisRunStore::new(url, RedisRunStore::EXPIRY).unwrap_err().to_string();
+            let error = RedisRunStore::new(url, EXPIRY).unwrap_err().to_string();
             assert!(error.contains("redis://user:password@") && !error.contains("geheim"), "{url}: {error}");
         }
     }

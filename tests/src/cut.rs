@@ -57,7 +57,9 @@ impl Cut {
 impl Drop for Cut {
     fn drop(&mut self) {
         // Tests that are asynchronous themselves may not wait here.
-        self.runtime.take().map(Runtime::shutdown_background);
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
