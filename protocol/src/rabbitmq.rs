@@ -1,6 +1,6 @@
 //! The queues of runs in RabbitMQ: durable queues named by their runs, with messages as Celery has them.
 //!
-//! The connection is made when it is first needed and again whenever it was lost; who publishes or asks waits for that with
+//! A connection is made when it is first needed and again whenever it was lost; who publishes or asks waits for that with
 //! patience, and who consumes for as long as it takes. Each thing done has a channel of its own, because a channel is closed
 //! with the first thing on it that fails. Attempts are not counted here, and messages that come twice do no harm: the
 //! ledger knows.
@@ -9,18 +9,17 @@ mod celery;
 mod connection;
 mod consumer;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::StreamExt as _;
-use futures::stream::FuturesOrdered;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::types::FieldTable;
 use lapin::uri::AMQPUri;
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ErrorKind};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ErrorKind, PublisherConfirm};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use url::{Host, Url};
@@ -39,7 +38,7 @@ const HEARTBEAT: u16 = 10;
 /// How many published messages may be without their confirm.
 const WINDOW: usize = 1_000;
 
-/// The [`JobQueue`] of a RabbitMQ broker. Clones share a connection.
+/// The [`JobQueue`] of a RabbitMQ broker. Clones share their connections.
 #[derive(Clone)]
 pub struct RabbitQueue {
     broker: Arc<Broker>,
@@ -50,7 +49,10 @@ struct Broker {
     /// What the connection is called in the broker's own lists.
     name: String,
     patience: Duration,
-    connection: Mutex<Option<Connection>>,
+    /// For what is published. A broker that is short of memory or disk reads nothing from a connection that publishes.
+    publishing: Mutex<Option<Connection>>,
+    /// For everything else: what makes room on a broker must reach it then, too.
+    consuming: Mutex<Option<Connection>>,
 }
 
 /// What is done with a queue.
@@ -115,7 +117,7 @@ impl BrokerError {
 
 impl RabbitQueue {
     /// The broker at an address such as `amqp://user:password@host:5672/virtual-host`. It is not connected to yet.
-    /// `name` is what the connection is called in the broker's own lists. Who asks something of a broker that is away waits
+    /// `name` is what its connections are called in the broker's own lists. Who asks something of a broker that is away waits
     /// for 30 seconds; who consumes, for as long as it takes.
     pub fn new(url: &str, name: &str) -> Result<Self, ProtocolError> {
         Self::with_patience(url, name, PATIENCE)
@@ -140,8 +142,8 @@ impl RabbitQueue {
             uri.vhost = "/".to_owned();
         }
         uri.query.heartbeat = uri.query.heartbeat.or(Some(HEARTBEAT));
-        let (name, connection) = (name.to_owned(), Mutex::default());
-        Ok(Self { broker: Arc::new(Broker { uri, name, patience, connection }) })
+        let (name, publishing, consuming) = (name.to_owned(), Mutex::default(), Mutex::default());
+        Ok(Self { broker: Arc::new(Broker { uri, name, patience, publishing, consuming }) })
     }
 
     /// Asks whether the broker can be used now.
@@ -154,9 +156,14 @@ impl RabbitQueue {
 }
 
 impl Broker {
-    /// A channel of the connection, which is made when there is none.
+    /// A channel for anything but publishing.
     async fn channel(&self) -> Result<Channel, BrokerError> {
-        let mut held = self.connection.lock().await;
+        self.channel_of(&self.consuming).await
+    }
+
+    /// A channel of a connection, which is made when there is none.
+    async fn channel_of(&self, connection: &Mutex<Option<Connection>>) -> Result<Channel, BrokerError> {
+        let mut held = connection.lock().await;
         if let Some(connection) = held.as_ref().filter(|connection| connection.status().connected()) {
             return within(connection.create_channel()).await;
         }
@@ -184,22 +191,27 @@ impl Broker {
 
     /// Publishes what is not yet counted as published, with a window of confirms.
     async fn publish(&self, queue: &str, run: RunId, jobs: &[Job], published: &mut usize) -> Result<(), BrokerError> {
-        let channel = self.confirming_channel().await?;
-        let mut left = jobs.iter().skip(*published);
-        let mut sends = FuturesOrdered::new();
-        loop {
-            let room = WINDOW - sends.len();
-            sends.extend(left.by_ref().take(room).map(|job| send_job(&channel, queue, run, job)));
-            let Some(sent) = timeout(TIMEOUT, sends.next()).await.map_err(|_| BrokerError::Silent)? else {
-                return Ok(());
-            };
-            sent?;
+        let channel = self.publishing_channel().await?;
+        let mut window = VecDeque::with_capacity(WINDOW);
+        for job in jobs.iter().skip(*published) {
+            if window.len() == WINDOW
+                && let Some(oldest) = window.pop_front()
+            {
+                confirmed(oldest).await?;
+                *published += 1;
+            }
+            let (body, properties) = celery::encode(run, job)?;
+            window.push_back(send(&channel, queue, &body, properties).await?);
+        }
+        for sent in window {
+            confirmed(sent).await?;
             *published += 1;
         }
+        Ok(())
     }
 
-    async fn confirming_channel(&self) -> Result<Channel, BrokerError> {
-        let channel = self.channel().await?;
+    async fn publishing_channel(&self) -> Result<Channel, BrokerError> {
+        let channel = self.channel_of(&self.publishing).await?;
         within(channel.confirm_select(ConfirmSelectOptions::default())).await?;
         Ok(channel)
     }
@@ -208,8 +220,8 @@ impl Broker {
     async fn bury(&self, run: RunId, body: &[u8], properties: BasicProperties) -> Result<(), BrokerError> {
         let queue = dead_queue(run);
         self.ask(Ask::Declare, &queue).await?;
-        let channel = self.confirming_channel().await?;
-        timeout(TIMEOUT, send(&channel, &queue, body, properties)).await.map_err(|_| BrokerError::Silent)?
+        let channel = self.publishing_channel().await?;
+        confirmed(send(&channel, &queue, body, properties).await?).await
     }
 
     /// Does something with a queue, on a channel of its own. Says how many messages were ready on it.
@@ -280,17 +292,21 @@ async fn within<T>(asked: impl Future<Output = lapin::Result<T>>) -> Result<T, B
     Ok(timeout(TIMEOUT, asked).await.map_err(|_| BrokerError::Silent)??)
 }
 
-async fn send_job(channel: &Channel, queue: &str, run: RunId, job: &Job) -> Result<(), BrokerError> {
-    let (body, properties) = celery::encode(run, job)?;
-    send(channel, queue, &body, properties).await
-}
-
-/// Publishes a message, and waits until the broker has it for good.
-async fn send(channel: &Channel, queue: &str, body: &[u8], properties: BasicProperties) -> Result<(), BrokerError> {
+/// Publishes a message.
+async fn send(
+    channel: &Channel,
+    queue: &str,
+    body: &[u8],
+    properties: BasicProperties,
+) -> Result<PublisherConfirm, BrokerError> {
     // Without `mandatory`, a message for a queue that is not there is confirmed and thrown away.
     let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-    let confirm = channel.basic_publish("".into(), queue.into(), options, body, properties).await?;
-    match confirm.await? {
+    within(channel.basic_publish("".into(), queue.into(), options, body, properties)).await
+}
+
+/// Waits until the broker has a message for good.
+async fn confirmed(sent: PublisherConfirm) -> Result<(), BrokerError> {
+    match within(sent).await? {
         Confirmation::Ack(None) => Ok(()),
         Confirmation::Ack(Some(_)) => Err(BrokerError::NoQueue),
         Confirmation::Nack(_) | Confirmation::NotRequested => Err(BrokerError::Refused),

@@ -37,7 +37,8 @@ const OWN: &str = "armada";
 pub struct RedisRunStore {
     client: Client,
     connection: OnceCell<ConnectionManager>,
-    expiry: Duration,
+    /// In seconds.
+    expiry: u64,
     patience: Duration,
 }
 
@@ -52,9 +53,6 @@ struct Own {
 }
 
 impl RedisRunStore {
-    /// How long records and components are kept when nothing else is asked for.
-    pub const EXPIRY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-
     /// The server at an address such as `redis://user:password@host:6379/0`, or `rediss://…` for TLS. It is not connected to
     /// yet. Records and components are kept for this long after they were last stored. Who asks something of a server that
     /// is away waits for 30 seconds.
@@ -69,6 +67,8 @@ impl RedisRunStore {
             let form = "redis://user:password@host:6379/0";
             ProtocolError::Invalid(format!("the address of Redis is not one: it looks like {form}"))
         })?;
+        // Redis refuses to keep something for no time at all.
+        let expiry = expiry.as_secs().max(1);
         Ok(Self { client, connection: OnceCell::new(), expiry, patience })
     }
 
@@ -190,7 +190,7 @@ impl RunStore for RedisRunStore {
     async fn put_component(&self, digest: Digest, bytes: Vec<u8>) -> Result<(), ProtocolError> {
         check_size(format_args!("the component {digest}"), bytes.len())?;
         let mut commands = pipe();
-        commands.set_ex(component_key(digest), bytes, self.expiry.as_secs()).ignore();
+        commands.set_ex(component_key(digest), bytes, self.expiry).ignore();
         self.persist(&commands, COMPONENT_TIMEOUT).await
     }
 
@@ -204,7 +204,7 @@ impl RunStore for RedisRunStore {
     async fn put_agent(&self, run: RunId, index: u32, record: AgentRecord) -> Result<(), ProtocolError> {
         let text = write(record)?;
         check_size(format_args!("the message of agent {index}"), text.len())?;
-        let (expiry, key) = (self.expiry.as_secs(), agent_key(run, index));
+        let (expiry, key) = (self.expiry, agent_key(run, index));
         let mut commands = pipe();
         // Noted before it is there, so that it is found by who deletes the run.
         commands.atomic().sadd(run_key(run), &key).ignore();
@@ -272,10 +272,10 @@ mod tests {
 
     #[test]
     fn an_address_is_shown_without_its_password() {
-        let store = RedisRunStore::new("redis://user:geheim@redis.example:6380/1", RedisRunStore::EXPIRY).unwrap();
+        let store = RedisRunStore::new("redis://user:geheim@redis.example:6380/1", EXPIRY).unwrap();
         assert_eq!(format!("{store:?}"), "RedisRunStore(Redis at redis.example:6380)");
         for url in ["", "redis", "http://user:geheim@redis/", "redis://user:geheim@redis:port/"] {
-            let error = RedisRunStore::new(url, RedisRunStore::EXPIRY).unwrap_err().to_string();
+            let error = RedisRunStore::new(url, EXPIRY).unwrap_err().to_string();
             assert!(error.contains("redis://user:password@") && !error.contains("geheim"), "{url}: {error}");
         }
     }

@@ -162,6 +162,13 @@ impl Server {
         }
     }
 
+    /// Has a RabbitMQ do what `rabbitmqctl` can have it do.
+    pub fn control(&self, arguments: &[&str]) {
+        let program = installed("rabbitmqctl", &["/usr/lib/rabbitmq/bin"]);
+        let output = Command::new(program).envs(self.variables.iter().cloned()).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
     fn started(mut self) -> Self {
         self.restart();
         self

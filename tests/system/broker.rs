@@ -315,6 +315,39 @@ async fn nothing_is_lost_when_the_network_is_cut_for_a_while() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn jobs_are_done_while_the_broker_has_no_memory_for_more() {
+    let server = Arc::new(tokio::task::spawn_blocking(|| rabbitmq("")).await.unwrap());
+    let control = async |watermark: &'static str| {
+        let server = server.clone();
+        let controlling = tokio::task::spawn_blocking(move || {
+            server.control(&["set_vm_memory_high_watermark", watermark]);
+        });
+        controlling.await.unwrap();
+    };
+    let (queue, run) = (queue_of(&server), RunId::new());
+    queue.declare(run).await.unwrap();
+    queue.publish(run, jobs(run, 3)).await.unwrap();
+    let mut consumer = queue.consume(run, 0).await.unwrap();
+    let first = next(&mut consumer).await;
+
+    control("0.00001").await;
+    let publishing = tokio::spawn({
+        let queue = queue.clone();
+        async move { queue.publish(run, vec![job(run, 3)]).await }
+    });
+    consumer.acknowledge(first.tag).await.unwrap();
+    for index in [1, 2] {
+        let delivery = next(&mut consumer).await;
+        assert_eq!(delivery.job.index, index);
+        consumer.acknowledge(delivery.tag).await.unwrap();
+    }
+    assert!(!publishing.is_finished(), "the broker had memory");
+    control("0.4").await;
+    publishing.await.unwrap().unwrap();
+    assert_eq!(next(&mut consumer).await.job.index, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_survives_that_the_broker_is_killed() {
     let mut server = tokio::task::spawn_blocking(|| rabbitmq("")).await.unwrap();
     let (queue, run) = (queue_of(&server), RunId::new());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use armada_project::{Ceiling, ComponentRef, Configuration, Digest, Grant, Mode, Overrides};
-use armada_protocol::redis::RedisRunStore;
+use armada_protocol::redis::{EXPIRY, RedisRunStore};
 use armada_protocol::{AgentRecord, ProtocolError, RunId, RunStore};
 use armada_tests::servers::{Server, free_port, redis};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ fn record() -> AgentRecord {
 }
 
 fn store_of(server: &Server) -> RedisRunStore {
-    RedisRunStore::new(server.url(), RedisRunStore::EXPIRY).unwrap()
+    RedisRunStore::new(server.url(), EXPIRY).unwrap()
 }
 
 async fn raw<T: redis::FromRedisValue>(server: &Server, command: &[&str]) -> T {
@@ -98,7 +98,7 @@ async fn who_is_away_or_does_not_let_in_is_told_without_the_password() {
     let away = format!("redis://somebody:geheim@127.0.0.1:{}/0", free_port());
     for (url, is_away) in [(refused, false), (away, true)] {
         let patience = Duration::from_millis(300);
-        let store = RedisRunStore::with_patience(&url, RedisRunStore::EXPIRY, patience).unwrap();
+        let store = RedisRunStore::with_patience(&url, EXPIRY, patience).unwrap();
         for error in [store.check().await.unwrap_err(), store.agent(run, 0).await.unwrap_err()] {
             let text = error.to_string();
             assert_eq!(matches!(error, ProtocolError::Unavailable(_)), is_away, "{error:?}");
@@ -111,7 +111,7 @@ async fn who_is_away_or_does_not_let_in_is_told_without_the_password() {
 async fn an_address_with_tls_is_spoken_to_in_tls() {
     let listener = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("rediss://127.0.0.1:{}", listener.local_addr().unwrap().port());
-    let store = RedisRunStore::new(&url, RedisRunStore::EXPIRY).unwrap();
+    let store = RedisRunStore::new(&url, EXPIRY).unwrap();
     let answering = async {
         let (mut taken, _) = listener.accept().await.unwrap();
         let mut begun = [0; 2];
