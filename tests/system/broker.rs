@@ -38,6 +38,19 @@ async fn shared() -> (Arc<Server>, RabbitQueue, RunId) {
     (server, queue, run)
 }
 
+/// A broker to be killed, a queue of jobs there, and a run that has one which outlives that: a broker writes down that there
+/// is a queue two seconds late, unless it is told to.
+async fn to_be_killed() -> (Server, RabbitQueue, RunId) {
+    let server = tokio::task::spawn_blocking(|| rabbitmq("")).await.unwrap();
+    let (queue, run) = (queue_of(&server), RunId::new());
+    queue.declare(run).await.unwrap();
+    let writing = tokio::task::spawn_blocking(move || {
+        server.control(&["eval", "mnesia:sync_log()."]);
+        server
+    });
+    (writing.await.unwrap(), queue, run)
+}
+
 async fn next(consumer: &mut Box<dyn JobConsumer>) -> Delivery {
     let next = tokio::time::timeout(PATIENCE, consumer.next()).await.expect("a job");
     next.unwrap().expect("a queue")
@@ -349,9 +362,7 @@ async fn jobs_are_done_while_the_broker_has_no_memory_for_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_survives_that_the_broker_is_killed() {
-    let mut server = tokio::task::spawn_blocking(|| rabbitmq("")).await.unwrap();
-    let (queue, run) = (queue_of(&server), RunId::new());
-    queue.declare(run).await.unwrap();
+    let (mut server, queue, run) = to_be_killed().await;
     queue.publish(run, jobs(run, 20)).await.unwrap();
     let mut consumer = queue.consume(run, 0).await.unwrap();
     let settled = next(&mut consumer).await;
@@ -384,9 +395,7 @@ async fn a_consumer_survives_that_the_broker_is_killed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_job_is_on_its_queue_although_the_broker_was_killed_meanwhile() {
-    let mut server = tokio::task::spawn_blocking(|| rabbitmq("")).await.unwrap();
-    let (queue, run) = (queue_of(&server), RunId::new());
-    queue.declare(run).await.unwrap();
+    let (mut server, queue, run) = to_be_killed().await;
     const JOBS: u64 = 20_000;
     let publishing = tokio::spawn({
         let queue = queue.clone();

@@ -62,8 +62,18 @@ impl Consumer {
                 return self.backoff.wait().await;
             }
         }
-        settled(delivery.acker.ack(BasicAckOptions::default()).await);
+        let settled = within(delivery.acker.ack(BasicAckOptions::default())).await;
         self.aside = None;
+        self.note(settled);
+    }
+
+    /// That a delivery cannot be settled because its channel is gone is fine: the broker delivers it again, and the ledger
+    /// knows what became of the job.
+    fn note(&mut self, settled: Result<bool, BrokerError>) {
+        if let Err(error) = settled {
+            tracing::debug!("a delivery was lost before it was settled: {error}");
+            self.subscription = None;
+        }
     }
 
     fn take(&mut self, tag: u64) -> Result<Acker, ProtocolError> {
@@ -71,14 +81,6 @@ impl Consumer {
             Some((_, acker)) => Ok(acker),
             None => Err(ProtocolError::Invalid(format!("delivery {tag} is not unsettled"))),
         }
-    }
-}
-
-/// That a delivery cannot be settled because its channel is gone is fine: the broker delivers it again, and the ledger knows
-/// what became of the job.
-fn settled(settled: lapin::Result<bool>) {
-    if let Err(error) = settled {
-        tracing::debug!("a delivery was lost before it was settled: {error}");
     }
 }
 
@@ -142,13 +144,17 @@ impl JobConsumer for Consumer {
     }
 
     async fn acknowledge(&mut self, tag: u64) -> Result<(), ProtocolError> {
-        settled(self.take(tag)?.ack(BasicAckOptions::default()).await);
+        let acker = self.take(tag)?;
+        let settled = within(acker.ack(BasicAckOptions::default())).await;
+        self.note(settled);
         Ok(())
     }
 
     async fn requeue(&mut self, tag: u64) -> Result<(), ProtocolError> {
         let options = BasicNackOptions { requeue: true, ..Default::default() };
-        settled(self.take(tag)?.nack(options).await);
+        let acker = self.take(tag)?;
+        let settled = within(acker.nack(options)).await;
+        self.note(settled);
         Ok(())
     }
 }
