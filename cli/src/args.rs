@@ -33,7 +33,6 @@ pub(crate) enum Command {
     Launch(Launch),
     Config(Config),
     Serve(Box<Serve>),
-    #[command(hide = true)]
     Agent(Agent),
 }
 
@@ -356,21 +355,34 @@ pub(crate) enum ServeAgents {
     External,
 }
 
-/// Be an agent of a run.
+/// Be an agent of a run: take its jobs one at a time, in a sandbox, with a browser.
 ///
-/// `armada run` and `armada serve` start agents themselves, with a link to them as standard input.
+/// `armada run` and `armada serve` start agents themselves. With `armada serve --agents external` somebody else does, here or
+/// on another machine: one for each --index from 0 to the number of the run's agents, with --server, and in ARMADA_TOKEN the
+/// server's token or, better, the credential of the run (POST /api/runs/ID/credential). An agent ends with its run. Told to end
+/// before (SIGTERM), it hands back its job and ends.
 #[derive(Debug, Args)]
 pub(crate) struct Agent {
-    #[arg(long)]
+    /// The run's id.
+    #[arg(long, value_name = "ID")]
     pub(crate) run: armada_protocol::RunId,
-    #[arg(long)]
+    /// The agent's number within the run, from 0.
+    #[arg(long, value_name = "N")]
     pub(crate) index: u32,
-    #[arg(long)]
-    pub(crate) headed: bool,
-    #[arg(long)]
-    pub(crate) chromium: Option<PathBuf>,
-    #[arg(long)]
-    pub(crate) temp: PathBuf,
+    /// The server's address [default: whoever started this has given a link as standard input].
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<url::Url>,
+    /// The server's token, or the credential of the run.
+    #[arg(long, value_name = "TOKEN", env = "ARMADA_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// How long a server that is away is waited for.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600.0, value_parser = parse_seconds)]
+    pub(crate) patience_seconds: f64,
+    #[command(flatten)]
+    pub(crate) browser: BrowserArguments,
+    /// Where temporary files go [default: a folder of its own that is removed in the end].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) temp: Option<PathBuf>,
     /// RabbitMQ, for jobs [default: the link].
     #[arg(long, value_name = "URL", env = "ARMADA_AMQP_URL", hide_env_values = true)]
     pub(crate) amqp_url: Option<String>,

@@ -32,8 +32,8 @@ const CANCELLATION: Duration = Duration::from_secs(5);
 pub struct AgentOptions {
     /// The run that it works for.
     pub run: RunId,
-    /// Its number within the run, from 0.
-    pub index: u32,
+    /// Which process of which of the run's agents it is.
+    pub by: Incarnation,
     /// Where compiled components are kept.
     pub cache: ComponentCache,
     /// Which Chromium to launch; looked for when not given.
@@ -86,9 +86,9 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), AgentError> {
     let (run, jobs) = (options.run, connections.jobs.clone());
-    let by = Incarnation::new(options.index);
+    let by = options.by;
     let life = async {
-        match Agent::new(sandbox, options, by, connections).await {
+        match Agent::new(sandbox, options, connections).await {
             Ok(mut agent) => {
                 let ended = agent.work(shutdown).await;
                 agent.close().await;
@@ -140,13 +140,9 @@ enum After {
 }
 
 impl Agent {
-    async fn new(
-        sandbox: &Sandbox,
-        options: AgentOptions,
-        by: Incarnation,
-        connections: Connections,
-    ) -> Result<Self, AgentError> {
-        let (run, index) = (options.run, by.agent);
+    async fn new(sandbox: &Sandbox, options: AgentOptions, connections: Connections) -> Result<Self, AgentError> {
+        let (run, by) = (options.run, options.by);
+        let index = by.agent;
         let record = connections.runs.agent(run, index).await?;
         let digest = record.component.digest;
         let component = match options.cache.load(sandbox, digest) {

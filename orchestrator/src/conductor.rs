@@ -155,6 +155,12 @@ impl Conductor {
         }
     }
 
+    /// What agents speak to.
+    pub(crate) fn connections(&self) -> Connections {
+        let Shared { store, queue, runs, .. } = &*self.shared;
+        Connections { queue: queue.clone(), runs: runs.clone(), jobs: Arc::new(store.clone()) }
+    }
+
     /// Ends a run before its jobs have.
     pub async fn cancel(&self, run: RunId) -> Result<RunView, ConductorError> {
         Ok(self.shared.store.cancel_run(run).await?)
@@ -226,16 +232,27 @@ impl Conductor {
 
     /// Sees a run through, whatever happens to it.
     async fn see_through(&self, run: RunId) {
-        let ended = match self.drive(run).await {
-            Ok(Some(end)) => end,
-            // The server ends: whoever starts it again goes on.
-            Ok(None) => return,
-            Err(error) => {
-                tracing::error!(%run, %error, "a run could not go on");
-                End { status: RunStatus::Failed, reason: Some(error.to_string()), outcome: Some(Outcome::Cancelled) }
+        let mut wait = AGAIN;
+        let ended = loop {
+            match self.drive(run).await {
+                Ok(Some(end)) => break end,
+                // The server ends: whoever starts it again goes on.
+                Ok(None) => return,
+                Err(error) if error.may_pass() => {
+                    tracing::warn!(%run, %error, "a run cannot go on now: trying again");
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => wait = (wait * 2).min(AGAIN_LONGEST),
+                        () = self.shared.ending.cancelled() => return,
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%run, %error, "a run could not go on");
+                    let (reason, outcome) = (Some(error.to_string()), Some(Outcome::Cancelled));
+                    break End { status: RunStatus::Failed, reason, outcome };
+                }
             }
         };
-        let mut wait = AGAIN;
+        wait = AGAIN;
         while let Err(error) = self.end(run, &ended).await {
             tracing::warn!(%run, %error, "a run's end could not be stored yet");
             tokio::select! {
@@ -268,12 +285,11 @@ impl Conductor {
             // What was on the queue in the memory of the process before this one is gone with it.
             store.unqueue(run).await?;
         }
-        // Agents of this process wait here for a store that is away; those in others wait there.
-        let jobs: Arc<dyn armada_protocol::JobStore> = match settings.agents {
-            AgentMode::InProcess(_) => Arc::new(Patient::new(Arc::new(store.clone()), PATIENCE)),
-            _ => Arc::new(store.clone()),
-        };
-        let connections = Connections { queue: queue.clone(), runs: runs.clone(), jobs };
+        let mut connections = self.connections();
+        if matches!(settings.agents, AgentMode::InProcess(_)) {
+            // Agents of this process wait here for a store that is away; those in others wait there.
+            connections.jobs = Arc::new(Patient::new(connections.jobs, PATIENCE));
+        }
         let context = Duration::try_from_secs_f64(grant.limits().seconds_per_context).unwrap_or(Duration::MAX);
         if !matches!(settings.agents, AgentMode::External) {
             store.forget_agents(run).await?;

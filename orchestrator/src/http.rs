@@ -13,6 +13,7 @@ mod guard;
 pub mod health;
 mod jobs;
 mod launch;
+mod link;
 pub(crate) mod metrics;
 mod problem;
 mod results;
@@ -40,6 +41,7 @@ use self::health::Check;
 pub use self::launch::{LaunchView, Links};
 pub use self::problem::{MistakeView, Problem};
 use crate::conductor::Conductor;
+use crate::credentials::Credentials;
 use crate::settings::Settings;
 use crate::store::Store;
 
@@ -54,6 +56,7 @@ pub struct Api {
     pub(crate) store: Store,
     pub(crate) conductor: Conductor,
     pub(crate) settings: Arc<Settings>,
+    credentials: Credentials,
     /// What else the server needs.
     checks: Arc<[Check]>,
     /// Ends what goes on for as long as the server does.
@@ -64,10 +67,16 @@ pub struct Api {
 
 impl Api {
     /// Answers from a store, and has runs conducted. Without what the checks ask for, the server is not ready.
-    pub fn new(store: Store, conductor: Conductor, settings: Arc<Settings>, checks: Vec<Check>) -> Self {
+    pub fn new(
+        store: Store,
+        conductor: Conductor,
+        settings: Arc<Settings>,
+        credentials: Credentials,
+        checks: Vec<Check>,
+    ) -> Self {
         let (closing, streams) = (CancellationToken::new(), TaskTracker::new());
         streams.spawn(metrics::keep(closing.clone()));
-        Self { store, conductor, settings, checks: checks.into(), closing, streams }
+        Self { store, conductor, settings, credentials, checks: checks.into(), closing, streams }
     }
 
     /// Ends what goes on beyond requests. To be called once no new requests are taken, before the store is closed.
@@ -109,6 +118,7 @@ pub fn router(api: Api) -> Router {
     let answers = routes
         .route("/api/openapi.json", axum::routing::get(move || std::future::ready(Json(document.clone()))))
         .merge(changes::unlisted())
+        .merge(link::unlisted())
         .fallback(async || Problem::not_found("there is nothing at this path"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods: see the Allow header")
@@ -131,6 +141,7 @@ fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(runs::routes())
         .merge(agents::routes())
+        .merge(link::routes())
         .merge(results::routes())
         .merge(jobs::routes())
         .merge(artifacts::routes())

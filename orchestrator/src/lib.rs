@@ -6,6 +6,7 @@
 
 pub mod agents;
 pub mod conductor;
+pub mod credentials;
 pub mod http;
 pub mod inputs;
 pub mod launch;

@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::conductor::{Conductor, ConductorError};
+use crate::credentials::Credentials;
 use crate::http::health::Check;
 use crate::http::{self, Api};
 use crate::inputs::{self, InputsError};
@@ -81,6 +82,8 @@ impl Server {
         let lock = lock(&settings.data)?;
         inputs::sweep(&settings.data)?;
         let settings = Arc::new(settings);
+        let credentials = Credentials::open(&settings.data)
+            .map_err(|error| ServerError::Data { folder: settings.data.display().to_string(), error })?;
         let listener = TcpListener::bind(settings.listen)
             .await
             .map_err(|error| ServerError::Listen { address: settings.listen, error })?;
@@ -95,7 +98,7 @@ impl Server {
         let queue: Arc<dyn JobQueue> = match &settings.amqp_url {
             Some(Secret(url)) => {
                 let queue = Arc::new(RabbitQueue::new(url, "armada serve")?);
-                queue.check().await?;
+                wait_for(queue.check().await)?;
                 let asked = queue.clone();
                 checks.push(Check::new("rabbitmq", move || {
                     let asked = asked.clone();
@@ -108,7 +111,7 @@ impl Server {
         let runs: Arc<dyn RunStore> = match &settings.redis_url {
             Some(Secret(url)) => {
                 let runs = Arc::new(RedisRunStore::new(url, redis::EXPIRY)?);
-                runs.check().await?;
+                wait_for(runs.check().await)?;
                 let asked = runs.clone();
                 checks.push(Check::new("redis", move || {
                     let asked = asked.clone();
@@ -124,7 +127,7 @@ impl Server {
             tracing::info!(runs = resumed, "going on with the runs that had not ended");
         }
         let grace = settings.grace;
-        Ok(Self { listener, api: Api::new(store, conductor, settings, checks), grace, _lock: lock })
+        Ok(Self { listener, api: Api::new(store, conductor, settings, credentials, checks), grace, _lock: lock })
     }
 
     /// Where it listens.
@@ -160,6 +163,17 @@ impl Server {
         api.conductor.close().await;
         api.store.close().await;
         served
+    }
+}
+
+/// What is away may come: runs wait for it, and until then the server is not ready. What is wrong stays so.
+fn wait_for(checked: Result<(), ProtocolError>) -> Result<(), ProtocolError> {
+    match checked {
+        Err(error @ ProtocolError::Unavailable(_)) => {
+            tracing::warn!("{error}: runs wait for it");
+            Ok(())
+        }
+        checked => checked,
     }
 }
 

@@ -9,10 +9,17 @@ mod client;
 mod frame;
 #[cfg(test)]
 mod golden;
+mod remote;
 mod server;
 
 pub use client::Link;
+pub use remote::RemoteLink;
 pub use server::{Served, serve};
+
+/// What a connection to a server's API becomes when it becomes a link: the name that HTTP's `Upgrade` has for it.
+pub const PROTOCOL: &str = "armada-link-1";
+/// The header that names the agent's incarnation then.
+pub const INCARNATION: &str = "armada-incarnation";
 
 #[cfg(test)]
 pub(crate) mod tests {

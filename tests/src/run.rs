@@ -9,7 +9,7 @@ use armada_host::{ComponentCache, Sandbox};
 use armada_project::{Ceiling, ComponentRef, Configuration, Digest, Grant, Mode, Overrides};
 use armada_protocol::embedded::{EmbeddedJobStore, EmbeddedQueue, EmbeddedRunStore};
 use armada_protocol::{
-    AgentRecord, Change, Job, JobQueue as _, JobRecord, Ledger as _, RunId, RunOptions, RunStore as _,
+    AgentRecord, Change, Incarnation, Job, JobQueue as _, JobRecord, Ledger as _, RunId, RunOptions, RunStore as _,
 };
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -160,7 +160,7 @@ impl TestRun {
         for index in 0..self.agents {
             let options = AgentOptions {
                 run,
-                index,
+                by: Incarnation::new(index),
                 cache: cache(),
                 chromium: None,
                 headed: false,

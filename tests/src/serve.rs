@@ -88,7 +88,7 @@ impl Serve {
     /// Asks something; gives the status and the JSON of the answer.
     pub fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let method = method.parse().unwrap();
-        let mut request = self.client.request(method, format!("{}{path}", self.url));
+        let mut request = self.client.request(method, format!("{}{path}", self.url)).headers(self.headers());
         if let Some(body) = body {
             request = request.json(&body);
         }
@@ -100,6 +100,15 @@ impl Serve {
         })
     }
 
+    /// What goes with every request: the server's token, if it has one.
+    fn headers(&self) -> reqwest::header::HeaderMap {
+        let token = self.variables.iter().find(|(name, _)| name == "ARMADA_TOKEN");
+        let header = |(_, token): &(String, String)| {
+            ("authorization".parse().unwrap(), format!("Bearer {token}").parse().unwrap())
+        };
+        token.map(header).into_iter().collect()
+    }
+
     /// What is at a path.
     pub fn get(&self, path: &str) -> Value {
         let (status, answer) = self.ask("GET", path, None);
@@ -109,7 +118,7 @@ impl Serve {
 
     /// Launches a run with these parts; gives the status and the answer.
     pub fn start_run(&self, form: Form, key: Option<&str>) -> (u16, Value) {
-        let mut request = self.client.post(format!("{}/bot/start", self.url)).multipart(form);
+        let mut request = self.client.post(format!("{}/bot/start", self.url)).headers(self.headers()).multipart(form);
         if let Some(key) = key {
             request = request.header("Idempotency-Key", key);
         }

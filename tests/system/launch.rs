@@ -90,10 +90,16 @@ fn a_project_is_sent_once_and_followed_to_its_end() {
     assert_eq!(code, 1, "{printed}{errors}");
     let told = lines(&printed);
     assert_eq!((&told[0]["type"], &told[1]["type"]), (&json!("launched"), &json!("run")));
-    assert_eq!((&told[1]["project"], &told[1]["jobs"], &told[1]["agents"]), (&json!("lifecycle"), &json!(3), &json!(2)));
+    assert_eq!(
+        (&told[1]["project"], &told[1]["jobs"], &told[1]["agents"]),
+        (&json!("lifecycle"), &json!(3), &json!(2))
+    );
     assert_eq!(endings(&told), [0, 1, 2]);
     let summary = told.last().unwrap();
-    assert_eq!((&summary["type"], &summary["succeeded"], &summary["failed"]), (&json!("summary"), &json!(2), &json!(1)));
+    assert_eq!(
+        (&summary["type"], &summary["succeeded"], &summary["failed"]),
+        (&json!("summary"), &json!(2), &json!(1))
+    );
     assert_eq!(summary["retried_attempts"], 1);
     let results = summary["results"].as_str().unwrap().trim_start_matches(serve.url());
     assert_eq!(serve.ask("GET", results, None).0, 200);
@@ -174,7 +180,8 @@ fn mistakes_are_told_with_their_places_before_anything_is_sent() {
     let (code, _, errors) = finish(launch(&serve, true, &["quick"]).args(["--set", "SITTE=x"]));
     assert_eq!(code, 2, "{errors}");
     assert!(errors.contains("SITTE"), "{errors}");
-    let (code, printed, _) = finish(launch(&serve, true, &["quick"]).args(["--json", "--server", "http://127.0.0.1:1"]));
+    let (code, printed, _) =
+        finish(launch(&serve, true, &["quick"]).args(["--json", "--server", "http://127.0.0.1:1"]));
     assert_eq!(code, 2);
     assert!(lines(&printed)[0]["message"].as_str().unwrap().contains("armada serve"), "{printed}");
     assert_eq!(serve.get("/api/runs")["total"], 0);

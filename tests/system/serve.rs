@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use armada_tests::cut::Cut;
 use armada_tests::processes::{self, Process};
 use armada_tests::serve::Serve;
 use armada_tests::servers::{Server, postgresql, rabbitmq, redis};
@@ -241,4 +242,64 @@ fn what_a_project_has_wrong_is_told_at_once_and_nothing_is_left() {
     assert_eq!(serve.get("/api/runs/")["items"], json!(left));
     let uploads = std::fs::read_dir(serve.data().join("uploads")).map_or(0, Iterator::count);
     assert_eq!(uploads, 0);
+}
+
+/// Agents that somebody else has started, at this address.
+struct External(Vec<std::process::Child>);
+
+impl External {
+    fn start(url: &str, run: &str, agents: u32, token: &str) -> Self {
+        let agent = |index: u32| {
+            let mut command = armada_tests::command::armada();
+            command.args(["agent", "--run", run, "--index", &index.to_string(), "--server", url]);
+            command.env("ARMADA_TOKEN", token).spawn().unwrap()
+        };
+        Self((0..agents).map(agent).collect())
+    }
+
+    fn codes(&mut self) -> Vec<Option<i32>> {
+        let patience = std::time::Duration::from_secs(60);
+        let end = |child: &mut std::process::Child| {
+            processes::wait_for("the agent to end", patience, || child.try_wait().unwrap()).code()
+        };
+        self.0.iter_mut().map(end).collect()
+    }
+}
+
+impl Drop for External {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+#[test]
+fn agents_from_elsewhere_go_on_after_their_server_and_the_network_were_gone() {
+    let mut serve =
+        Serve::start(&["--agents", "external", "--agent-silence-seconds", "8"], &[("ARMADA_TOKEN", "secret")]);
+    let kinds: Vec<&str> = ["prints"; 30].into_iter().chain(["slow", "slow"]).collect();
+    let run = serve.launch(&kinds, 2);
+    let (status, answer) = serve.ask("POST", &format!("/api/runs/{run}/credential"), None);
+    assert_eq!(status, 200, "{answer}");
+    let credential = answer["token"].as_str().unwrap();
+    // A credential is good for its run only.
+    let other = serve.launch(&quick(1), 1);
+    let mut refused = External::start(serve.url(), &other, 1, credential);
+    assert_eq!(refused.codes(), [Some(2)]);
+    let port = serve.url().rsplit(':').next().unwrap().parse().unwrap();
+    let cut = Cut::before(port);
+    let mut agents = External::start(&format!("http://127.0.0.1:{}", cut.port()), &run, 2, credential);
+    serve.until_ready(&run, 2);
+    cut.cut();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    serve.kill();
+    serve.restart();
+    cut.mend();
+    assert_eq!(serve.until_ended(&run)["status"], "Succeeded", "{:#?}", serve.jobs(&run));
+    assert_each_once(&serve, &run, 32);
+    assert!(serve.jobs(&run).iter().all(|job| job["attempts"] == 1), "nobody did anything twice");
+    assert_eq!(agents.codes(), [Some(0), Some(0)]);
+    assert_eq!(serve.end(), Some(0));
 }

@@ -1,4 +1,4 @@
-//! `armada agent`: a process of a run. Its standard input is a link to the process that started it.
+//! `armada agent`: a process of a run, linked to its orchestrator by its standard input or over the network.
 
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -8,51 +8,72 @@ use std::time::Duration;
 use anyhow::Context as _;
 use armada_host::agent::{AgentOptions, Connections};
 use armada_host::{ComponentCache, Sandbox};
-use armada_protocol::link::Link;
+use armada_protocol::link::{Link, RemoteLink};
 use armada_protocol::patient::Patient;
 use armada_protocol::rabbitmq::RabbitQueue;
 use armada_protocol::redis::{self, RedisRunStore};
-use armada_protocol::{JobQueue, RunStore};
+use armada_protocol::{Incarnation, JobQueue, JobStore, RunStore};
 use tokio::net::UnixStream;
+use tokio_rustls::rustls::crypto::ring;
+use url::Url;
 
 use crate::Ending;
 use crate::args::Agent;
-use crate::places;
-use crate::signals;
-
-/// How long an agent waits for a ledger that is away, with the outcome of a job in its hands.
-const PATIENCE: Duration = Duration::from_secs(600);
+use crate::run::temp::Temp;
+use crate::{places, signals};
 
 pub(crate) fn agent(arguments: &Agent) -> anyhow::Result<Ending> {
     let cache = ComponentCache::new(places::components(&places::cache(&arguments.cache)?));
+    let own_temp = if arguments.temp.is_none() { Some(Temp::new()?) } else { None };
+    let temp = arguments.temp.clone().or_else(|| own_temp.as_ref().map(|temp| temp.path().to_owned()));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let by = Incarnation::new(arguments.index);
     runtime.block_on(async {
-        let link = std::io::stdin().as_fd().try_clone_to_owned()?;
-        let link = StdUnixStream::from(link);
-        let no_link = "an agent is started by `armada run`, with a link to it as standard input";
-        link.set_nonblocking(true).context(no_link)?;
-        link.peer_addr().context(no_link)?;
-        let link = Arc::new(Link::connect(UnixStream::from_std(link)?));
         let options = AgentOptions {
             run: arguments.run,
-            index: arguments.index,
+            by,
             cache,
-            chromium: arguments.chromium.clone(),
-            headed: arguments.headed,
-            temp: arguments.temp.clone(),
+            chromium: arguments.browser.chromium.clone(),
+            headed: arguments.browser.headed,
+            temp: temp.unwrap_or_else(std::env::temp_dir),
         };
-        let queue: Arc<dyn JobQueue> = match &arguments.amqp_url {
-            Some(url) => Arc::new(RabbitQueue::new(url, &format!("agent {} of {}", arguments.index, arguments.run))?),
-            None => link.clone(),
+        let mut connections = match &arguments.server {
+            Some(server) => from_elsewhere(arguments, server, by)?,
+            None => from_here(arguments)?,
         };
-        let runs: Arc<dyn RunStore> = match &arguments.redis_url {
-            Some(url) => Arc::new(RedisRunStore::new(url, redis::EXPIRY)?),
-            None => link.clone(),
-        };
-        let jobs = Arc::new(Patient::new(link, PATIENCE));
-        let connections = Connections { queue, runs, jobs };
+        if let Some(url) = &arguments.amqp_url {
+            let name = format!("agent {} of {}", arguments.index, arguments.run);
+            connections.queue = Arc::new(RabbitQueue::new(url, &name)?);
+        }
+        if let Some(url) = &arguments.redis_url {
+            connections.runs = Arc::new(RedisRunStore::new(url, redis::EXPIRY)?);
+        }
         let interruption = signals::in_order();
         armada_host::agent::run(&Sandbox::new()?, options, connections, interruption.gently.clone()).await?;
         Ok(Ending::Done)
     })
+}
+
+/// Linked by the standard input, which ends with whoever started this.
+fn from_here(arguments: &Agent) -> anyhow::Result<Connections> {
+    let no_link = "an agent is started by `armada run` or `armada serve`, with a link to it as standard input; from elsewhere, \
+                   give --server";
+    let link = StdUnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    link.set_nonblocking(true).context(no_link)?;
+    link.peer_addr().context(no_link)?;
+    let link = Arc::new(Link::connect(UnixStream::from_std(link)?));
+    let jobs = Arc::new(Patient::new(link.clone(), Duration::from_secs_f64(arguments.patience_seconds)));
+    Ok(Connections { queue: link.clone(), runs: link, jobs })
+}
+
+/// Linked over the network.
+fn from_elsewhere(arguments: &Agent, server: &Url, by: Incarnation) -> anyhow::Result<Connections> {
+    // Nobody else has chosen one in this process.
+    let _ = ring::default_provider().install_default();
+    let patience = Duration::from_secs_f64(arguments.patience_seconds);
+    let link = Arc::new(RemoteLink::new(server, arguments.run, by, arguments.token.clone(), patience)?);
+    let queue: Arc<dyn JobQueue> = link.clone();
+    let runs: Arc<dyn RunStore> = link.clone();
+    let jobs: Arc<dyn JobStore> = link;
+    Ok(Connections { queue, runs, jobs })
 }

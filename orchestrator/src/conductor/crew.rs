@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use armada_host::agent::{AgentOptions, Connections};
-use armada_protocol::RunId;
+use armada_protocol::{Incarnation, RunId};
+use futures::FutureExt as _;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -112,22 +113,27 @@ impl Conductor {
         loop {
             let options = AgentOptions {
                 run,
-                index,
+                by: Incarnation::new(index),
                 cache: self.shared.cache.clone(),
                 chromium: options.chromium.clone(),
                 headed: options.headed,
                 temp: options.temp.clone(),
             };
             let life = armada_host::agent::run(&self.shared.sandbox, options, connections.clone(), shutdown.clone());
-            let Err(error) = life.await else { return Ok(()) };
-            if shutdown.is_cancelled() {
+            let reason = match life.await {
+                // Its queue was gone, which is not the same as that the run is over.
+                Ok(()) => "its queue was gone".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            let is_over = connections.jobs.stopped(run).now_or_never().is_some();
+            if is_over || shutdown.is_cancelled() {
                 return Ok(());
             }
             fruitless += 1;
             if fruitless >= FRUITLESS_STARTS {
-                return Err(error.to_string());
+                return Err(reason);
             }
-            tracing::info!(%run, agent = index, %error, "starting the agent again");
+            tracing::info!(%run, agent = index, %reason, "starting the agent again");
             tokio::select! {
                 () = tokio::time::sleep(RESTART * 2_u32.saturating_pow(fruitless)) => {}
                 () = shutdown.cancelled() => return Ok(()),

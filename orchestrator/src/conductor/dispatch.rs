@@ -4,13 +4,13 @@
 //! wait, and publishes them. One batch is stored while the one before it is published.
 
 use armada_project::Configuration;
-use armada_protocol::{Job, RunId};
+use armada_protocol::{Job, ProtocolError, RunId};
 use serde_json::value::RawValue;
 
 use super::{Conductor, ConductorError, Shared};
 
 /// How many jobs are stored and published together: the window of confirms.
-const BATCH: usize = 1_000;
+const BATCH: usize = 4_000;
 
 impl Conductor {
     /// Dispatches what is not dispatched yet.
@@ -57,6 +57,12 @@ impl Conductor {
         let places = jobs.iter().map(|job| job.index).collect();
         let mut wait = super::AGAIN;
         while let Err(error) = queue.publish(run, jobs.clone()).await {
+            match &error {
+                // A broker that was killed may have forgotten a queue that is very new.
+                ProtocolError::NotFound(_) => queue.declare(run).await?,
+                ProtocolError::Unavailable(_) | ProtocolError::Closed | ProtocolError::Io(_) => {}
+                _ => return Err(error.into()),
+            }
             tracing::warn!(%run, %error, "jobs could not be put on the queue: trying again");
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(super::AGAIN_LONGEST);

@@ -115,7 +115,7 @@ struct Lost {
 
 impl ConductorError {
     /// Whether it may go well the next time.
-    fn may_pass(&self) -> bool {
+    pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Store(error) => !matches!(error, StoreError::NotFound(_) | StoreError::Conflict(_)),
             Self::Protocol(error) => {

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use sha2::{Digest as _, Sha256};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use super::link;
 use super::problem::Problem;
 use crate::settings::Settings;
 
@@ -34,9 +35,7 @@ impl Guard {
     }
 
     fn knows(&self, given: &str) -> bool {
-        let Some(token) = &self.token else { return true };
-        // Hashes are compared to their ends, so the time says nothing about how much of the token is right.
-        hash(given).iter().zip(token).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+        self.token.as_ref().is_none_or(|token| are_same(token, &hash(given)))
     }
 
     fn is_own_host(&self, host: &str) -> bool {
@@ -82,6 +81,21 @@ fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
+/// Whether somebody gives what is asked for.
+pub(super) fn is_same(asked: &str, given: &str) -> bool {
+    are_same(&hash(asked), &hash(given))
+}
+
+/// Hashes are compared to their ends, so the time says nothing about how much of what was given is right.
+fn are_same(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    a.iter().zip(b).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+}
+
+/// The token that a request was sent with.
+pub(super) fn given(headers: &HeaderMap) -> Option<&str> {
+    text(headers, &header::AUTHORIZATION).and_then(bearer)
+}
+
 fn hash(text: &str) -> [u8; 32] {
     Sha256::digest(text).into()
 }
@@ -114,8 +128,9 @@ pub(super) fn cors(settings: &Settings) -> CorsLayer {
 
 /// Refuses who does not know the token. Whether the server is well, anybody may ask.
 pub(super) async fn token(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    let given = text(request.headers(), &header::AUTHORIZATION).and_then(bearer);
-    if request.uri().path().starts_with("/health/") || guard.knows(given.unwrap_or_default()) {
+    let given = given(request.headers());
+    let path = request.uri().path();
+    if path.starts_with("/health/") || link::is_link(path) || guard.knows(given.unwrap_or_default()) {
         return next.run(request).await;
     }
     let detail = match given {

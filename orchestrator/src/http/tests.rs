@@ -25,6 +25,7 @@ use tokio::task::JoinHandle;
 use super::health::Check;
 use super::{Api, router};
 use crate::conductor::Conductor;
+use crate::credentials::Credentials;
 use crate::settings::{AgentMode, Settings};
 use crate::store::{Retry, Store, StoreOptions};
 
@@ -82,7 +83,8 @@ impl Server {
         let settings = Arc::new(settings);
         let (queue, runs) = (Arc::new(EmbeddedQueue::default()), Arc::new(EmbeddedRunStore::default()));
         let conductor = Conductor::new(store.clone(), queue, runs, Sandbox::new().unwrap(), settings.clone());
-        let api = Api::new(store.clone(), conductor, settings, checks);
+        let api =
+            Api::new(store.clone(), conductor, settings.clone(), Credentials::open(&settings.data).unwrap(), checks);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = router(api.clone());

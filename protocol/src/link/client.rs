@@ -76,6 +76,15 @@ impl Link {
     }
 }
 
+impl Link {
+    /// Ends every wait: the stream is of no use any more.
+    pub(super) fn close(&self) {
+        self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.reading.abort();
+        self.writing.abort();
+    }
+}
+
 impl Shared {
     /// Sends a request, and gives the receiver of its reply.
     async fn send(&self, ask: Ask, payload: Vec<u8>) -> Result<oneshot::Receiver<(Answer, Vec<u8>)>, ProtocolError> {
@@ -117,7 +126,7 @@ fn unexpected(answer: &Answer) -> ProtocolError {
     ProtocolError::Invalid(format!("an answer of another kind: {answer:?}"))
 }
 
-fn orchestrator_only() -> ProtocolError {
+pub(super) fn orchestrator_only() -> ProtocolError {
     ProtocolError::Invalid("only the orchestrator does this".to_owned())
 }
 

@@ -38,7 +38,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(
 ) -> Result<Served, ProtocolError> {
     let (mut read, mut write) = tokio::io::split(stream);
     let (replies, mut outgoing) = mpsc::channel::<(Reply, Vec<u8>)>(REPLIES);
-    let consumer = Arc::new(Mutex::new(queue.consume(run, by.agent).await?));
+    let consumer = Arc::new(Mutex::new(Consumer { queue, run, agent: by.agent, consumer: None }));
     let server = Arc::new(Server { run, by, runs, jobs, served: StdMutex::default(), told });
     // What only waits is given up with the connection; what does something is seen through.
     let (mut waiting, mut acting) = (JoinSet::new(), JoinSet::new());
@@ -74,6 +74,24 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(
     Ok(served.clone())
 }
 
+/// The agent's consumer, once it asks for a job: one that goes to the queue itself has no other here.
+struct Consumer {
+    queue: Arc<dyn JobQueue>,
+    run: RunId,
+    agent: u32,
+    consumer: Option<Box<dyn JobConsumer>>,
+}
+
+impl Consumer {
+    async fn get(&mut self) -> Result<&mut dyn JobConsumer, ProtocolError> {
+        let consumer = match self.consumer.take() {
+            Some(consumer) => consumer,
+            None => self.queue.consume(self.run, self.agent).await?,
+        };
+        Ok(&mut **self.consumer.insert(consumer))
+    }
+}
+
 struct Server<F> {
     run: RunId,
     by: Incarnation,
@@ -96,7 +114,7 @@ impl<F: Fn(&AgentState) + Send + Sync + 'static> Server<F> {
         Err(ProtocolError::Invalid("the attempt is not this agent's".to_owned()))
     }
 
-    async fn answer(&self, ask: Ask, payload: Vec<u8>, consumer: &Mutex<Box<dyn JobConsumer>>) -> (Answer, Vec<u8>) {
+    async fn answer(&self, ask: Ask, payload: Vec<u8>, consumer: &Mutex<Consumer>) -> (Answer, Vec<u8>) {
         match self.carry_out(ask, payload, consumer).await {
             Ok(answered) => answered,
             Err(ProtocolError::NotFound(what)) => (Answer::NotFound { what }, Vec::new()),
@@ -109,7 +127,7 @@ impl<F: Fn(&AgentState) + Send + Sync + 'static> Server<F> {
         &self,
         ask: Ask,
         payload: Vec<u8>,
-        consumer: &Mutex<Box<dyn JobConsumer>>,
+        consumer: &Mutex<Consumer>,
     ) -> Result<(Answer, Vec<u8>), ProtocolError> {
         let (run, by) = (self.run, self.by);
         let answer = match ask {
@@ -129,9 +147,9 @@ impl<F: Fn(&AgentState) + Send + Sync + 'static> Server<F> {
                 (self.told)(&state);
                 done(self.jobs.agent(run, by, state).await?)
             }
-            Ask::NextJob => Answer::Job { delivery: consumer.lock().await.next().await? },
-            Ask::Acknowledge { tag } => done(consumer.lock().await.acknowledge(tag).await?),
-            Ask::Requeue { tag } => done(consumer.lock().await.requeue(tag).await?),
+            Ask::NextJob => Answer::Job { delivery: consumer.lock().await.get().await?.next().await? },
+            Ask::Acknowledge { tag } => done(consumer.lock().await.get().await?.acknowledge(tag).await?),
+            Ask::Requeue { tag } => done(consumer.lock().await.get().await?.requeue(tag).await?),
             Ask::Alive => done(self.jobs.alive(run, by).await?),
             Ask::Start { job } => {
                 let start = self.jobs.start(run, &job, by).await?;
