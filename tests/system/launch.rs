@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use armada_tests::command::{armada_for, finish, project};
+use armada_tests::command::{armada, armada_for, finish, project};
 use armada_tests::processes::{signal, wait_for};
 use armada_tests::serve::{Serve, bundle};
 use reqwest::multipart::{Form, Part};
@@ -90,10 +90,16 @@ fn a_project_is_sent_once_and_followed_to_its_end() {
     assert_eq!(code, 1, "{printed}{errors}");
     let told = lines(&printed);
     assert_eq!((&told[0]["type"], &told[1]["type"]), (&json!("launched"), &json!("run")));
-    assert_eq!((&told[1]["project"], &told[1]["jobs"], &told[1]["agents"]), (&json!("lifecycle"), &json!(3), &json!(2)));
+    assert_eq!(
+        (&told[1]["project"], &told[1]["jobs"], &told[1]["agents"]),
+        (&json!("lifecycle"), &json!(3), &json!(2))
+    );
     assert_eq!(endings(&told), [0, 1, 2]);
     let summary = told.last().unwrap();
-    assert_eq!((&summary["type"], &summary["succeeded"], &summary["failed"]), (&json!("summary"), &json!(2), &json!(1)));
+    assert_eq!(
+        (&summary["type"], &summary["succeeded"], &summary["failed"]),
+        (&json!("summary"), &json!(2), &json!(1))
+    );
     assert_eq!(summary["retried_attempts"], 1);
     let results = summary["results"].as_str().unwrap().trim_start_matches(serve.url());
     assert_eq!(serve.ask("GET", results, None).0, 200);
@@ -171,10 +177,19 @@ fn what_the_ceiling_refuses_is_said_when_a_run_is_launched() {
 #[test]
 fn mistakes_are_told_with_their_places_before_anything_is_sent() {
     let serve = Serve::start(&[], &[]);
-    let (code, _, errors) = finish(launch(&serve, true, &["quick"]).args(["--set", "SITTE=x"]));
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("config")).unwrap();
+    std::fs::write(folder.path().join("ctx_script.py"), "").unwrap();
+    std::fs::write(
+        folder.path().join("config/config_template.json"),
+        r#"{"run_message": {"number_of_agents": 0}, "default_agent_message": {}, "default_job_message": {}}"#,
+    )
+    .unwrap();
+    let (code, _, errors) = finish(armada().arg("launch").arg(folder.path()).args(["--server", serve.url()]));
     assert_eq!(code, 2, "{errors}");
-    assert!(errors.contains("SITTE"), "{errors}");
-    let (code, printed, _) = finish(launch(&serve, true, &["quick"]).args(["--json", "--server", "http://127.0.0.1:1"]));
+    assert!(errors.contains("config/config_template.json:1:38") && errors.contains("number_of_agents"), "{errors}");
+    let (code, printed, _) =
+        finish(launch(&serve, true, &["quick"]).args(["--json", "--server", "http://127.0.0.1:1"]));
     assert_eq!(code, 2);
     assert!(lines(&printed)[0]["message"].as_str().unwrap().contains("armada serve"), "{printed}");
     assert_eq!(serve.get("/api/runs")["total"], 0);
@@ -212,7 +227,7 @@ fn nothing_is_left_of_a_launch_that_is_refused() {
     let cut = Form::new().part("bundle", Part::bytes(bytes[..bytes.len() / 2].to_vec()));
     let (status, problem) = serve.start_run(cut, None);
     assert_eq!((status, &problem["mistakes"][0]["file"]), (422, &json!("bundle")), "{problem}");
-    let wrong = Form::new().part("bundle", Part::bytes(bytes)).text("options", r#"{"mode": "local", "set": {"X": 1}}"#);
+    let wrong = Form::new().part("bundle", Part::bytes(bytes)).text("options", r#"{"mode": "local", "agents": 0}"#);
     let (status, problem) = serve.start_run(wrong, None);
     assert_eq!(status, 422, "{problem}");
     assert_eq!(serve.get("/api/runs")["total"], 0);
