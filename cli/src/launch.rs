@@ -128,9 +128,12 @@ fn tell(server: &Server, source: &Source, launched: &LaunchView, json: bool) -> 
     let name = printable_line(&source.name);
     writeln!(out, "{} {name} as run {}", paint("launched", Style::Good), launched.run_id)?;
     let links = &launched.links;
-    for (what, method, path) in
-        [("run", "", &links.this), ("jobs", "", &links.jobs), ("events", "", &links.events), ("cancel", "POST ", &links.cancel)]
-    {
+    for (what, method, path) in [
+        ("run", "", &links.this),
+        ("jobs", "", &links.jobs),
+        ("events", "", &links.events),
+        ("cancel", "POST ", &links.cancel),
+    ] {
         writeln!(out, "  {what:<8} {method}{}", printable_line(&server.url(path)))?;
     }
     Ok(())

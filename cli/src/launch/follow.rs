@@ -51,13 +51,8 @@ pub(super) async fn follow(
     json: bool,
     interruption: &Interruption,
 ) -> anyhow::Result<Ending> {
-    let mut following = Following {
-        run: about.run,
-        seq: 0,
-        summary: Summary::new(about.jobs),
-        show: shown(json),
-        ended: None,
-    };
+    let mut following =
+        Following { run: about.run, seq: 0, summary: Summary::new(about.jobs), show: shown(json), ended: None };
     following.show.begin(about).context("standard output")?;
     let ended = tokio::select! {
         ended = following.until_the_end(server) => ended,

@@ -92,7 +92,8 @@ impl Server {
     pub(super) async fn put(&self, component: &Component) -> anyhow::Result<()> {
         let ComponentRef { digest, size } = component.reference();
         let bar = progress().add(ProgressBar::new(size));
-        let template = "sending the component {bar:20.green} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}";
+        let template =
+            "sending the component {bar:20.green} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}";
         bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
         let chunks: Vec<Vec<u8>> = component.bytes().chunks(CHUNK).map(<[u8]>::to_vec).collect();
         let told = bar.clone();
