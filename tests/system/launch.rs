@@ -66,7 +66,7 @@ impl Followed {
 
     /// Waits until it has ended; gives its exit code, and what it told.
     fn finish(mut self) -> (Option<i32>, Vec<Value>) {
-        while let Some(line) = self.lines.next() {
+        for line in self.lines.by_ref() {
             self.told.push(serde_json::from_str(&line.unwrap()).unwrap());
         }
         let status = wait_for("the command to end", PATIENCE, || self.child.try_wait().unwrap());
@@ -188,8 +188,8 @@ fn mistakes_are_told_with_their_places_before_anything_is_sent() {
     let (code, _, errors) = finish(armada().arg("launch").arg(folder.path()).args(["--server", serve.url()]));
     assert_eq!(code, 2, "{errors}");
     assert!(errors.contains("config/config_template.json:1:38") && errors.contains("number_of_agents"), "{errors}");
-    let (code, printed, _) =
-        finish(launch(&serve, true, &["quick"]).args(["--json", "--server", "http://127.0.0.1:1"]));
+    let nobody = ["--json", "--server", "http://127.0.0.1:1"];
+    let (code, printed, _) = finish(armada().arg("launch").arg(bundle()).args(nobody));
     assert_eq!(code, 2);
     assert!(lines(&printed)[0]["message"].as_str().unwrap().contains("armada serve"), "{printed}");
     assert_eq!(serve.get("/api/runs")["total"], 0);
