@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use armada_tests::command::{armada_for, finish, project};
+use armada_tests::command::{armada, armada_for, finish, project};
 use armada_tests::processes::{signal, wait_for};
 use armada_tests::serve::{Serve, bundle};
 use reqwest::multipart::{Form, Part};
@@ -66,7 +66,7 @@ impl Followed {
 
     /// Waits until it has ended; gives its exit code, and what it told.
     fn finish(mut self) -> (Option<i32>, Vec<Value>) {
-        while let Some(line) = self.lines.next() {
+        for line in self.lines.by_ref() {
             self.told.push(serde_json::from_str(&line.unwrap()).unwrap());
         }
         let status = wait_for("the command to end", PATIENCE, || self.child.try_wait().unwrap());
@@ -177,11 +177,19 @@ fn what_the_ceiling_refuses_is_said_when_a_run_is_launched() {
 #[test]
 fn mistakes_are_told_with_their_places_before_anything_is_sent() {
     let serve = Serve::start(&[], &[]);
-    let (code, _, errors) = finish(launch(&serve, true, &["quick"]).args(["--set", "SITTE=x"]));
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("config")).unwrap();
+    std::fs::write(folder.path().join("ctx_script.py"), "").unwrap();
+    std::fs::write(
+        folder.path().join("config/config_template.json"),
+        r#"{"run_message": {"number_of_agents": 0}, "default_agent_message": {}, "default_job_message": {}}"#,
+    )
+    .unwrap();
+    let (code, _, errors) = finish(armada().arg("launch").arg(folder.path()).args(["--server", serve.url()]));
     assert_eq!(code, 2, "{errors}");
-    assert!(errors.contains("SITTE"), "{errors}");
-    let (code, printed, _) =
-        finish(launch(&serve, true, &["quick"]).args(["--json", "--server", "http://127.0.0.1:1"]));
+    assert!(errors.contains("config/config_template.json:1:38") && errors.contains("number_of_agents"), "{errors}");
+    let nobody = ["--json", "--server", "http://127.0.0.1:1"];
+    let (code, printed, _) = finish(armada().arg("launch").arg(bundle()).args(nobody));
     assert_eq!(code, 2);
     assert!(lines(&printed)[0]["message"].as_str().unwrap().contains("armada serve"), "{printed}");
     assert_eq!(serve.get("/api/runs")["total"], 0);
@@ -219,7 +227,7 @@ fn nothing_is_left_of_a_launch_that_is_refused() {
     let cut = Form::new().part("bundle", Part::bytes(bytes[..bytes.len() / 2].to_vec()));
     let (status, problem) = serve.start_run(cut, None);
     assert_eq!((status, &problem["mistakes"][0]["file"]), (422, &json!("bundle")), "{problem}");
-    let wrong = Form::new().part("bundle", Part::bytes(bytes)).text("options", r#"{"mode": "local", "set": {"X": 1}}"#);
+    let wrong = Form::new().part("bundle", Part::bytes(bytes)).text("options", r#"{"mode": "local", "agents": 0}"#);
     let (status, problem) = serve.start_run(wrong, None);
     assert_eq!(status, 422, "{problem}");
     assert_eq!(serve.get("/api/runs")["total"], 0);
