@@ -6,12 +6,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use armada_project::BrowserSettings;
 use armada_protocol::{
-    AgentState, Attempt, Cause, Delivery, Incarnation, JobError, JobQueue, JobStore, Next, Outcome, ProtocolError,
-    RunId, RunStore, Start, Stop,
+    AgentRecord, AgentState, Attempt, Cause, Delivery, Incarnation, JobError, JobQueue, JobStore, Next, Outcome,
+    ProtocolError, RunId, RunStore, Start, Stop,
 };
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,9 @@ use crate::contract::{Failure, FailureKind};
 use crate::engine::{ComponentCache, ComponentError, Sandbox};
 use crate::instance::{Answer, Budget, Fault, Instance, Template};
 
+/// How long an agent waits for its record, and how often it looks.
+const PREPARATION: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// How often an agent says that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(3);
 /// How long a script has to end by itself once its job is cancelled.
@@ -110,6 +113,17 @@ pub async fn run(
     ended
 }
 
+/// The agent's record. An agent may be there before its run is prepared.
+async fn record(runs: &dyn RunStore, run: RunId, index: u32) -> Result<AgentRecord, ProtocolError> {
+    let begun = Instant::now();
+    loop {
+        match runs.agent(run, index).await {
+            Err(ProtocolError::NotFound(_)) if begun.elapsed() < PREPARATION => tokio::time::sleep(LOOK_AGAIN).await,
+            found => return found,
+        }
+    }
+}
+
 /// Says again and again that the agent is alive.
 async fn beat(jobs: &dyn JobStore, run: RunId, by: Incarnation) -> std::convert::Infallible {
     loop {
@@ -143,7 +157,7 @@ impl Agent {
     async fn new(sandbox: &Sandbox, options: AgentOptions, connections: Connections) -> Result<Self, AgentError> {
         let (run, by) = (options.run, options.by);
         let index = by.agent;
-        let record = connections.runs.agent(run, index).await?;
+        let record = record(&*connections.runs, run, index).await?;
         let digest = record.component.digest;
         let component = match options.cache.load(sandbox, digest) {
             Some(component) => component,

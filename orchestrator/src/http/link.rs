@@ -21,6 +21,7 @@ use super::Api;
 use super::extract::{Failures, Named};
 use super::guard;
 use super::problem::Problem;
+use crate::store::views::RunStatus;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(credential))
@@ -72,6 +73,9 @@ async fn connect(
     if view.status.has_ended() {
         let status = view.status.word();
         return Err(Problem::new(StatusCode::CONFLICT, format!("the run has ended: it is {status}")));
+    }
+    if view.status == RunStatus::Pending {
+        return Err(Problem::unavailable("the run is being prepared"));
     }
     if u64::from(agent) >= view.agents {
         return Err(Problem::not_found(format!("the run has {} agents, counted from 0", view.agents)));
