@@ -5,11 +5,11 @@
 
 pub mod answers;
 pub mod calls;
-pub mod celery;
 pub mod command;
 pub mod cut;
 pub mod guests;
 pub mod processes;
+pub mod pypi;
 pub mod run;
 pub mod serve;
 pub mod servers;

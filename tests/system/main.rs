@@ -1,5 +1,6 @@
 //! End-to-end tests of the whole.
 
+mod api_fuzz;
 mod broker;
 mod browser;
 mod celery;

@@ -1,4 +1,4 @@
-//! Celery, as it is installed from PyPI, once, into the folder of the tests' cache.
+//! What tests need from PyPI, installed once into the folder of the tests' cache.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -7,23 +7,21 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::run::cache_folder;
 
-const CELERY: &str = "celery==5.7.0";
-
-/// A Python that has Celery.
+/// A Python that has a package, `name==version`.
 ///
 /// # Panics
 ///
 /// When it cannot be installed.
-pub fn python() -> PathBuf {
+pub fn python(package: &str) -> PathBuf {
     static INSTALLING: Mutex<()> = Mutex::new(());
     let _installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
-    let folder = cache_folder().join(CELERY.replace("==", "-"));
+    let folder = cache_folder().join(package.replace("==", "-"));
     let (python, complete) = (folder.join("bin/python"), folder.join("complete"));
     if !complete.exists() {
         let any = std::env::var_os("ARMADA_PYTHON").unwrap_or_else(|| OsString::from("python3"));
         run(Command::new(any).args(["-I", "-m", "venv", "--clear"]).arg(&folder));
         let install =
-            ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", CELERY];
+            ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", package];
         run(Command::new(&python).args(install));
         std::fs::write(complete, "").unwrap();
     }
