@@ -163,10 +163,11 @@ impl Server {
     }
 
     /// Has a RabbitMQ do what `rabbitmqctl` can have it do.
-    pub fn control(&self, arguments: &[&str]) {
+    pub fn control(&self, arguments: &[&str]) -> String {
         let program = installed("rabbitmqctl", &["/usr/lib/rabbitmq/bin"]);
         let output = Command::new(program).envs(self.variables.iter().cloned()).args(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     fn started(mut self) -> Self {

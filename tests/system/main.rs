@@ -6,6 +6,7 @@ mod browser;
 mod celery;
 mod cli;
 mod examples;
+mod faults;
 mod hostile;
 mod launch;
 mod lifecycle;

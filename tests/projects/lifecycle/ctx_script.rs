@@ -41,6 +41,12 @@ pub async fn ctx_script(job_ctx: &mut JobContext, agent_ctx: &mut AgentContext) 
             page.wait_for_function::<bool>("false").timeout(FOR_EVER).await?;
             Ok(seen)
         }
+        "artifact" => {
+            job_ctx.monitoring_client.record_success_event("ready")?;
+            armada::sleep(Duration::from_secs(1)).await?;
+            job_ctx.monitoring_client.save_artifact("page.txt", "text/plain", "hello").await?;
+            Ok(seen)
+        }
         // Takes long enough that whoever cuts something can do so in the middle.
         "slow" => {
             job_ctx.monitoring_client.record_success_event("ready")?;
