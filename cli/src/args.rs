@@ -272,6 +272,10 @@ pub(crate) struct Config {
 /// order: agents hand back their jobs, and the next start goes on with the runs. A second one ends it at once.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
+    /// How log lines are written. ARMADA_LOG says which are (`info`, `debug`, …) [default: warnings]. With
+    /// OTEL_EXPORTER_OTLP_ENDPOINT set, spans are sent there as well (OTLP over HTTP).
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "ARMADA_LOG_FORMAT")]
+    pub(crate) log_format: LogFormat,
     /// A TOML file with settings.
     #[arg(long, value_name = "FILE", env = "ARMADA_CONFIG")]
     pub(crate) config: Option<PathBuf>,
@@ -341,6 +345,15 @@ pub(crate) struct ServeSettings {
     /// The largest CSV file that is taken [default: 1024].
     #[arg(long, value_name = "MIB", env = "ARMADA_MAX_CSV_MIB")]
     pub(crate) max_csv_mib: Option<u64>,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
 }
 
 /// Who runs agents.

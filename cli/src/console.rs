@@ -4,11 +4,14 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 
 use indicatif::MultiProgress;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
-use crate::args::{Arguments, Command};
+use crate::args::{Arguments, Command, LogFormat};
+use crate::telemetry::Telemetry;
 
 /// How a text looks.
 #[derive(Clone, Copy, Debug)]
@@ -117,7 +120,8 @@ impl<'a> MakeWriter<'a> for AboveProgress {
 }
 
 /// Sets up logging: warnings, or what `ARMADA_LOG` asks for (`debug`, `armada_host=trace`, …).
-pub(crate) fn set_up(arguments: &Arguments) {
+/// Gives what sends spans elsewhere, if that is asked for: it is to be kept until the end.
+pub(crate) fn set_up(arguments: &Arguments) -> Option<Telemetry> {
     let asked = EnvFilter::try_from_env("ARMADA_LOG").ok();
     let is_asked = asked.is_some();
     let filter = asked.unwrap_or_else(|| EnvFilter::new("warn"));
@@ -127,18 +131,28 @@ pub(crate) fn set_up(arguments: &Arguments) {
         Err(_) => filter,
     };
     let is_agent = matches!(arguments.command, Command::Agent(_));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(has_colours() && !is_agent);
+    let is_json = matches!(&arguments.command, Command::Serve(serve) if serve.log_format == LogFormat::Json);
+    let log = tracing_subscriber::fmt::layer().with_ansi(has_colours() && !is_agent && !is_json);
     let log = log.with_writer(AboveProgress).with_target(false);
-    // It can only have been set up by ourselves.
-    let _ = if is_agent {
+    let log = if is_json {
+        log.json().flatten_event(true).boxed()
+    } else if is_agent {
         // So that spans of host calls show at all: each is a line when it closes.
-        log.without_time().with_span_events(FmtSpan::CLOSE).try_init()
-    } else if is_asked {
-        log.try_init()
+        log.without_time().with_span_events(FmtSpan::CLOSE).boxed()
+    } else if is_asked || matches!(arguments.command, Command::Serve(_)) {
+        log.boxed()
     } else {
         // A warning among what is said to people needs no time.
-        log.without_time().try_init()
+        log.without_time().boxed()
     };
+    let spans = match arguments.command {
+        Command::Serve(_) => Telemetry::from_environment(),
+        _ => None,
+    };
+    let layer = spans.as_ref().map(Telemetry::layer);
+    // It can only have been set up by ourselves.
+    let _ = tracing_subscriber::registry().with(log.with_filter(filter)).with(layer).try_init();
+    spans
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod places;
 mod run;
 mod serve;
 mod signals;
+mod telemetry;
 mod test;
 
 use std::process::ExitCode;
@@ -47,7 +48,7 @@ impl Ending {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    console::set_up(&arguments);
+    let _telemetry = console::set_up(&arguments);
     let json = arguments.command.is_for_machines();
     let ended = signals::listen().map_err(Into::into).and_then(|()| carry_out(arguments.command));
     let ending = ended.unwrap_or_else(|error| {

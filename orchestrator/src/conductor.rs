@@ -19,6 +19,7 @@ use armada_protocol::patient::Patient;
 use armada_protocol::{AgentRecord, Cause, JobQueue, JobStore as _, Outcome, ProtocolError, RunId, RunStore, Stop};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use self::crew::{Crew, Left};
 use crate::inputs::{Inputs, InputsError};
@@ -227,7 +228,12 @@ impl Conductor {
         let conductor = self.clone();
         let mut conducting = self.conducting();
         conducting.retain(|_, task| !task.is_finished());
-        conducting.insert(run, tokio::spawn(async move { conductor.see_through(run).await }));
+        conducting.insert(
+            run,
+            tokio::spawn(
+                async move { conductor.see_through(run).await }.instrument(tracing::info_span!("run", run_id = %run)),
+            ),
+        );
     }
 
     /// Sees a run through, whatever happens to it.

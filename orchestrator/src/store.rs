@@ -21,9 +21,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use armada_protocol::ProtocolError;
-use sqlx::any::AnyPoolOptions;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{AnyPool, SqlSafeStr as _};
+use sqlx::{AnyPool, ConnectOptions as _, SqlSafeStr as _};
 use tokio::sync::broadcast;
 
 pub use self::ledger::Retry;
@@ -146,7 +146,8 @@ impl Store {
                     Ok(())
                 })
             });
-        let pool = options.connect(&url).await?;
+        // Statements are ours: they say nothing to an operator, and some have thousands of values.
+        let pool = options.connect_with(url.parse::<AnyConnectOptions>()?.disable_statement_logging()).await?;
         migrations().run(&pool).await?;
         let (changes, _) = broadcast::channel(WATCHED);
         let writer = Writer::start(pool.clone(), changes.clone()).await?;

@@ -30,6 +30,11 @@ pub struct Serve {
 impl Serve {
     /// Starts one with these arguments and environment variables, on a free port.
     pub fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::start_told(arguments, variables, Stdio::inherit())
+    }
+
+    /// The same, with what it logs going there.
+    pub fn start_told(arguments: &[&str], variables: &[(&str, &str)], log: Stdio) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("temp")).unwrap();
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
@@ -43,7 +48,7 @@ impl Serve {
             .timeout(Duration::from_secs(60))
             .build()
             .unwrap();
-        let (child, url) = begin(&folder, "127.0.0.1:0", &arguments, &variables);
+        let (child, url) = begin(&folder, "127.0.0.1:0", &arguments, &variables, log);
         Self { child, url, arguments, variables, folder, runtime, client }
     }
 
@@ -82,7 +87,7 @@ impl Serve {
     /// Starts it again where it was.
     pub fn restart(&mut self) {
         let address = self.url.trim_start_matches("http://").to_owned();
-        (self.child, self.url) = begin(&self.folder, &address, &self.arguments, &self.variables);
+        (self.child, self.url) = begin(&self.folder, &address, &self.arguments, &self.variables, Stdio::inherit());
     }
 
     /// Asks something; gives the status and the JSON of the answer.
@@ -208,10 +213,16 @@ impl Drop for Serve {
     }
 }
 
-fn begin(folder: &TempDir, listen: &str, arguments: &[String], variables: &[(String, String)]) -> (Child, String) {
+fn begin(
+    folder: &TempDir,
+    listen: &str,
+    arguments: &[String],
+    variables: &[(String, String)],
+    log: Stdio,
+) -> (Child, String) {
     let mut command: Command = armada();
     command.arg("serve").args(["--listen", listen, "--data"]).arg(folder.path().join("data")).args(arguments);
-    command.env("TMPDIR", folder.path().join("temp")).stdout(Stdio::piped());
+    command.env("TMPDIR", folder.path().join("temp")).stdout(Stdio::piped()).stderr(log);
     for (name, value) in variables {
         command.env(name, value);
     }

@@ -19,7 +19,7 @@ fn waiting(url: &str, run: &str) -> Option<u64> {
 fn a_broker_that_is_killed_during_dispatch_has_every_job_in_the_end() {
     let mut broker = rabbitmq("");
     let mut serve = Serve::start(&["--agents", "external"], &[("ARMADA_AMQP_URL", broker.url())]);
-    let jobs = 30_000;
+    let jobs = 20_000;
     let options = json!({"mode": "local", "agents": 1, "jobs": jobs, "set": {"KINDS": []}});
     let bundle = Part::bytes(std::fs::read(bundle()).unwrap()).file_name("lifecycle.armada");
     let form = Form::new().part("bundle", bundle).text("options", options.to_string());

@@ -303,3 +303,36 @@ fn agents_from_elsewhere_go_on_after_their_server_and_the_network_were_gone() {
     assert_eq!(agents.codes(), [Some(0), Some(0)]);
     assert_eq!(serve.end(), Some(0));
 }
+
+#[test]
+fn spans_go_to_a_collector_and_log_lines_are_json_where_that_is_asked_for() {
+    use std::io::{Read as _, Write as _};
+
+    let collector = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", collector.local_addr().unwrap());
+    let collecting = std::thread::spawn(move || {
+        let (mut stream, _) = collector.accept().unwrap();
+        let mut told = Vec::new();
+        let mut part = [0; 4096];
+        // The service's name and those of spans are in the clear in the protocol's messages.
+        while !told.windows(6).any(|bytes| bytes == b"armada") {
+            let read = stream.read(&mut part).unwrap();
+            assert!(read > 0, "{}", String::from_utf8_lossy(&told));
+            told.extend_from_slice(&part[..read]);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+        String::from_utf8_lossy(&told).into_owned()
+    });
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("ARMADA_LOG", "info"), ("NO_PROXY", "*")];
+    let mut serve = Serve::start_told(&["--log-format", "json"], &variables, log.reopen().unwrap().into());
+    let run = serve.launch(&quick(1), 1);
+    serve.until_ended(&run);
+    assert_eq!(serve.end(), Some(0));
+    let told = collecting.join().unwrap();
+    assert!(told.starts_with("POST /v1/traces "), "{told}");
+    let lines = std::fs::read_to_string(log.path()).unwrap();
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ended = lines.iter().find(|line| line["message"] == "a run has ended").unwrap();
+    assert_eq!((&ended["run"], &ended["status"]), (&json!(run), &json!("Succeeded")));
+}

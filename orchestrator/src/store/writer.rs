@@ -19,8 +19,8 @@ use super::{StoreError, StoredChange};
 const WAITING: usize = 256;
 /// How long a transaction may take.
 const TRANSACTION: Duration = Duration::from_secs(30);
-/// How many rows one statement inserts: SQLite takes 32,766 parameters, PostgreSQL 65,535.
-pub(super) const ROWS: usize = 500;
+/// How many rows one statement inserts: more make it costly to read, and SQLite takes 32,766 values at most.
+pub(super) const ROWS: usize = 100;
 
 /// A statement that inserts so many rows of so many values at once.
 pub(super) fn insert(into: &str, columns: usize, rows: usize, conflict: &str) -> AssertSqlSafe<String> {
