@@ -4,12 +4,6 @@
 -- moments (milliseconds since 1970, UTC) are BIGINT. `seq` numbers everything that happens, across all runs, in the order in
 -- which it was stored: one process writes, so whoever has read up to a number has missed nothing below it.
 
-CREATE TABLE components (
-  digest TEXT PRIMARY KEY,
-  size BIGINT NOT NULL,
-  created_at BIGINT NOT NULL
-);
-
 CREATE TABLE runs (
   id TEXT PRIMARY KEY,
   -- Where it stands among the others: the `seq` of its creation.

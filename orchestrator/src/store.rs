@@ -1,6 +1,6 @@
 //! The store: what happened, in SQL, and who is told of it.
 //!
-//! One process writes, through one writer that puts what waits into one transaction ([`writer`]): so `seq` numbers what
+//! One process writes, through one writer that puts what waits into one transaction (`writer`): so `seq` numbers what
 //! happens without gaps that fill later, and a reader who has seen up to a number has missed nothing below it. Decisions
 //! (does this job get another attempt, is the run drained) are made in the transaction that stores what they follow from.
 //! SQLite needs nothing installed; PostgreSQL is taken by URL; the statements are the same.
