@@ -14,11 +14,13 @@ use std::time::Duration;
 
 use armada_host::agent::Connections;
 use armada_host::{ComponentCache, ComponentError, Sandbox};
-use armada_project::{Injection, Mistake};
+use armada_project::{Configuration, Injection, Mistake};
 use armada_protocol::patient::Patient;
 use armada_protocol::{AgentRecord, Cause, JobQueue, JobStore as _, Outcome, ProtocolError, RunId, RunStore, Stop};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use self::crew::{Crew, Left};
@@ -88,6 +90,8 @@ struct Shared {
     cache: ComponentCache,
     settings: Arc<Settings>,
     conducting: Mutex<HashMap<RunId, JoinHandle<()>>>,
+    /// What somebody has asked for, and what is seen through if they go away meanwhile.
+    asked: TaskTracker,
     ending: CancellationToken,
 }
 
@@ -101,8 +105,8 @@ impl Conductor {
         settings: Arc<Settings>,
     ) -> Self {
         let cache = ComponentCache::new(settings.cache.join("components"));
-        let (conducting, ending) = (Mutex::default(), CancellationToken::new());
-        Self { shared: Arc::new(Shared { store, queue, runs, sandbox, cache, settings, conducting, ending }) }
+        let (conducting, asked, ending) = (Mutex::default(), TaskTracker::new(), CancellationToken::new());
+        Self { shared: Arc::new(Shared { store, queue, runs, sandbox, cache, settings, conducting, asked, ending }) }
     }
 
     /// Goes on with the runs that had not ended when the server did.
@@ -137,6 +141,11 @@ impl Conductor {
             idempotency_key,
             replay_of,
         };
+        let conductor = self.clone();
+        self.see_to(async move { conductor.accept(inputs, new).await }).await
+    }
+
+    async fn accept(&self, inputs: Inputs, new: NewRun) -> Result<Launched, ConductorError> {
         let run = new.run;
         // The inputs have their place before the run is known: whoever finds the run finds them.
         inputs.keep()?;
@@ -182,15 +191,32 @@ impl Conductor {
         if self.shared.ending.is_cancelled() {
             return Err(ConductorError::Ending);
         }
-        // What is left of its end is done first.
-        let last = self.conducting().remove(&run);
-        if let Some(last) = last {
-            last.await?;
-        }
-        let jobs = self.shared.store.retry_failed(run).await?;
-        self.shared.queue.delete_dead(run).await?;
-        self.conduct(run);
-        Ok(jobs)
+        let conductor = self.clone();
+        self.see_to(async move {
+            let Shared { store, queue, .. } = &*conductor.shared;
+            if store.run(run).await?.status.has_ended() {
+                // What is left of its end is done first.
+                let last = conductor.conducting().remove(&run);
+                if let Some(last) = last {
+                    last.await?;
+                }
+                // What has failed is in the store, too. Once the jobs are to be made again, nothing may come between them and
+                // whoever conducts their run.
+                queue.delete_dead(run).await?;
+            }
+            let jobs = store.retry_failed(run).await?;
+            conductor.conduct(run);
+            Ok(jobs)
+        })
+        .await
+    }
+
+    /// Does something to its end, also when whoever asked for it goes away.
+    async fn see_to<T: Send + 'static>(
+        &self,
+        act: impl Future<Output = Result<T, ConductorError>> + Send + 'static,
+    ) -> Result<T, ConductorError> {
+        self.shared.asked.spawn(act).await?
     }
 
     /// Launches a run with the inputs of another.
@@ -203,18 +229,42 @@ impl Conductor {
 
     /// Removes a run that has ended, and everything that is kept of it.
     pub async fn delete(&self, run: RunId) -> Result<(), ConductorError> {
-        self.shared.store.delete_run(run).await?;
-        self.remove_inputs(run).await;
-        self.shared.queue.delete_dead(run).await?;
-        Ok(())
+        let conductor = self.clone();
+        self.see_to(async move {
+            let Shared { store, queue, .. } = &*conductor.shared;
+            // While the run is known, it can be tried again.
+            if store.run(run).await?.status.has_ended() {
+                queue.delete_dead(run).await?;
+            }
+            store.delete_run(run).await?;
+            conductor.remove_inputs(run).await;
+            Ok(())
+        })
+        .await
     }
 
-    /// Ends: agents hand their jobs back, and whoever starts the server again goes on with its runs.
+    /// Ends: agents hand their jobs back, and whoever starts the server again goes on with its runs. Agents that take longer
+    /// than the grace are killed.
     pub async fn close(&self) {
         self.shared.ending.cancel();
+        let deadline = Instant::now() + self.shared.settings.grace;
+        self.shared.asked.close();
+        if timeout_at(deadline, self.shared.asked.wait()).await.is_err() {
+            tracing::warn!("the server ends while something that was asked for is not done");
+        }
         let conducting: Vec<_> = self.conducting().drain().collect();
-        for (run, conducting) in conducting {
-            if let Err(error) = conducting.await {
+        for (run, mut conducting) in conducting {
+            let ended = match timeout_at(deadline, &mut conducting).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    tracing::warn!(%run, "a run's agents did not end in time: they are killed");
+                    conducting.abort();
+                    conducting.await
+                }
+            };
+            if let Err(error) = ended
+                && !error.is_cancelled()
+            {
                 tracing::error!(%run, %error, "a run's task failed");
             }
         }
@@ -268,9 +318,9 @@ impl Conductor {
         }
     }
 
-    /// From wherever the run is, to the end of its jobs and agents. Nothing if the server ends before.
-    async fn drive(&self, run: RunId) -> Result<Option<End>, ConductorError> {
-        let Shared { store, queue, runs, settings, ending, .. } = &*self.shared;
+    /// Makes everything ready for a run's agents.
+    async fn prepare(&self, run: RunId) -> Result<Prepared, ConductorError> {
+        let Shared { store, queue, runs, settings, .. } = &*self.shared;
         let inputs = self.inputs(run).await?;
         let grant = inputs.grant(&settings.ceiling);
         let view = store.run(run).await?;
@@ -291,14 +341,25 @@ impl Conductor {
             // What was on the queue in the memory of the process before this one is gone with it.
             store.unqueue(run).await?;
         }
+        if !matches!(settings.agents, AgentMode::External) {
+            store.forget_agents(run).await?;
+        }
+        let context = Duration::try_from_secs_f64(grant.limits().seconds_per_context).unwrap_or(Duration::MAX);
+        Ok(Prepared { configuration, count, context })
+    }
+
+    /// From wherever the run is, to the end of its jobs and agents. Nothing if the server ends before.
+    async fn drive(&self, run: RunId) -> Result<Option<End>, ConductorError> {
+        let Shared { store, settings, ending, .. } = &*self.shared;
+        let Prepared { configuration, count, context } = tokio::select! {
+            prepared = self.prepare(run) => prepared?,
+            stop = self.stopped(run) => return self.end_of(run, stop).await.map(Some),
+            () = ending.cancelled() => return Ok(None),
+        };
         let mut connections = self.connections();
         if matches!(settings.agents, AgentMode::InProcess(_)) {
             // Agents of this process wait here for a store that is away; those in others wait there.
             connections.jobs = Arc::new(Patient::new(connections.jobs, PATIENCE));
-        }
-        let context = Duration::try_from_secs_f64(grant.limits().seconds_per_context).unwrap_or(Duration::MAX);
-        if !matches!(settings.agents, AgentMode::External) {
-            store.forget_agents(run).await?;
         }
         let shutdown = ending.child_token();
         let mut crew = Crew::start(self, run, count, connections, context, &shutdown);
@@ -324,15 +385,7 @@ impl Conductor {
         }
         crew.end_after_stop(&shutdown).await;
         Ok(Some(match (stop, failure) {
-            (Some(Stop::Drained), _) => {
-                let view = store.run(run).await?;
-                let all_well = view.jobs_failed == 0 && view.jobs_cancelled == 0;
-                let status = if all_well { RunStatus::Succeeded } else { RunStatus::Failed };
-                End { status, reason: None, outcome: None }
-            }
-            (Some(Stop::Cancelled), _) => {
-                End { status: RunStatus::Cancelled, reason: None, outcome: Some(Outcome::Cancelled) }
-            }
+            (Some(stop), _) => self.end_of(run, stop).await?,
             (None, Some(Ok(reason))) => {
                 let outcome = Some(Outcome::failed(Cause::NoAgent, reason.clone()));
                 End { status: RunStatus::Failed, reason: Some(reason), outcome }
@@ -340,6 +393,17 @@ impl Conductor {
             (None, Some(Err(error))) => return Err(error),
             (None, None) => return Ok(None),
         }))
+    }
+
+    /// How a run ends whose agents are told to stop.
+    async fn end_of(&self, run: RunId, stop: Stop) -> Result<End, ConductorError> {
+        if stop == Stop::Cancelled {
+            return Ok(End { status: RunStatus::Cancelled, reason: None, outcome: Some(Outcome::Cancelled) });
+        }
+        let view = self.shared.store.run(run).await?;
+        let all_well = view.jobs_failed == 0 && view.jobs_cancelled == 0;
+        let status = if all_well { RunStatus::Succeeded } else { RunStatus::Failed };
+        Ok(End { status, reason: None, outcome: None })
     }
 
     /// Waits until the run's agents are to stop, through whatever happens to the store.
@@ -394,6 +458,15 @@ impl Conductor {
             tracing::warn!(%run, %error, "what a run was launched with could not be removed");
         }
     }
+}
+
+/// A run that agents can be started for.
+struct Prepared {
+    configuration: Configuration,
+    /// How many agents it has.
+    count: u32,
+    /// How long their contexts may take.
+    context: Duration,
 }
 
 /// How a run ends.

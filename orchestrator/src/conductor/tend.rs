@@ -69,10 +69,11 @@ impl Conductor {
 
     async fn round(&self, run: RunId, is_dispatched: bool, lost: &mut Lost) -> Result<(), ConductorError> {
         let Shared { store, queue, .. } = &*self.shared;
-        for silent in store.silent_agents(run) {
+        store.tell_stop(run).await?;
+        for silent in store.silent_agents(run).await? {
             let reason = format!("it was silent for {} s", self.shared.settings.agent_silence.as_secs());
             tracing::warn!(%run, agent = silent.agent, "an agent is taken for dead: {reason}");
-            store.agent_is_gone(run, silent.agent, reason).await?;
+            store.agent_is_gone(run, silent, reason).await?;
         }
         let limit = BATCH + store.delayed_jobs(run);
         let mut jobs = store.waiting_jobs(run, !is_dispatched, limit).await?;

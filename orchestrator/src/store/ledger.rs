@@ -43,7 +43,7 @@ pub(super) struct Live {
     /// Told when there may be something to put on a queue.
     wake: Notify,
     /// When which process of an agent was last heard of.
-    heard: Mutex<HashMap<u32, (Uuid, Instant)>>,
+    heard: Mutex<HashMap<Incarnation, Instant>>,
     /// Jobs that wait for another attempt, and until when.
     not_before: Mutex<HashMap<Uuid, Instant>>,
 }
@@ -64,10 +64,6 @@ impl LiveRuns {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner).entry(run).or_default().clone()
     }
 
-    pub(super) fn stop(&self, run: RunId, stop: Stop) {
-        self.of(run).stop(stop);
-    }
-
     pub(super) fn forget(&self, run: RunId) {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
     }
@@ -84,6 +80,13 @@ impl Live {
         self.wake.notify_one();
     }
 
+    /// The run has ended: nothing of it is waited for any more.
+    pub(super) fn end(&self, stop: Stop) {
+        self.stop(stop);
+        self.not_before().clear();
+        self.heard().clear();
+    }
+
     /// Takes back that the agents are to stop: the run goes on.
     pub(super) fn go_on(&self) {
         self.stop.send_replace(None);
@@ -92,7 +95,7 @@ impl Live {
         self.wake.notify_one();
     }
 
-    fn heard(&self) -> MutexGuard<'_, HashMap<u32, (Uuid, Instant)>> {
+    fn heard(&self) -> MutexGuard<'_, HashMap<Incarnation, Instant>> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -101,7 +104,7 @@ impl Live {
     }
 
     fn hear(&self, by: Incarnation) {
-        self.heard().insert(by.agent, (by.id, Instant::now()));
+        self.heard().insert(by, Instant::now());
     }
 }
 
@@ -134,6 +137,11 @@ impl Found {
         self.status == JobStatus::Running && self.attempts == i64::from(attempt.number)
     }
 
+    /// The process that makes the attempt.
+    fn holder(&self) -> Option<Incarnation> {
+        Some(Incarnation { agent: self.agent?, id: self.incarnation? })
+    }
+
     fn last_attempt(&self, run: RunId, job: Uuid) -> Attempt {
         let number = self.attempts.try_into().unwrap_or(u32::MAX);
         Attempt { run, job, index: self.place, number, agent: self.agent.unwrap_or_default() }
@@ -142,6 +150,12 @@ impl Found {
 
 const FOUND: &str = "SELECT status, place, attempts, attempts_allowed, agent, incarnation FROM jobs WHERE id = $1 AND \
                      run_id = $2";
+
+/// The process of an agent in a row.
+fn incarnation(row: &AnyRow) -> Result<Incarnation, StoreError> {
+    let agent: i64 = row.try_get("agent")?;
+    Ok(Incarnation { agent: agent.try_into().unwrap_or_default(), id: parsed(row, "incarnation")? })
+}
 
 async fn find(book: &mut Book, run: RunId, job: Uuid) -> Result<Option<Found>, StoreError> {
     let select = sqlx::query(FOUND).bind(job.to_string()).bind(run.to_string());
@@ -155,7 +169,7 @@ impl JobStore for Store {
         let retry = self.retry.clone();
         let is_over = !matches!(state, AgentState::Opening | AgentState::Open);
         if is_over {
-            live.heard().remove(&by.agent);
+            live.heard().remove(&by);
         } else {
             live.hear(by);
         }
@@ -176,7 +190,7 @@ impl JobStore for Store {
                     };
                     note_agent(book, run, by, state, message).await?;
                     if is_over {
-                        release(book, run, by.agent, Some(by.id), death, &live, &retry).await?;
+                        release(book, run, by, death, &live, &retry).await?;
                     }
                     Ok(())
                 }
@@ -206,6 +220,10 @@ impl JobStore for Store {
                     let found = match find(book, run, job.uuid).await? {
                         Some(found) => found,
                         None if is_over => return Ok(Start::Ended),
+                        None if is_of_another_run(book, job.uuid).await? => {
+                            tracing::warn!(%run, job = %job.uuid, "a job of another run is on the queue: it is not done here");
+                            return Ok(Start::Ended);
+                        }
                         // Somebody else has put it on the queue.
                         None => insert(book, run, &job, row.try_get("attempts_per_job")?).await?,
                     };
@@ -216,13 +234,12 @@ impl JobStore for Store {
                         if found.incarnation == Some(by.id) {
                             return Ok(Start::Attempt(found.last_attempt(run, job.uuid)));
                         }
-                        let holder = found.agent.unwrap_or_default();
-                        let is_alive = holder != by.agent
-                            && live
-                                .heard()
-                                .get(&holder)
-                                .is_some_and(|(id, when)| Some(*id) == found.incarnation && when.elapsed() < lease);
-                        if is_alive {
+                        let holder = found.holder().filter(|holder| holder.agent != by.agent);
+                        // One that was not heard of since this process began may still be, for as long as it may be silent.
+                        let is_alive = |holder| {
+                            live.heard().entry(holder).or_insert_with(Instant::now).elapsed() < lease
+                        };
+                        if holder.is_some_and(is_alive) {
                             return Ok(Start::Elsewhere);
                         }
                         let lost = died(found.agent, found.attempts);
@@ -285,15 +302,11 @@ impl JobStore for Store {
     async fn stopped(&self, run: RunId) -> Result<Stop, ProtocolError> {
         let live = self.live.of(run);
         let mut told = live.stop.subscribe();
-        if told.borrow().is_none() {
+        if told.borrow().is_none()
             // It may have been told before this process began.
-            let view = self.run(run).await?;
-            if view.status.has_ended() || view.status == super::views::RunStatus::Draining {
-                return Ok(Stop::Drained);
-            }
-            if self.is_cancelled(run).await? {
-                return Ok(Stop::Cancelled);
-            }
+            && let Some(stop) = self.stored_stop(run).await?
+        {
+            return Ok(stop);
         }
         let stop = told.wait_for(Option::is_some).await.map_err(|_| ProtocolError::Closed)?;
         stop.ok_or(ProtocolError::Closed)
@@ -304,7 +317,16 @@ impl Store {
     /// Waits until there may be something to put on the run's queue, or for as long as this.
     pub(crate) async fn wait_for_work(&self, run: RunId, longest: Duration) {
         let live = self.live.of(run);
-        let next = live.not_before().values().min().map(|due| due.saturating_duration_since(Instant::now()));
+        let next = {
+            let (mut not_before, now) = (live.not_before(), Instant::now());
+            let all = not_before.len();
+            not_before.retain(|_, due| *due > now);
+            // Those whose time has come are no more waited for: they are work.
+            if not_before.len() < all {
+                return;
+            }
+            not_before.values().min().map(|due| due.saturating_duration_since(now))
+        };
         let longest = next.map_or(longest, |next| next.min(longest));
         // Running out of time is one way to find out.
         let _ = tokio::time::timeout(longest, live.wake.notified()).await;
@@ -325,29 +347,53 @@ impl Store {
         !self.live.of(run).heard().is_empty()
     }
 
-    /// The agents of a run that were heard of, and not for longer than they may be silent.
-    pub(crate) fn silent_agents(&self, run: RunId) -> Vec<Incarnation> {
+    /// Why the run's agents are to stop, as it is stored.
+    async fn stored_stop(&self, run: RunId) -> Result<Option<Stop>, StoreError> {
+        let view = self.run(run).await?;
+        if view.status.has_ended() || view.status == super::views::RunStatus::Draining {
+            return Ok(Some(Stop::Drained));
+        }
+        Ok(self.is_cancelled(run).await?.then_some(Stop::Cancelled))
+    }
+
+    /// Has the run's agents told to stop if that is stored: a database that goes away while it commits may have done so
+    /// without anybody hearing of it.
+    pub(crate) async fn tell_stop(&self, run: RunId) -> Result<(), StoreError> {
+        if let Some(stop) = self.stored_stop(run).await? {
+            self.live.of(run).stop(stop);
+        }
+        Ok(())
+    }
+
+    /// The agents of a run that have not been heard of for longer than they may be silent. Who has a job and was not heard of
+    /// since this process began, or since another process took its number, has as long from now on.
+    pub(crate) async fn silent_agents(&self, run: RunId) -> Result<Vec<Incarnation>, StoreError> {
+        let select = "SELECT DISTINCT agent, incarnation FROM jobs WHERE run_id = $1 AND status = 'Running'";
+        let rows = sqlx::query(select).bind(run.to_string()).fetch_all(self.pool()).await?;
         let live = self.live.of(run);
-        let heard = live.heard();
-        let silent = heard.iter().filter(|(_, (_, when))| when.elapsed() >= self.lease);
-        silent.map(|(agent, (id, _))| Incarnation { agent: *agent, id: *id }).collect()
+        let mut heard = live.heard();
+        for row in &rows {
+            heard.entry(incarnation(row)?).or_insert_with(Instant::now);
+        }
+        let silent = heard.iter().filter(|(_, when)| when.elapsed() >= self.lease);
+        Ok(silent.map(|(by, _)| *by).collect())
     }
 
     /// Takes an agent for dead: the job that it had goes to another. Nothing is known of its process if that was not this
     /// one's child.
-    pub(crate) async fn agent_is_gone(&self, run: RunId, agent: u32, reason: String) -> Result<(), StoreError> {
+    pub(crate) async fn agent_is_gone(&self, run: RunId, by: Incarnation, reason: String) -> Result<(), StoreError> {
         let (live, retry) = (self.live.of(run), self.retry.clone());
-        live.heard().remove(&agent);
+        live.heard().remove(&by);
         self.writer.write(move |book| {
             async move {
-                let update = "UPDATE agents SET state = 'Lost', message = $3, updated_at = $4 WHERE run_id = $1 AND agent \
-                              = $2 AND state IN ('Opening', 'Open')";
-                let update = sqlx::query(update).bind(run.to_string()).bind(i64::from(agent));
-                let update = update.bind(clean(&reason)).bind(book.now);
+                let update = "UPDATE agents SET state = 'Lost', message = $4, updated_at = $5 WHERE run_id = $1 AND agent \
+                              = $2 AND incarnation = $3 AND state IN ('Opening', 'Open')";
+                let update = sqlx::query(update).bind(run.to_string()).bind(i64::from(by.agent));
+                let update = update.bind(by.id.to_string()).bind(clean(&reason)).bind(book.now);
                 if update.execute(book.sql()).await?.rows_affected() > 0 {
-                    tell_agent(book, run, agent).await?;
+                    tell_agent(book, run, by.agent).await?;
                 }
-                release(book, run, agent, None, Some(reason), &live, &retry).await
+                release(book, run, by, Some(reason), &live, &retry).await
             }
             .boxed()
         }).await
@@ -355,15 +401,13 @@ impl Store {
 
     /// Takes for dead whoever has a job of this run and was not heard of since this process began.
     pub(crate) async fn forget_agents(&self, run: RunId) -> Result<(), StoreError> {
-        let select = "SELECT DISTINCT agent FROM jobs WHERE run_id = $1 AND status = 'Running' UNION SELECT agent FROM \
-                      agents WHERE run_id = $1 AND state IN ('Opening', 'Open')";
+        let select = "SELECT agent, incarnation FROM jobs WHERE run_id = $1 AND status = 'Running' UNION SELECT agent, \
+                      incarnation FROM agents WHERE run_id = $1 AND state IN ('Opening', 'Open')";
         let rows = sqlx::query(select).bind(run.to_string()).fetch_all(self.pool()).await?;
-        for row in rows {
-            let agent = row.try_get::<Option<i64>, _>("agent")?.and_then(|agent| u32::try_from(agent).ok());
-            if let Some(agent) = agent
-                && !self.live.of(run).heard().contains_key(&agent)
-            {
-                self.agent_is_gone(run, agent, "the orchestrator was started again".to_owned()).await?;
+        for row in &rows {
+            let by = incarnation(row)?;
+            if !self.live.of(run).heard().contains_key(&by) {
+                self.agent_is_gone(run, by, "the orchestrator was started again".to_owned()).await?;
             }
         }
         Ok(())
@@ -433,15 +477,23 @@ fn died(agent: Option<u32>, attempt: i64) -> Outcome {
     Outcome::failed(Cause::Agent, format!("{agent} died during attempt {attempt}"))
 }
 
-/// A job that somebody else has put on the queue. Its place is another one if that is taken.
+/// Whether a job that this run does not have is in another one: somebody has copied its message.
+async fn is_of_another_run(book: &mut Book, job: Uuid) -> Result<bool, StoreError> {
+    let select = sqlx::query("SELECT id FROM jobs WHERE id = $1").bind(job.to_string());
+    Ok(select.fetch_optional(book.sql()).await?.is_some())
+}
+
+/// A job that somebody else has put on the queue. Its name says where it is in the run, whatever the message does; its place
+/// is another one if that is taken.
 async fn insert(book: &mut Book, run: RunId, job: &Job, allowed: i64) -> Result<Found, StoreError> {
     let taken = sqlx::query("SELECT id FROM jobs WHERE run_id = $1 AND place = $2");
-    let taken = taken.bind(run.to_string()).bind(whole(job.index)).fetch_optional(book.sql()).await?.is_some();
+    let place = whole(run.place(job.uuid));
+    let taken = taken.bind(run.to_string()).bind(place).fetch_optional(book.sql()).await?.is_some();
     let place = if taken {
         let select = sqlx::query("SELECT MAX(place) + 1 AS place FROM jobs WHERE run_id = $1").bind(run.to_string());
         select.fetch_one(book.sql()).await?.try_get("place")?
     } else {
-        whole(job.index)
+        place
     };
     let (seq, now) = (book.next_seq(), book.now);
     let insert = "INSERT INTO jobs (id, run_id, place, seq, status, message, attempts_allowed, created_at) VALUES ($1, $2, \
@@ -566,18 +618,17 @@ async fn wait(book: &mut Book, id: &str) -> Result<(), StoreError> {
 async fn release(
     book: &mut Book,
     run: RunId,
-    agent: u32,
-    incarnation: Option<Uuid>,
+    by: Incarnation,
     death: Option<String>,
     live: &Arc<Live>,
     retry: &Retry,
 ) -> Result<(), StoreError> {
     let select = "SELECT id, status, place, attempts, attempts_allowed, agent, incarnation FROM jobs WHERE run_id = $1 AND \
                   status = 'Running' AND agent = $2";
-    let rows = sqlx::query(select).bind(run.to_string()).bind(i64::from(agent)).fetch_all(book.sql()).await?;
+    let rows = sqlx::query(select).bind(run.to_string()).bind(i64::from(by.agent)).fetch_all(book.sql()).await?;
     for row in &rows {
         let (job, found) = (parsed(row, "id")?, Found::of(row)?);
-        if incarnation.is_some_and(|id| found.incarnation != Some(id)) {
+        if found.incarnation != Some(by.id) {
             continue;
         }
         if death.is_some() {
@@ -609,7 +660,8 @@ async fn note_agent(
     let insert = "INSERT INTO agents (run_id, agent, state, message, incarnation, starts, updated_at) VALUES ($1, $2, $3, \
                   $4, $5, 1, $6) ON CONFLICT (run_id, agent) DO UPDATE SET state = excluded.state, message = \
                   excluded.message, starts = agents.starts + CASE WHEN agents.incarnation = excluded.incarnation THEN 0 \
-                  ELSE 1 END, incarnation = excluded.incarnation, updated_at = excluded.updated_at";
+                  ELSE 1 END, incarnation = excluded.incarnation, updated_at = excluded.updated_at WHERE \
+                  agents.incarnation = excluded.incarnation OR excluded.state IN ('Opening', 'Open')";
     sqlx::query(insert)
         .bind(run.to_string())
         .bind(i64::from(by.agent))

@@ -105,13 +105,20 @@ impl Store {
 
     /// Brings a run to its next state.
     pub async fn set_status(&self, run: RunId, next: RunStatus, reason: Option<String>) -> Result<RunView, StoreError> {
-        let view =
-            self.writer.write(move |book| async move { become_status(book, run, next, reason).await }.boxed()).await?;
-        if next.has_ended() {
-            let stop = if next == RunStatus::Cancelled { Stop::Cancelled } else { Stop::Drained };
-            self.live.stop(run, stop);
-        }
-        Ok(view)
+        let live = self.live.of(run);
+        self.writer
+            .write(move |book| {
+                async move {
+                    let view = become_status(book, run, next, reason).await?;
+                    if next.has_ended() {
+                        let stop = if next == RunStatus::Cancelled { Stop::Cancelled } else { Stop::Drained };
+                        book.afterwards(move || live.end(stop));
+                    }
+                    Ok(view)
+                }
+                .boxed()
+            })
+            .await
     }
 
     /// Adds jobs to a run, in their order; those that are there already stay as they are.
@@ -327,6 +334,11 @@ impl Store {
                 }
                 if view.jobs_failed == 0 {
                     return Err(StoreError::Conflict("no job of the run has failed".to_owned()));
+                }
+                let select = "SELECT COUNT(*) AS jobs FROM jobs WHERE run_id = $1";
+                let row = sqlx::query(select).bind(run.to_string()).fetch_one(book.sql()).await?;
+                if count(row.try_get("jobs")?) < view.jobs {
+                    return Err(StoreError::Conflict("the run is being removed: launch it again".to_owned()));
                 }
                 let allowed = attempts_per_job(book, run).await?;
                 let update = "UPDATE jobs SET status = 'Waiting', attempts_allowed = attempts + $2, error = NULL, \

@@ -36,6 +36,11 @@ cases![
     failed_jobs_can_be_retried,
     the_same_request_is_the_same_run,
     a_job_of_somebody_else_is_a_job,
+    a_job_of_another_run_is_not_done,
+    an_agent_that_is_never_heard_of_again_loses_its_job,
+    who_is_gone_takes_nothing_of_the_process_after_it,
+    a_job_whose_time_has_come_is_waited_for_no_more,
+    an_end_that_was_stored_unheard_is_told,
     reports_and_artifacts_are_kept_while_the_attempt_is_open,
     changes_are_numbered_in_their_order,
     a_deleted_run_leaves_nothing,
@@ -173,7 +178,7 @@ async fn the_job_of_an_agent_that_died_goes_to_another(store: Store) {
     // Another process of the same agent has nothing of the one before it.
     let again = Incarnation::new(1);
     assert_eq!(begin(&store, run, 0, again).await.number, 3);
-    store.agent_is_gone(run, 1, "silent".to_owned()).await.unwrap();
+    store.agent_is_gone(run, again, "silent".to_owned()).await.unwrap();
     let view = job_view(&store, run, 0).await;
     assert_eq!((view.job_status, view.attempts), (JobStatus::Failed, 3));
     assert!(view.error.unwrap().get().contains("agent 1 died during attempt 3"));
@@ -277,13 +282,86 @@ async fn a_job_of_somebody_else_is_a_job(store: Store) {
     let by = Incarnation::new(0);
     let foreign = Job { uuid: uuid::Uuid::new_v4(), ..job(run, 0) };
     let Start::Attempt(attempt) = store.start(run, &foreign, by).await.unwrap() else { panic!() };
-    assert_eq!(attempt.index, 1, "its place is taken");
+    assert_eq!(attempt.index, run.place(foreign.uuid), "its place is its own");
     store.finish(attempt, success()).await.unwrap();
     assert_eq!(store.run(run).await.unwrap().status, RunStatus::Running);
     let own = begin(&store, run, 0, by).await;
     store.finish(own, success()).await.unwrap();
     let view = store.run(run).await.unwrap();
     assert_eq!((view.status, view.jobs, view.jobs_succeeded), (RunStatus::Draining, 2, 2));
+}
+
+async fn a_job_of_another_run_is_not_done(store: Store) {
+    let (run, other) = (running(&store, 1).await, running(&store, 1).await);
+    let copied = Job { index: u64::MAX, ..job(other, 0) };
+    assert_eq!(store.start(run, &copied, Incarnation::new(0)).await.unwrap(), Start::Ended);
+    assert_eq!(store.run(run).await.unwrap().jobs, 1);
+    let beyond = Job { uuid: uuid::Uuid::new_v4(), ..copied };
+    assert!(matches!(store.start(run, &beyond, Incarnation::new(0)).await.unwrap(), Start::Attempt(_)));
+    assert_eq!(job_view(&store, other, 0).await.job_status, JobStatus::Queued);
+}
+
+async fn an_agent_that_is_never_heard_of_again_loses_its_job(store: Store) {
+    let run = running(&store, 1).await;
+    let (a, b) = (Incarnation::new(0), Incarnation::new(1));
+    begin(&store, run, 0, a).await;
+    // The server is started again: nobody was heard of, and who was alive may still be.
+    let again = Store { live: Arc::default(), lease: Duration::from_millis(20), ..store };
+    assert_eq!(again.start(run, &job(run, 0), b).await.unwrap(), Start::Elsewhere);
+    while !again.silent_agents(run).await.unwrap().contains(&a) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    again.agent_is_gone(run, a, "silent".to_owned()).await.unwrap();
+    assert_eq!(begin(&again, run, 0, b).await.number, 2);
+}
+
+async fn who_is_gone_takes_nothing_of_the_process_after_it(store: Store) {
+    let run = running(&store, 2).await;
+    let (old, new) = (Incarnation::new(0), Incarnation::new(0));
+    store.agent(run, old, AgentState::Open).await.unwrap();
+    begin(&store, run, 0, old).await;
+    store.agent(run, new, AgentState::Open).await.unwrap();
+    begin(&store, run, 1, new).await;
+    store.agent_is_gone(run, old, "silent".to_owned()).await.unwrap();
+    store.agent(run, old, AgentState::Closed).await.unwrap();
+    assert_eq!(job_view(&store, run, 0).await.job_status, JobStatus::Waiting);
+    assert_eq!(job_view(&store, run, 1).await.job_status, JobStatus::Running);
+    assert_eq!(store.start(run, &job(run, 1), Incarnation::new(1)).await.unwrap(), Start::Elsewhere);
+    let select = sqlx::query_scalar("SELECT state FROM agents WHERE run_id = $1").bind(run.to_string());
+    let states: Vec<String> = select.fetch_all(store.pool()).await.unwrap();
+    assert_eq!(states, ["Open"]);
+}
+
+async fn a_job_whose_time_has_come_is_waited_for_no_more(store: Store) {
+    let run = running(&store, 1).await;
+    let attempt = begin(&store, run, 0, Incarnation::new(0)).await;
+    store.finish(attempt, Outcome::failed(Cause::Retry, "again")).await.unwrap();
+    while store.delayed_jobs(run) > 0 {
+        store.wait_for_work(run, Duration::from_secs(60)).await;
+    }
+    assert!(store.is_due(run, run.job(0)));
+    store.queued(run, vec![0]).await.unwrap();
+    // It is on the queue, and nobody takes it: there is nothing to do.
+    let waiting = tokio::time::timeout(Duration::from_millis(100), async {
+        store.wait_for_work(run, Duration::from_secs(60)).await;
+        store.wait_for_work(run, Duration::from_secs(60)).await;
+    });
+    assert!(waiting.await.is_err(), "there is work again and again");
+}
+
+async fn an_end_that_was_stored_unheard_is_told(store: Store) {
+    let run = running(&store, 1).await;
+    let told = tokio::spawn({
+        let store = store.clone();
+        async move { store.stopped(run).await.unwrap() }
+    });
+    store.tell_stop(run).await.unwrap();
+    assert!(store.stopped(run).now_or_never().is_none());
+    tokio::task::yield_now().await;
+    let update = sqlx::query("UPDATE runs SET status = 'Draining' WHERE id = $1").bind(run.to_string());
+    update.execute(store.pool()).await.unwrap();
+    store.tell_stop(run).await.unwrap();
+    assert_eq!(told.await.unwrap(), Stop::Drained);
 }
 
 async fn reports_and_artifacts_are_kept_while_the_attempt_is_open(store: Store) {
