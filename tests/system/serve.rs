@@ -77,6 +77,9 @@ fn nothing_but_a_browser_is_needed_to_serve() {
         agents["items"].as_array().unwrap().iter().map(|agent| agent["state"].to_string()).collect();
     assert_eq!(states, BTreeSet::from(["\"Closed\"".to_owned()]));
     assert!(serve.processes().is_empty(), "{:?}", serve.processes());
+    let numbers = serve.get("/metrics");
+    let dispatched = numbers.as_str().unwrap().lines().find(|line| line.starts_with("armada_jobs_dispatched_total"));
+    assert_eq!(dispatched, Some("armada_jobs_dispatched_total 6"));
     assert_eq!(serve.end(), Some(0));
 }
 
