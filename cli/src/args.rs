@@ -12,7 +12,8 @@ use crate::test::Expression;
 /// Runs browser-automation projects in a sandbox, in parallel, each agent with a real Chromium.
 ///
 /// A project is a folder with a script (`ctx_script.py` or `ctx_script.rs`), a configuration (`config/`) and whatever else it
-/// needs. `armada new` makes one; `armada run` compiles it to one WebAssembly component and runs its jobs.
+/// needs. `armada new` makes one; `armada run` compiles it to one WebAssembly component and runs its jobs on this machine.
+/// `armada serve` is a server that runs the projects which `armada launch` sends it.
 #[derive(Debug, Parser)]
 #[command(name = "armada", version, max_term_width = 100, propagate_version = true, subcommand_required = true)]
 #[command(
@@ -306,7 +307,8 @@ pub(crate) struct ServeSettings {
     /// What clients have to send as bearer token [default: none].
     #[arg(long, value_name = "TOKEN", env = "ARMADA_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
-    /// Web pages of this origin, such as `https://example.org`, may use the API. May be repeated.
+    /// Web pages of this origin, such as `https://example.org`, may use the API. May be repeated; a list in the file, called
+    /// `cors_origins`.
     #[arg(long = "cors-origin", value_name = "ORIGIN", env = "ARMADA_CORS_ORIGINS", value_delimiter = ',')]
     pub(crate) cors_origins: Vec<String>,
     /// Who runs agents: processes of this machine, tasks of this process, or somebody else [default: processes].

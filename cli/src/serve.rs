@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use armada_host::find_chromium;
 use armada_orchestrator::agents::AgentCommand;
 use armada_orchestrator::server::Server;
 use armada_orchestrator::settings::{AgentMode, InProcess, Secret, Settings, own_variables};
 use armada_orchestrator::store::Retry;
 use armada_project::Ceiling;
+use url::Url;
 
 use crate::Ending;
 use crate::args::{BrowserArguments, CacheArguments, Serve, ServeAgents, ServeSettings};
@@ -64,8 +66,18 @@ fn settings(given: ServeSettings, file: ServeSettings, temp: &Path) -> anyhow::R
     let cache = CacheArguments { cache_dir: given.cache_dir.or(file.cache_dir) };
     let cache = places::cache(&cache)?;
     let browser = BrowserArguments { headed: false, chromium: given.chromium.or(file.chromium) };
+    let cors_origins = if given.cors_origins.is_empty() { file.cors_origins } else { given.cors_origins };
+    for origin in &cors_origins {
+        let is_origin = Url::parse(origin)
+            .is_ok_and(|url| url.has_host() && url.origin().ascii_serialization() == origin.to_ascii_lowercase());
+        ensure!(is_origin, "cors_origins: `{origin}` is no origin: expected one such as https://example.org");
+    }
     let (amqp_url, redis_url) = (given.amqp_url.or(file.amqp_url), given.redis_url.or(file.redis_url));
-    let agents = match given.agents.or(file.agents).unwrap_or(ServeAgents::Processes) {
+    let agents = given.agents.or(file.agents).unwrap_or(ServeAgents::Processes);
+    if agents != ServeAgents::External {
+        look_for_chromium(&browser)?;
+    }
+    let agents = match agents {
         ServeAgents::Processes => {
             let command = agent_command(&browser, temp, &cache)?;
             AgentMode::Processes(with_urls(command, amqp_url.as_deref(), redis_url.as_deref()))
@@ -118,11 +130,20 @@ fn settings(given: ServeSettings, file: ServeSettings, temp: &Path) -> anyhow::R
     settings.amqp_url = amqp_url.map(Secret);
     settings.ceiling = ceiling;
     settings.token = token.map(Secret);
-    settings.cors_origins = if given.cors_origins.is_empty() { file.cors_origins } else { given.cors_origins };
+    settings.cors_origins = cors_origins;
     settings.agent_silence = silence;
     settings.retry = Retry { first, longest: longest.max(first) };
     settings.keep_runs = keep_runs;
     Ok(settings)
+}
+
+/// A Chromium that is named has to be there. Without any, the server does for projects that use none.
+fn look_for_chromium(browser: &BrowserArguments) -> anyhow::Result<()> {
+    match find_chromium(browser.chromium.as_deref()) {
+        Err(error) if browser.chromium.is_none() => tracing::warn!("{error}: runs that use a browser will fail"),
+        found => drop(found?),
+    }
+    Ok(())
 }
 
 /// Agents go to Redis and RabbitMQ themselves. What else the server's environment says is not for them.

@@ -62,7 +62,7 @@ pub struct Connections {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AgentError {
-    /// The orchestrator is gone, or makes no sense.
+    /// The orchestrator, or a server between it and the agent, was away for too long, refused the agent, or makes no sense.
     #[error(transparent)]
     Protocol(#[from] ProtocolError),
     /// The component cannot be run.
@@ -108,7 +108,7 @@ pub async fn run(
         Ok(()) => AgentState::Closed,
         Err(error) => AgentState::Failed { message: error.to_string() },
     };
-    // When the orchestrator is gone, nobody is left to tell.
+    // Who does not answer any more cannot be told.
     let _ = jobs.agent(run, by, state).await;
     ended
 }
@@ -205,7 +205,7 @@ impl Agent {
             let delivery = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
-                // When the orchestrator is gone there is nothing left to do either.
+                // A run that is over, or whose link has ended, leaves nothing to do.
                 _ = &mut stopped => return Ok(()),
                 delivery = consumer.next() => delivery?,
             };

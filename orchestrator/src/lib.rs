@@ -1,8 +1,11 @@
 //! The control plane: it launches runs, dispatches their jobs, and looks after their agents.
 //!
-//! [`launch`](launch::launch) is the whole of a run on one machine: it opens the ledger, stores one record per agent, starts
-//! the agents as processes of their own ([`agents`]) and publishes the jobs, streaming. What happens is told as it
-//! happens, as [`Change`](armada_protocol::Change)s.
+//! - [`launch`] is the whole of one run without a server, for `armada run`: a ledger in memory, agents as processes of this
+//!   machine, and what happens told as it happens, as [`Change`](armada_protocol::Change)s.
+//! - [`server`] is `armada serve`: the SQL [`store`], the [`conductor`] with the life of every run, and the API ([`http`]),
+//!   started and ended in order.
+//!
+//! Both start agents with [`agents`].
 
 pub mod agents;
 pub mod conductor;

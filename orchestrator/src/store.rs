@@ -51,9 +51,12 @@ fn migrations() -> Migrator {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
+    /// Its address is none.
+    #[error("the address of the store is not one: it looks like postgres://user:password@host/database or sqlite:FILE")]
+    Address,
     /// The database did not do as it was told.
     #[error("the store: {0}")]
-    Sql(#[from] sqlx::Error),
+    Sql(sqlx::Error),
     /// Its tables could not be made.
     #[error("the store's tables: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
@@ -72,6 +75,13 @@ pub enum StoreError {
     /// What was stored cannot be read.
     #[error("what is stored cannot be read: {0}")]
     Json(#[from] serde_json::Error),
+}
+
+impl From<sqlx::Error> for StoreError {
+    /// What it is caused by is in its own words already.
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sql(error)
+    }
 }
 
 impl From<StoreError> for ProtocolError {
@@ -132,6 +142,9 @@ impl Store {
         let StoreOptions { url, artifacts, lease, retry } = options;
         sqlx::any::install_default_drivers();
         let is_sqlite = url.starts_with("sqlite:");
+        if !is_sqlite && !["postgres:", "postgresql:"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(StoreError::Address);
+        }
         let options = AnyPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(BUSY)
@@ -147,7 +160,13 @@ impl Store {
                 })
             });
         // Statements are ours: they say nothing to an operator, and some have thousands of values.
-        let pool = options.connect_with(url.parse::<AnyConnectOptions>()?.disable_statement_logging()).await?;
+        let address = url.parse::<AnyConnectOptions>()?.disable_statement_logging();
+        let pool = options.connect_with(address).await.map_err(|error| match error {
+            sqlx::Error::PoolTimedOut => StoreError::Unavailable(format!(
+                "it could not be connected to within {BUSY:?}: is it running, and is this its address?"
+            )),
+            error => error.into(),
+        })?;
         migrations().run(&pool).await?;
         let (changes, _) = broadcast::channel(WATCHED);
         let writer = Writer::start(pool.clone(), changes.clone()).await?;

@@ -2,10 +2,10 @@
 //!
 //! - [`job`], [`outcome`] and [`report`] are what is said: plain data with a fixed JSON form.
 //! - [`JobQueue`], [`RunStore`] and [`JobStore`] are what it is said over, as traits; [`Ledger`] is the orchestrator's view
-//!   of the last one, and [`change`] what it tells of a run. They are shaped after what will be
+//!   of the last one, and [`change`] what it tells of a run. They are shaped after what may be
 //!   on the other side of a network: a queue that redelivers what was not acknowledged, a store that is read once, and a
 //!   ledger that decides in one step what becomes of a job.
-//! - [`embedded`] has them in this process; [`link`] gives another process on this machine the same three; [`rabbitmq`] and
+//! - [`embedded`] has them in this process; [`link`] gives another process, here or elsewhere, the same three; [`rabbitmq`] and
 //!   [`redis`] have the first two for agents on many machines.
 //!
 //! Attempts are counted by the ledger, never by the queue: a queue may deliver a job twice, and only the ledger knows

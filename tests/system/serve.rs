@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use armada_tests::command::{armada, finish};
 use armada_tests::cut::Cut;
 use armada_tests::processes::{self, Process};
 use armada_tests::serve::Serve;
@@ -77,7 +78,31 @@ fn nothing_but_a_browser_is_needed_to_serve() {
         agents["items"].as_array().unwrap().iter().map(|agent| agent["state"].to_string()).collect();
     assert_eq!(states, BTreeSet::from(["\"Closed\"".to_owned()]));
     assert!(serve.processes().is_empty(), "{:?}", serve.processes());
+    let numbers = serve.get("/metrics");
+    let dispatched = numbers.as_str().unwrap().lines().find(|line| line.starts_with("armada_jobs_dispatched_total"));
+    assert_eq!(dispatched, Some("armada_jobs_dispatched_total 6"));
     assert_eq!(serve.end(), Some(0));
+}
+
+#[test]
+fn settings_that_cannot_be_are_refused_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, told) in [
+        (["--listen", "0.0.0.0:0"], "set a token (ARMADA_TOKEN)"),
+        (["--chromium", "/nowhere/chromium"], "give --chromium or ARMADA_CHROMIUM the path"),
+        (["--cors-origin", "example.org"], "`example.org` is no origin"),
+        (["--cors-origin", "https://example.org/"], "expected one such as https://example.org"),
+        (["--store-url", "mysql://db/armada"], "it looks like postgres://"),
+        (["--store-url", "postgres://127.0.0.1:1/armada"], "is it running, and is this its address?"),
+        (["--amqp-url", "http://mq"], "it looks like amqp://"),
+        (["--redis-url", "redis"], "it looks like redis://"),
+    ] {
+        let mut serve = armada();
+        serve.env("ARMADA_LISTEN", "127.0.0.1:0").arg("serve").args(arguments);
+        let (code, _, error) = finish(serve.arg("--data").arg(folder.path()));
+        assert_eq!(code, 2, "{error}");
+        assert!(error.contains(told), "{arguments:?}: {error}");
+    }
 }
 
 #[test]

@@ -67,7 +67,6 @@ impl Conductor {
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(super::AGAIN_LONGEST);
         }
-        metrics::counter!("armada_jobs_dispatched_total").increment(jobs.len() as u64);
         store.queued(run, places).await?;
         Ok(())
     }
