@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::command::{armada, armada_for, finish, project};
 use crate::processes::{self, Process};
+use crate::servers::free_port;
 
 /// How long something may take, on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -48,7 +49,7 @@ impl Serve {
             .timeout(Duration::from_secs(60))
             .build()
             .unwrap();
-        let (child, url) = begin(&folder, "127.0.0.1:0", &arguments, &variables, log);
+        let (child, url) = begin(&folder, &format!("127.0.0.1:{}", free_port()), &arguments, &variables, log);
         Self { child, url, arguments, variables, folder, runtime, client }
     }
 
