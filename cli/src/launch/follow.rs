@@ -226,7 +226,11 @@ fn job_change(run: RunId, view: JobView) -> Option<Change> {
     let error = view.error.as_ref().and_then(|error| serde_json::from_str::<JobError>(error.get()).ok());
     let status = match view.job_status {
         JobStatus::Waiting if number > 0 => {
-            let unknown = || JobError { cause: Cause::Retry, message: String::new(), traceback: Vec::new() };
+            let unknown = || JobError {
+                cause: Cause::Agent,
+                message: "its agent ended, and did not say how it went".to_owned(),
+                traceback: Vec::new(),
+            };
             return Some(Change::Retried(attempt()?, Outcome::Failed { error: error.unwrap_or_else(unknown) }));
         }
         JobStatus::Waiting | JobStatus::Queued => return None,
