@@ -7,6 +7,8 @@
 mod crew;
 mod dispatch;
 mod tend;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

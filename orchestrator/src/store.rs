@@ -12,7 +12,7 @@ mod retention;
 mod runs;
 mod statement;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod views;
 mod writer;
 

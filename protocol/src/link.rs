@@ -170,6 +170,22 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
+    async fn who_waits_for_too_much_at_once_is_let_go() {
+        let orchestrator = Orchestrator::new().await;
+        let (ours, mut theirs) = tokio::io::duplex(1 << 20);
+        let Orchestrator { queue, runs, jobs, .. } = &orchestrator;
+        let (queue, runs, jobs) = (queue.clone(), runs.clone(), jobs.clone());
+        let serving =
+            tokio::spawn(async move { serve(ours, RUN, Incarnation::new(0), queue, runs, jobs, |_| ()).await });
+        for id in 0..=server::REQUESTS as u64 {
+            let request = frame::Request { id, ask: frame::Ask::Stopped };
+            frame::write(&mut theirs, &request, &[]).await.unwrap();
+        }
+        let served = tokio::time::timeout(Duration::from_secs(60), serving).await;
+        assert_eq!(served.unwrap().unwrap().unwrap(), Served::default());
+    }
+
+    #[tokio::test]
     async fn every_wait_ends_when_the_orchestrator_is_gone() {
         let orchestrator = Orchestrator::new().await;
         let (link, serving) = orchestrator.agent(0);

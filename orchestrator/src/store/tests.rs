@@ -89,7 +89,7 @@ fn grant() -> Grant {
     Grant::new(configuration.sandbox(), &Ceiling::none())
 }
 
-fn new_run() -> NewRun {
+pub(crate) fn new_run() -> NewRun {
     NewRun {
         run: RunId::new(),
         project: "quotes".to_owned(),

@@ -13,6 +13,8 @@ use crate::{
 
 /// How many replies wait to be written before further requests wait.
 const REPLIES: usize = 16;
+/// How many requests of an agent may be under way at the same time; it has no use for as many.
+pub(super) const REQUESTS: usize = 64;
 
 /// What came of serving an agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,8 +53,15 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(
     let reading = async {
         while let Some((request, payload)) = frame::read::<_, Request>(&mut read).await? {
             let (server, consumer, replies) = (server.clone(), consumer.clone(), replies.clone());
-            let answering = if request.ask.is_wait() { &mut waiting } else { &mut acting };
+            let is_wait = request.ask.is_wait();
+            let answering = if is_wait { &mut waiting } else { &mut acting };
             while answering.try_join_next().is_some() {}
+            if answering.len() >= REQUESTS {
+                if is_wait {
+                    return Err(ProtocolError::Invalid("the agent waits for too much at once".to_owned()));
+                }
+                answering.join_next().await;
+            }
             answering.spawn(async move {
                 let (answer, payload) = server.answer(request.ask, payload, &consumer).await;
                 let _ = replies.send((Reply { id: request.id, answer }, payload)).await;
