@@ -312,6 +312,11 @@ impl Conductor {
         };
         wait = AGAIN;
         while let Err(error) = self.end(run, &ended).await {
+            if !error.may_pass() {
+                // Somebody has removed the run, or ended it in another way.
+                tracing::warn!(%run, %error, "a run's end was not stored");
+                return;
+            }
             tracing::warn!(%run, %error, "a run's end could not be stored yet");
             tokio::select! {
                 () = tokio::time::sleep(wait) => wait = (wait * 2).min(AGAIN_LONGEST),

@@ -90,6 +90,12 @@ impl From<StoreError> for ProtocolError {
             StoreError::NotFound(what) => Self::NotFound(what),
             StoreError::Conflict(message) => Self::Invalid(message),
             StoreError::Json(error) => Self::Json(error),
+            // What breaks a rule of the tables breaks it the next time, too.
+            StoreError::Sql(sqlx::Error::Database(error))
+                if error.is_unique_violation() || error.is_foreign_key_violation() =>
+            {
+                Self::Invalid(format!("this goes against what is stored: {error}"))
+            }
             // A full disk may have room again, and a database come back.
             other => Self::Unavailable(other.to_string()),
         }

@@ -34,8 +34,13 @@ pub(super) fn unlisted() -> axum::Router<Api> {
 
 /// Whether a path is that of a link, whose agents show what is theirs.
 pub(super) fn is_link(path: &str) -> bool {
-    let path = path.strip_suffix('/').unwrap_or(path);
-    path.starts_with("/api/runs/") && path.ends_with("/link")
+    let mut parts = path.trim_end_matches('/').split('/');
+    let mut next = || parts.next().unwrap_or_default();
+    let is_link = [next(), next(), next()] == ["", "api", "runs"] && {
+        let (_run, agents, _agent, link) = (next(), next(), next(), next());
+        (agents, link) == ("agents", "link")
+    };
+    is_link && parts.next().is_none()
 }
 
 /// A credential.
@@ -115,4 +120,19 @@ async fn connect(
     });
     let headers = [(header::CONNECTION, "upgrade"), (header::UPGRADE, link::PROTOCOL)];
     Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_path_of_a_link_is_one() {
+        assert!(is_link("/api/runs/a/agents/0/link") && is_link("/api/runs/a/agents/0/link/"));
+        for path in
+            ["/api/runs/a/link", "/api/runs/link", "/api/runs/a/agents/0/link/x", "/x/api/runs/a/agents/0/link", ""]
+        {
+            assert!(!is_link(path), "{path}");
+        }
+    }
 }

@@ -454,13 +454,14 @@ async fn become_status(
         )));
     }
     let update = "UPDATE runs SET status = $2, reason = COALESCE($3, reason), started_at = COALESCE(started_at, $4), \
-                  finished_at = $5 WHERE id = $1";
+                  finished_at = $5, paused = CASE WHEN $6 = 1 THEN 0 ELSE paused END WHERE id = $1";
     sqlx::query(update)
         .bind(run.to_string())
         .bind(next.word())
         .bind(reason.map(|reason| clean(&reason)))
         .bind((next == RunStatus::Dispatching).then_some(book.now))
         .bind(next.has_ended().then_some(book.now))
+        .bind(i64::from(next.has_ended()))
         .execute(book.sql())
         .await?;
     tell_run(book, run).await

@@ -242,8 +242,9 @@ async fn a_cancelled_run_begins_nothing_and_what_is_left_is_cancelled(store: Sto
     assert_eq!(store.start(run, &job(run, 1), Incarnation::new(1)).await.unwrap(), Start::Ended);
     assert_eq!(store.finish(attempt, Outcome::Cancelled).await.unwrap(), Next::Ended);
     store.abandon(run, Outcome::Cancelled).await.unwrap();
+    store.pause_run(run, true).await.unwrap();
     let view = store.set_status(run, RunStatus::Cancelled, None).await.unwrap();
-    assert_eq!((view.jobs_cancelled, view.jobs), (3, 3));
+    assert_eq!((view.jobs_cancelled, view.jobs, view.paused), (3, 3, false));
     assert!(view.finished_at.is_some());
 }
 
