@@ -32,7 +32,7 @@ impl Servers {
             ("ARMADA_AMQP_URL", self.rabbitmq.url()),
             ("ARMADA_STORE_URL", self.postgresql.url()),
         ];
-        Serve::start(&["--agent-silence-seconds", "8"], &urls)
+        Serve::start(&["--agent-silence-seconds", "20"], &urls)
     }
 }
 
@@ -303,7 +303,7 @@ impl Drop for External {
 #[test]
 fn agents_from_elsewhere_go_on_after_their_server_and_the_network_were_gone() {
     let mut serve =
-        Serve::start(&["--agents", "external", "--agent-silence-seconds", "8"], &[("ARMADA_TOKEN", "secret")]);
+        Serve::start(&["--agents", "external", "--agent-silence-seconds", "20"], &[("ARMADA_TOKEN", "secret")]);
     let kinds: Vec<&str> = ["prints"; 30].into_iter().chain(["slow", "slow"]).collect();
     let run = serve.launch(&kinds, 2);
     let (status, answer) = serve.ask("POST", &format!("/api/runs/{run}/credential"), None);
