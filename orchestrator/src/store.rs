@@ -5,11 +5,15 @@
 //! (does this job get another attempt, is the run drained) are made in the transaction that stores what they follow from.
 //! SQLite needs nothing installed; PostgreSQL is taken by URL; the statements are the same.
 
+mod agents;
+mod attempts;
 mod ledger;
+mod live;
 pub(crate) mod queries;
 pub(crate) mod reported;
+pub(crate) mod reports;
 mod retention;
-mod runs;
+pub(crate) mod runs;
 mod statement;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -26,7 +30,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyPool, ConnectOptions as _, SqlSafeStr as _};
 use tokio::sync::broadcast;
 
-pub use self::ledger::Retry;
+pub use self::live::Retry;
 pub use self::runs::{NewRun, Stored};
 use self::writer::Writer;
 
@@ -121,7 +125,7 @@ pub struct Store {
     pool: AnyPool,
     writer: Writer,
     changes: broadcast::Sender<StoredChange>,
-    live: Arc<ledger::LiveRuns>,
+    live: Arc<live::LiveRuns>,
     /// Where artifacts are kept, in a folder per run and job.
     artifacts: Arc<Path>,
     /// How long an agent may be silent.

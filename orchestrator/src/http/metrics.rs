@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Api;
 use super::problem::Problem;
+use crate::store::reports::EVENT_LAG;
+use crate::store::runs::DISPATCHED;
 
 /// How long the store may take to be counted.
 const COUNTING: Duration = Duration::from_secs(5);
@@ -27,10 +29,6 @@ const JOBS: &str = "armada_jobs";
 const AGENTS: &str = "armada_agents";
 const QUEUE_DEPTH: &str = "armada_queue_depth";
 const REQUESTS: &str = "armada_http_request_duration_seconds";
-/// Jobs that became known to the store in order to be dispatched.
-pub(crate) const DISPATCHED: &str = "armada_jobs_dispatched_total";
-/// From a report to its being stored.
-pub(crate) const EVENT_LAG: &str = "armada_event_lag_seconds";
 
 /// The words under which things are counted, so that one of which there is none is there with 0.
 const RUN_STATES: [&str; 7] = ["Pending", "Dispatching", "Running", "Draining", "Succeeded", "Failed", "Cancelled"];

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::ledger::insert_reports;
+use super::reports::insert_reports;
 use super::runs::{clean, is_conducted, run_view, tell_job, tell_run, whole};
 use super::views::{JOB_COLUMNS, JobStatus, JobView, ReportView, RunStatus, RunView};
 use super::writer::Book;

@@ -11,8 +11,9 @@ use uuid::Uuid;
 use super::views::{JOB_COLUMNS, JobStatus, JobView, RUN_COLUMNS, RunStatus, RunView, count, parsed};
 use super::writer::{Book, ROWS, insert};
 use super::{Store, StoreError};
-use crate::http::metrics::DISPATCHED;
 
+/// The metric of how many jobs became known to the store in order to be dispatched.
+pub(crate) const DISPATCHED: &str = "armada_jobs_dispatched_total";
 /// How many jobs one write ends, when a run is given up.
 const ABANDONED_AT_ONCE: i64 = 500;
 
@@ -425,7 +426,7 @@ async fn abandon_some(book: &mut Book, run: RunId, outcome: Outcome) -> Result<u
 pub(super) async fn drain(
     book: &mut Book,
     run: RunId,
-    live: std::sync::Arc<super::ledger::Live>,
+    live: std::sync::Arc<super::live::Live>,
 ) -> Result<(), StoreError> {
     let select = "SELECT id FROM runs WHERE id = $1 AND dispatched = 1 AND status = 'Running' AND jobs_succeeded + \
                   jobs_failed + jobs_cancelled >= jobs";
