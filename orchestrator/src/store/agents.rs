@@ -45,7 +45,7 @@ impl Store {
                 if update.execute(book.sql()).await?.rows_affected() > 0 {
                     tell_agent(book, run, by.agent).await?;
                 }
-                release(book, run, by, Some(reason), &live, &retry).await
+                release(book, run, by, true, &live, &retry).await
             }
             .boxed()
         }).await

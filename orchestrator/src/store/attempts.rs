@@ -126,26 +126,20 @@ pub(super) async fn begin(
 ) -> Result<Attempt, StoreError> {
     found.attempts += 1;
     found.agent = Some(by.agent);
-    let update = "UPDATE jobs SET status = 'Running', attempts = $2, agent = $3, incarnation = $4, started_at = \
-                  COALESCE(started_at, $5) WHERE id = $1";
-    sqlx::query(update)
-        .bind(job.to_string())
-        .bind(found.attempts)
-        .bind(i64::from(by.agent))
-        .bind(by.id.to_string())
-        .bind(book.now)
-        .execute(book.sql())
-        .await?;
-    let insert = "INSERT INTO attempts (job_id, attempt, agent, incarnation, status, started_at) VALUES ($1, $2, $3, $4, \
-                  'Running', $5)";
-    sqlx::query(insert)
-        .bind(job.to_string())
-        .bind(found.attempts)
-        .bind(i64::from(by.agent))
-        .bind(by.id.to_string())
-        .bind(book.now)
-        .execute(book.sql())
-        .await?;
+    for statement in [
+        "UPDATE jobs SET status = 'Running', attempts = $2, agent = $3, incarnation = $4, started_at = COALESCE(started_at, $5) \
+         WHERE id = $1",
+        "INSERT INTO attempts (job_id, attempt, agent, incarnation, status, started_at) VALUES ($1, $2, $3, $4, 'Running', $5)",
+    ] {
+        sqlx::query(statement)
+            .bind(job.to_string())
+            .bind(found.attempts)
+            .bind(i64::from(by.agent))
+            .bind(by.id.to_string())
+            .bind(book.now)
+            .execute(book.sql())
+            .await?;
+    }
     tell_job(book, &job.to_string()).await?;
     Ok(found.last_attempt(run, job))
 }
@@ -211,12 +205,12 @@ async fn wait(book: &mut Book, id: &str) -> Result<(), StoreError> {
     tell_job(book, id).await.map(drop)
 }
 
-/// Gives what an agent has to others: as a failed attempt if it died, for this reason, and as none if it handed its job back.
+/// Gives what an agent has to others: as a failed attempt if it died, and as none if it handed its job back.
 pub(super) async fn release(
     book: &mut Book,
     run: RunId,
     by: Incarnation,
-    death: Option<String>,
+    has_died: bool,
     live: &Arc<Live>,
     retry: &Retry,
 ) -> Result<(), StoreError> {
@@ -228,7 +222,7 @@ pub(super) async fn release(
         if found.incarnation != Some(by.id) {
             continue;
         }
-        if death.is_some() {
+        if has_died {
             let outcome = died(found.agent, found.attempts);
             close_attempt(book, run, job, &found, outcome, live, retry).await?;
             continue;

@@ -38,10 +38,7 @@ impl JobStore for Store {
             .writer
             .write(move |book| {
                 async move {
-                    let death = match &state {
-                        AgentState::Died { message } => Some(message.clone()),
-                        _ => None,
-                    };
+                    let has_died = matches!(state, AgentState::Died { .. });
                     let (state, message) = match state {
                         AgentState::Opening => ("Opening", None),
                         AgentState::Open => ("Open", None),
@@ -51,7 +48,7 @@ impl JobStore for Store {
                     };
                     note_agent(book, run, by, state, message).await?;
                     if is_over {
-                        release(book, run, by, death, &live, &retry).await?;
+                        release(book, run, by, has_died, &live, &retry).await?;
                     }
                     Ok(())
                 }

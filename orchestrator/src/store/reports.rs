@@ -42,11 +42,16 @@ impl Store {
             tokio::fs::create_dir_all(&folder).await?;
             // Its name belongs to a whole file only: a full disk leaves the one before.
             let part = folder.join(format!(".{}", Uuid::new_v4()));
-            if let Err(error) = tokio::fs::write(&part, &artifact.bytes).await {
+            let written = async {
+                tokio::fs::write(&part, &artifact.bytes).await?;
+                tokio::fs::rename(&part, &path).await
+            };
+            let written = written.await;
+            if written.is_err() {
+                // It may not even be there.
                 let _ = tokio::fs::remove_file(&part).await;
-                return Err(error);
             }
-            tokio::fs::rename(&part, &path).await
+            written
         };
         let unavailable = |error| ProtocolError::Unavailable(format!("an artifact could not be kept: {error}"));
         written.await.map_err(unavailable)?;
