@@ -1,14 +1,22 @@
 //! Measures what Armada costs, as ratios: each row against a peer that does the same work with less around it, in the same
 //! run on the same machine. Absolute times are shown, too, but say more about the machine.
 //!
-//! `make bench` measures everything; names of rows as arguments choose (`instantiation host-call page configuration python start`).
+//! `make bench` measures everything; names as arguments choose (`instantiation host-call page configuration python start
+//! dispatch jobs agent events`).
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
+mod agent;
+mod bare;
+mod celery;
+mod cluster;
 mod component;
 mod configuration;
+mod dispatch;
+mod events;
 mod host_call;
 mod instantiation;
+mod jobs;
 mod measure;
 mod page;
 mod python;
@@ -18,17 +26,27 @@ use measure::Row;
 
 type Measurement = fn() -> anyhow::Result<Vec<Row>>;
 
-const MEASUREMENTS: [(&str, Measurement); 6] = [
+const MEASUREMENTS: [(&str, Measurement); 10] = [
     ("instantiation", instantiation::measure),
     ("host-call", host_call::measure),
     ("page", page::measure),
     ("configuration", configuration::measure),
     ("python", python::measure),
     ("start", start::measure),
+    ("dispatch", dispatch::measure),
+    ("jobs", jobs::measure),
+    ("agent", agent::measure),
+    ("events", events::measure),
 ];
 
 fn main() -> anyhow::Result<()> {
     let chosen: Vec<String> = std::env::args().skip(1).collect();
+    if let [bare, rest @ ..] = chosen.as_slice()
+        && bare == agent::BARE
+    {
+        // A peer that is a process of its own.
+        return agent::run_bare(rest);
+    }
     if let Some(unknown) = chosen.iter().find(|name| MEASUREMENTS.iter().all(|(known, _)| known != name)) {
         let known = MEASUREMENTS.map(|(name, _)| name).join(", ");
         anyhow::bail!("there is no measurement `{unknown}`: choose from {known}");

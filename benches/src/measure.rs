@@ -50,8 +50,13 @@ impl Row {
     }
 
     /// Bytes of each side.
-    pub(crate) fn bytes(what: impl Into<String>, peer: &'static str, (armada, other): (u64, u64)) -> Self {
-        Self::of(what.into(), peer, Unit::Bytes, [(armada as f64, other as f64)].into_iter(), None)
+    pub(crate) fn bytes(
+        what: impl Into<String>,
+        peer: &'static str,
+        (armada, other): (u64, u64),
+        must_reach: impl Into<Option<f64>>,
+    ) -> Self {
+        Self::of(what.into(), peer, Unit::Bytes, [(armada as f64, other as f64)].into_iter(), must_reach.into())
     }
 
     fn of(

@@ -63,7 +63,7 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Row>> {
         drop(instances);
         anyhow::Ok(used)
     })?;
-    rows.push(Row::bytes("python: memory of an instance", PEER, (memory.python, memory.rust)));
+    rows.push(Row::bytes("python: memory of an instance", PEER, (memory.python, memory.rust), None));
 
     let mut instances = runners.each(|runner| runtime.block_on(ready(runner)))?;
     let mut take = |name: &str, job: &str, from: fn(Duration, &str) -> anyhow::Result<Duration>| {

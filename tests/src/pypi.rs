@@ -7,6 +7,9 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::run::cache_folder;
 
+/// The Celery that Armada is tried and measured with.
+pub const CELERY: &str = "celery==5.7.0";
+
 /// A Python that has a package, `name==version`.
 ///
 /// # Panics

@@ -15,7 +15,6 @@ use lapin::{Connection, ConnectionProperties};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-const CELERY: &str = "celery==5.7.0";
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// As the predecessor's orchestrator sends jobs.
@@ -50,7 +49,7 @@ app.worker_main([
 
 /// Sends jobs as a program in Python does; gives their names.
 fn send(url: &str, run: RunId, options: Value, messages: &[Value]) -> Vec<String> {
-    let mut command = Command::new(pypi::python(CELERY));
+    let mut command = Command::new(pypi::python(pypi::CELERY));
     command.args(["-c", PRODUCER, url, &run.to_string(), &options.to_string()]);
     command.args(messages.iter().map(Value::to_string));
     let output = command.output().unwrap();
@@ -108,7 +107,7 @@ struct Worker(Child);
 impl Worker {
     fn start(url: &str, run: RunId, file: &Path) -> Self {
         let log = std::fs::File::create(file.with_extension("log")).unwrap();
-        let mut command = Command::new(pypi::python(CELERY));
+        let mut command = Command::new(pypi::python(pypi::CELERY));
         command.args(["-c", WORKER, url, &run.to_string()]).arg(file).current_dir(file.parent().unwrap());
         command.env("C_FORCE_ROOT", "1").stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log);
         Self(command.spawn().unwrap())
