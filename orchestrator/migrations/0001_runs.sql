@@ -14,8 +14,8 @@ CREATE TABLE runs (
   -- Why it failed, for people.
   reason TEXT,
   paused BIGINT NOT NULL DEFAULT 0,
-  -- Whether it was asked to end before its jobs have.
-  cancelled BIGINT NOT NULL DEFAULT 0,
+  -- How it ends, where that was decided before its jobs have ended: JSON.
+  ending TEXT,
   -- Whether every job is in `jobs`.
   dispatched BIGINT NOT NULL DEFAULT 0,
   -- The request that launched it, as its client calls it.

@@ -29,7 +29,7 @@ use self::crew::{Crew, Left};
 use crate::inputs::{Inputs, InputsError};
 use crate::settings::{AgentMode, Settings};
 use crate::store::views::{RunStatus, RunView};
-use crate::store::{NewRun, Store, StoreError, Stored};
+use crate::store::{Ending, NewRun, Store, StoreError, Stored};
 
 /// How long to wait before something that failed for a while is tried again: this, and twice as long each time.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -291,11 +291,11 @@ impl Conductor {
     /// Sees a run through, whatever happens to it.
     async fn see_through(&self, run: RunId) {
         let mut wait = AGAIN;
-        let ended = loop {
+        let failure = loop {
             match self.drive(run).await {
-                Ok(Some(end)) => break end,
-                // The server ends: whoever starts it again goes on.
-                Ok(None) => return,
+                Ok(Over::Yes) => break None,
+                // Whoever starts the server again goes on.
+                Ok(Over::ServerEnds) => return,
                 Err(error) if error.may_pass() => {
                     tracing::warn!(%run, %error, "a run cannot go on now: trying again");
                     tokio::select! {
@@ -303,15 +303,11 @@ impl Conductor {
                         () = self.shared.ending.cancelled() => return,
                     }
                 }
-                Err(error) => {
-                    tracing::error!(%run, %error, "a run could not go on");
-                    let (reason, outcome) = (Some(error.to_string()), Some(Outcome::Cancelled));
-                    break End { status: RunStatus::Failed, reason, outcome };
-                }
+                Err(error) => break Some(error.into()),
             }
         };
         wait = AGAIN;
-        while let Err(error) = self.end(run, &ended).await {
+        while let Err(error) = self.end(run, failure.as_ref()).await {
             if !error.may_pass() {
                 // Somebody has removed the run, or ended it in another way.
                 tracing::warn!(%run, %error, "a run's end was not stored");
@@ -355,13 +351,13 @@ impl Conductor {
         Ok(Prepared { configuration, count, context })
     }
 
-    /// From wherever the run is, to the end of its jobs and agents. Nothing if the server ends before.
-    async fn drive(&self, run: RunId) -> Result<Option<End>, ConductorError> {
+    /// From wherever the run is, to the end of its jobs and agents.
+    async fn drive(&self, run: RunId) -> Result<Over, ConductorError> {
         let Shared { store, settings, ending, .. } = &*self.shared;
         let Prepared { configuration, count, context } = tokio::select! {
             prepared = self.prepare(run) => prepared?,
-            stop = self.stopped(run) => return self.end_of(run, stop).await.map(Some),
-            () = ending.cancelled() => return Ok(None),
+            _ = self.stopped(run) => return Ok(Over::Yes),
+            () = ending.cancelled() => return Ok(Over::ServerEnds),
         };
         let mut connections = self.connections();
         if matches!(settings.agents, AgentMode::InProcess(_)) {
@@ -371,46 +367,26 @@ impl Conductor {
         let shutdown = ending.child_token();
         let mut crew = Crew::start(self, run, count, connections, context, &shutdown);
         let tending = self.tend(run, &configuration);
-        let (stop, failure) = tokio::select! {
-            stop = self.stopped(run) => (Some(stop), None),
+        let failure = tokio::select! {
+            _ = self.stopped(run) => None,
             left = crew.left() => match left {
-                Left::Stopped => (Some(self.stopped(run).await), None),
-                Left::Nobody(reason) => (None, Some(Ok(reason))),
+                Left::Stopped => {
+                    self.stopped(run).await;
+                    None
+                }
+                Left::Nobody(reason) => Some(without_agents(reason)),
             },
-            failed = tending => match failed {
-                Ok(reason) => (None, Some(Ok(reason))),
-                Err(error) => (None, Some(Err(error))),
-            },
-            () = ending.cancelled() => (None, None),
+            failed = tending => Some(failed.map_or_else(Ending::from, without_agents)),
+            () = ending.cancelled() => {
+                crew.end().await;
+                return Ok(Over::ServerEnds);
+            }
         };
-        if stop.is_none() && failure.is_none() {
-            crew.end().await;
-            return Ok(None);
-        }
-        if failure.is_some() {
-            store.cancel_run(run).await?;
+        if let Some(failure) = failure {
+            store.stop_run(run, failure).await?;
         }
         crew.end_after_stop(&shutdown).await;
-        Ok(Some(match (stop, failure) {
-            (Some(stop), _) => self.end_of(run, stop).await?,
-            (None, Some(Ok(reason))) => {
-                let outcome = Some(Outcome::failed(Cause::NoAgent, reason.clone()));
-                End { status: RunStatus::Failed, reason: Some(reason), outcome }
-            }
-            (None, Some(Err(error))) => return Err(error),
-            (None, None) => return Ok(None),
-        }))
-    }
-
-    /// How a run ends whose agents are told to stop.
-    async fn end_of(&self, run: RunId, stop: Stop) -> Result<End, ConductorError> {
-        if stop == Stop::Cancelled {
-            return Ok(End { status: RunStatus::Cancelled, reason: None, outcome: Some(Outcome::Cancelled) });
-        }
-        let view = self.shared.store.run(run).await?;
-        let all_well = view.jobs_failed == 0 && view.jobs_cancelled == 0;
-        let status = if all_well { RunStatus::Succeeded } else { RunStatus::Failed };
-        Ok(End { status, reason: None, outcome: None })
+        Ok(Over::Yes)
     }
 
     /// Waits until the run's agents are to stop, through whatever happens to the store.
@@ -424,17 +400,29 @@ impl Conductor {
         }
     }
 
-    /// Stores how a run ended, and removes what only its agents needed.
-    async fn end(&self, run: RunId, end: &End) -> Result<(), ConductorError> {
+    /// Stores how a run ended, and removes what only its agents needed. A failure counts unless something else has ended the run.
+    async fn end(&self, run: RunId, failure: Option<&Ending>) -> Result<(), ConductorError> {
         let Shared { store, queue, runs, .. } = &*self.shared;
-        if let Some(outcome) = &end.outcome {
-            store.abandon(run, outcome.clone()).await?;
+        if let Some(failure) = failure {
+            store.stop_run(run, failure.clone()).await?;
         }
+        let (status, reason) = match store.ending(run).await? {
+            Some(ending) => {
+                let status = ending.status();
+                store.abandon(run, ending.outcome).await?;
+                (status, ending.reason)
+            }
+            None => {
+                let view = store.run(run).await?;
+                let all_well = view.jobs_failed == 0 && view.jobs_cancelled == 0;
+                (if all_well { RunStatus::Succeeded } else { RunStatus::Failed }, None)
+            }
+        };
         self.bury(run).await?;
         queue.delete(run).await?;
         runs.delete(run).await?;
-        store.set_status(run, end.status, end.reason.clone()).await?;
-        tracing::info!(%run, status = end.status.word(), "a run has ended");
+        store.set_status(run, status, reason.clone()).await?;
+        tracing::info!(%run, status = status.word(), reason, "a run has ended");
         Ok(())
     }
 
@@ -476,10 +464,20 @@ struct Prepared {
     context: Duration,
 }
 
-/// How a run ends.
-struct End {
-    status: RunStatus,
-    reason: Option<String>,
-    /// What becomes of its jobs that have not ended.
-    outcome: Option<Outcome>,
+/// Whether a run's jobs and agents have ended.
+enum Over {
+    Yes,
+    /// The server ends before them.
+    ServerEnds,
+}
+
+/// How a run ends that has no agents any more.
+fn without_agents(reason: String) -> Ending {
+    Ending { outcome: Outcome::failed(Cause::NoAgent, reason.clone()), reason: Some(reason) }
+}
+
+impl From<ConductorError> for Ending {
+    fn from(error: ConductorError) -> Self {
+        Self { reason: Some(error.to_string()), outcome: Outcome::Cancelled }
+    }
 }

@@ -31,6 +31,7 @@ use sqlx::{AnyPool, ConnectOptions as _, SqlSafeStr as _};
 use tokio::sync::broadcast;
 
 pub use self::live::Retry;
+pub(crate) use self::runs::Ending;
 pub use self::runs::{NewRun, Stored};
 use self::writer::Writer;
 

@@ -51,6 +51,36 @@ async fn the_retry_of_a_run_that_goes_on_is_refused_at_once_and_the_server_ends_
 }
 
 #[tokio::test]
+async fn a_failed_run_whose_server_died_before_its_end_fails_for_the_same_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = conductor(folder.path(), Arc::new(EmbeddedQueue::default())).await;
+    let run = new_run();
+    let (id, job) =
+        (run.run, Job { uuid: run.run.job(0), index: 0, message: RawValue::from_string("{}".to_owned()).unwrap() });
+    before.shared.store.create_run(run).await.unwrap();
+    before.shared.store.set_status(id, RunStatus::Dispatching, None).await.unwrap();
+    before.shared.store.add_jobs(id, vec![job]).await.unwrap();
+    before.shared.store.stop_run(id, without_agents("no agent was there".to_owned())).await.unwrap();
+    before.cancel(id).await.unwrap();
+    before.shared.store.close().await;
+
+    let after = conductor(folder.path(), Arc::new(EmbeddedQueue::default())).await;
+    let mut changes = after.shared.store.watch();
+    assert_eq!(after.resume_all().await.unwrap(), 1);
+    let view = loop {
+        let view = after.shared.store.run(id).await.unwrap();
+        if view.status.has_ended() {
+            break view;
+        }
+        tokio::time::timeout(Duration::from_secs(60), changes.recv()).await.unwrap().unwrap();
+    };
+    assert_eq!((view.status, view.reason.as_deref()), (RunStatus::Failed, Some("no agent was there")));
+    assert_eq!((view.jobs_failed, view.jobs_cancelled), (1, 0));
+    after.close().await;
+    after.shared.store.close().await;
+}
+
+#[tokio::test]
 async fn a_retry_that_cannot_be_conducted_leaves_the_run_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let away = RabbitQueue::with_patience("amqp://127.0.0.1:1", "test", Duration::ZERO).unwrap();

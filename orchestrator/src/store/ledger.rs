@@ -70,11 +70,11 @@ impl JobStore for Store {
             .write(move |book| {
                 async move {
                     let select =
-                        sqlx::query("SELECT status, paused, cancelled, attempts_per_job FROM runs WHERE id = $1");
+                        sqlx::query("SELECT status, paused, ending, attempts_per_job FROM runs WHERE id = $1");
                     let row = select.bind(run.to_string()).fetch_optional(book.sql()).await?;
                     let row = row.ok_or_else(|| StoreError::NotFound(format!("run {run}")))?;
                     let status: RunStatus = word(&row, "status")?;
-                    let is_over = status.has_ended() || row.try_get::<i64, _>("cancelled")? != 0;
+                    let is_over = status.has_ended() || row.try_get::<Option<String>, _>("ending")?.is_some();
                     let found = match find(book, run, job.uuid).await? {
                         Some(found) => found,
                         None if is_over => return Ok(Start::Ended),
@@ -206,7 +206,7 @@ impl Store {
         if view.status.has_ended() || view.status == RunStatus::Draining {
             return Ok(Some(Stop::Drained));
         }
-        Ok(self.is_cancelled(run).await?.then_some(Stop::Cancelled))
+        Ok(self.ending(run).await?.map(|_| Stop::Cancelled))
     }
 
     /// Has the run's agents told to stop if that is stored: a database that goes away while it commits may have done so

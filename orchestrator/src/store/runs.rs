@@ -3,6 +3,7 @@
 use armada_project::{ComponentRef, Grant};
 use armada_protocol::{Job, Outcome, RunId, Stop};
 use futures::FutureExt as _;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row as _};
@@ -45,6 +46,21 @@ pub enum Stored {
     New,
     /// The same request had launched this one before.
     Before(RunId),
+}
+
+/// How a run ends that does so before its jobs have.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Ending {
+    /// Why it failed; nothing if somebody has cancelled it.
+    pub(crate) reason: Option<String>,
+    /// What becomes of its jobs that have not ended.
+    pub(crate) outcome: Outcome,
+}
+
+impl Ending {
+    pub(crate) fn status(&self) -> RunStatus {
+        if self.reason.is_some() { RunStatus::Failed } else { RunStatus::Cancelled }
+    }
 }
 
 impl Store {
@@ -266,7 +282,14 @@ impl Store {
 
     /// Asks a run to end: its agents end their jobs now. One that has ended has.
     pub async fn cancel_run(&self, run: RunId) -> Result<RunView, StoreError> {
+        self.stop_run(run, Ending { reason: None, outcome: Outcome::Cancelled }).await
+    }
+
+    /// Has a run end before its jobs have, and its agents told so. The first ending that is stored stays: whoever sees to it,
+    /// also after a restart, finds it.
+    pub(crate) async fn stop_run(&self, run: RunId, ending: Ending) -> Result<RunView, StoreError> {
         let live = self.live.of(run);
+        let ending = serde_json::to_string(&ending)?;
         self.writer
             .write(move |book| {
                 async move {
@@ -274,8 +297,8 @@ impl Store {
                     if view.status.has_ended() || view.status == RunStatus::Draining {
                         return Ok(view);
                     }
-                    let update = "UPDATE runs SET cancelled = 1 WHERE id = $1";
-                    sqlx::query(update).bind(run.to_string()).execute(book.sql()).await?;
+                    let update = "UPDATE runs SET ending = COALESCE(ending, $2) WHERE id = $1";
+                    sqlx::query(update).bind(run.to_string()).bind(clean(&ending)).execute(book.sql()).await?;
                     book.afterwards(move || live.stop(Stop::Cancelled));
                     tell_run(book, run).await
                 }
@@ -302,11 +325,12 @@ impl Store {
             .await
     }
 
-    /// Whether somebody has asked the run to end.
-    pub(crate) async fn is_cancelled(&self, run: RunId) -> Result<bool, StoreError> {
-        let select = sqlx::query("SELECT cancelled FROM runs WHERE id = $1").bind(run.to_string());
-        let row = select.fetch_optional(self.pool()).await?;
-        Ok(row.map(|row| row.try_get::<i64, _>("cancelled")).transpose()?.unwrap_or(0) != 0)
+    /// How the run ends, where that was decided before its jobs have ended.
+    pub(crate) async fn ending(&self, run: RunId) -> Result<Option<Ending>, StoreError> {
+        let select = sqlx::query("SELECT ending FROM runs WHERE id = $1").bind(run.to_string());
+        let Some(row) = select.fetch_optional(self.pool()).await? else { return Ok(None) };
+        let ending: Option<String> = row.try_get("ending")?;
+        Ok(ending.map(|ending| serde_json::from_str(&ending)).transpose()?)
     }
 
     /// Ends every job of a run that has not ended: no agent will take it any more.
@@ -346,7 +370,7 @@ impl Store {
                               finished_at = NULL, to_bury = 0 WHERE run_id = $1 AND status = 'Failed'";
                 let update = sqlx::query(update).bind(run.to_string()).bind(allowed);
                 let retried = update.execute(book.sql()).await?.rows_affected();
-                let update = "UPDATE runs SET jobs_failed = 0, cancelled = 0, paused = 0, reason = NULL, finished_at = \
+                let update = "UPDATE runs SET jobs_failed = 0, ending = NULL, paused = 0, reason = NULL, finished_at = \
                               NULL WHERE id = $1";
                 sqlx::query(update).bind(run.to_string()).execute(book.sql()).await?;
                 become_status(book, run, RunStatus::Dispatching, None).await?;
