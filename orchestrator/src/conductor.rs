@@ -6,6 +6,7 @@
 
 mod crew;
 mod dispatch;
+mod leftover;
 mod tend;
 #[cfg(test)]
 mod tests;
@@ -406,21 +407,24 @@ impl Conductor {
         if let Some(failure) = failure {
             store.stop_run(run, failure.clone()).await?;
         }
-        let (status, reason) = match store.ending(run).await? {
-            Some(ending) => {
-                let status = ending.status();
-                store.abandon(run, ending.outcome).await?;
-                (status, ending.reason)
-            }
+        let ending = store.ending(run).await?;
+        if let Some(ending) = &ending {
+            store.abandon(run, ending.outcome.clone()).await?;
+        }
+        if ending.as_ref().is_none_or(|ending| ending.status() == RunStatus::Failed) {
+            self.settle_leftover(run).await?;
+        }
+        self.bury(run).await?;
+        queue.delete(run).await?;
+        runs.delete(run).await?;
+        let (status, reason) = match ending {
+            Some(ending) => (ending.status(), ending.reason),
             None => {
                 let view = store.run(run).await?;
                 let all_well = view.jobs_failed == 0 && view.jobs_cancelled == 0;
                 (if all_well { RunStatus::Succeeded } else { RunStatus::Failed }, None)
             }
         };
-        self.bury(run).await?;
-        queue.delete(run).await?;
-        runs.delete(run).await?;
         store.set_status(run, status, reason.clone()).await?;
         tracing::info!(%run, status = status.word(), reason, "a run has ended");
         Ok(())

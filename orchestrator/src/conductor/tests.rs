@@ -51,6 +51,38 @@ async fn the_retry_of_a_run_that_goes_on_is_refused_at_once_and_the_server_ends_
 }
 
 #[tokio::test]
+async fn what_others_have_put_on_the_queue_of_a_run_that_has_ended_is_not_lost() {
+    let server = tokio::task::spawn_blocking(armada_tests::servers::shared_rabbitmq).await.unwrap();
+    let queue = Arc::new(RabbitQueue::new(server.url(), "test").unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let conductor = conductor(folder.path(), queue.clone()).await;
+    let store = &conductor.shared.store;
+    let run = failed(store).await;
+    store.set_status(run, RunStatus::Failed, None).await.unwrap();
+    store.retry_failed(run).await.unwrap();
+    store.dispatched(run).await.unwrap();
+    let message = || RawValue::from_string("{}".to_owned()).unwrap();
+    let own = Job { uuid: run.job(0), index: 0, message: message() };
+    let Start::Attempt(attempt) = store.start(run, &own, Incarnation::new(0)).await.unwrap() else { panic!() };
+    let result = RawValue::from_string("1".to_owned()).unwrap();
+    store.finish(attempt, Outcome::Success { result }).await.unwrap();
+
+    queue.declare(run).await.unwrap();
+    let foreign = uuid::Uuid::new_v4();
+    let left = [foreign, own.uuid, foreign].map(|uuid| Job { uuid, index: 0, message: message() });
+    queue.publish(run, left.to_vec()).await.unwrap();
+    conductor.end(run, None).await.unwrap();
+    let view = store.run(run).await.unwrap();
+    assert_eq!((view.status, view.jobs, view.jobs_succeeded, view.jobs_failed), (RunStatus::Failed, 2, 1, 1));
+    let error = store.job(foreign).await.unwrap().error.unwrap();
+    assert!(error.get().contains("retry of the run"), "{error}");
+    assert!(matches!(queue.waiting(run).await, Err(ProtocolError::NotFound(_))));
+    queue.delete_dead(run).await.unwrap();
+    conductor.close().await;
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_failed_run_whose_server_died_before_its_end_fails_for_the_same_reason() {
     let folder = tempfile::tempdir().unwrap();
     let before = conductor(folder.path(), Arc::new(EmbeddedQueue::default())).await;

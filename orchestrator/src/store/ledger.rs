@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use armada_protocol::{
-    AgentState, Attempt, Incarnation, Job, JobStore, Next, Outcome, ProtocolError, Report, RunId, Start, Stop,
+    AgentState, Attempt, Cause, Incarnation, Job, JobStore, Next, Outcome, ProtocolError, Report, RunId, Start, Stop,
 };
 use async_trait::async_trait;
 use futures::FutureExt as _;
@@ -16,9 +16,13 @@ use uuid::Uuid;
 use super::agents::note_agent;
 use super::attempts::{begin, close_attempt, died, find, insert, is_of_another_run, release};
 use super::reports::store_reports;
-use super::runs::{clean, whole};
+use super::runs::{clean, end_untaken, ending, whole};
 use super::views::{JobStatus, RunStatus, word};
 use super::{Store, StoreError};
+
+/// Why a job is not done that somebody else has put on the queue, and that comes from there when all others have ended.
+const TOO_LATE: &str =
+    "it was taken from the queue when the run's other jobs had ended: have it done with a retry of the run";
 
 /// When an agent whose run is paused asks again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
@@ -74,16 +78,26 @@ impl JobStore for Store {
                     let row = select.bind(run.to_string()).fetch_optional(book.sql()).await?;
                     let row = row.ok_or_else(|| StoreError::NotFound(format!("run {run}")))?;
                     let status: RunStatus = word(&row, "status")?;
-                    let is_over = status.has_ended() || row.try_get::<Option<String>, _>("ending")?.is_some();
+                    let ending = ending(&row)?;
+                    let is_over = status.has_ended() || ending.is_some();
                     let found = match find(book, run, job.uuid).await? {
                         Some(found) => found,
-                        None if is_over => return Ok(Start::Ended),
+                        None if status.has_ended() => return Ok(Start::Ended),
                         None if is_of_another_run(book, job.uuid).await? => {
                             tracing::warn!(%run, job = %job.uuid, "a job of another run is on the queue: it is not done here");
                             return Ok(Start::Ended);
                         }
                         // Somebody else has put it on the queue.
-                        None => insert(book, run, &job, row.try_get("attempts_per_job")?).await?,
+                        None => {
+                            let found = insert(book, run, &job, row.try_get("attempts_per_job")?).await?;
+                            let too_late = (status == RunStatus::Draining).then_some(TOO_LATE);
+                            let too_late = too_late.map(|told| Outcome::failed(Cause::NoAgent, told));
+                            if let Some(outcome) = ending.map(|ending| ending.outcome).or(too_late) {
+                                end_untaken(book, run, job.uuid, outcome, live).await?;
+                                return Ok(Start::Ended);
+                            }
+                            found
+                        }
                     };
                     if found.status.has_ended() || is_over {
                         return Ok(Start::Ended);

@@ -328,9 +328,7 @@ impl Store {
     /// How the run ends, where that was decided before its jobs have ended.
     pub(crate) async fn ending(&self, run: RunId) -> Result<Option<Ending>, StoreError> {
         let select = sqlx::query("SELECT ending FROM runs WHERE id = $1").bind(run.to_string());
-        let Some(row) = select.fetch_optional(self.pool()).await? else { return Ok(None) };
-        let ending: Option<String> = row.try_get("ending")?;
-        Ok(ending.map(|ending| serde_json::from_str(&ending)).transpose()?)
+        Ok(select.fetch_optional(self.pool()).await?.as_ref().map(ending).transpose()?.flatten())
     }
 
     /// Ends every job of a run that has not ended: no agent will take it any more.
@@ -418,32 +416,55 @@ impl Book {
     }
 }
 
+/// How the run of a row ends, where that was decided before its jobs have ended.
+pub(super) fn ending(row: &AnyRow) -> Result<Option<Ending>, StoreError> {
+    let ending: Option<String> = row.try_get("ending")?;
+    Ok(ending.map(|ending| serde_json::from_str(&ending)).transpose()?)
+}
+
+/// Ends a job that no agent has taken.
+pub(super) async fn end_untaken(
+    book: &mut Book,
+    run: RunId,
+    job: Uuid,
+    outcome: Outcome,
+    live: std::sync::Arc<super::live::Live>,
+) -> Result<(), StoreError> {
+    abandon_jobs(book, run, &[job.to_string()], outcome).await?;
+    book.afterwards(move || live.wake.notify_one());
+    Ok(())
+}
+
 async fn abandon_some(book: &mut Book, run: RunId, outcome: Outcome) -> Result<u64, StoreError> {
+    let select = "SELECT id FROM jobs WHERE run_id = $1 AND status IN ('Waiting', 'Queued', 'Running') ORDER BY seq \
+                  LIMIT $2";
+    let rows = sqlx::query(select).bind(run.to_string()).bind(ABANDONED_AT_ONCE).fetch_all(book.sql()).await?;
+    let jobs = rows.iter().map(|row| row.try_get("id")).collect::<Result<Vec<String>, _>>()?;
+    abandon_jobs(book, run, &jobs, outcome).await?;
+    Ok(jobs.len() as u64)
+}
+
+async fn abandon_jobs(book: &mut Book, run: RunId, jobs: &[String], outcome: Outcome) -> Result<(), StoreError> {
     let (status, _, error) = outcome.into_parts();
     let (status, column) = match status {
         armada_protocol::Status::Cancelled => (JobStatus::Cancelled, "jobs_cancelled"),
         _ => (JobStatus::Failed, "jobs_failed"),
     };
     let error = error.map(|error| serde_json::to_string(&error)).transpose()?.map(|text| clean(&text));
-    let select = "SELECT id FROM jobs WHERE run_id = $1 AND status IN ('Waiting', 'Queued', 'Running') ORDER BY seq \
-                  LIMIT $2";
-    let rows = sqlx::query(select).bind(run.to_string()).bind(ABANDONED_AT_ONCE).fetch_all(book.sql()).await?;
-    for row in &rows {
-        let id: String = row.try_get("id")?;
+    for id in jobs {
         let update = "UPDATE attempts SET status = $2, error = $3, finished_at = $4 WHERE job_id = $1 AND status = \
                       'Running'";
-        let update = sqlx::query(update).bind(&id).bind(status.word()).bind(&error).bind(book.now);
+        let update = sqlx::query(update).bind(id).bind(status.word()).bind(&error).bind(book.now);
         update.execute(book.sql()).await?;
         let update = "UPDATE jobs SET status = $2, error = $3, finished_at = $4, incarnation = NULL, to_bury = $5 \
                       WHERE id = $1";
-        let update = sqlx::query(update).bind(&id).bind(status.word()).bind(&error).bind(book.now);
+        let update = sqlx::query(update).bind(id).bind(status.word()).bind(&error).bind(book.now);
         update.bind(i64::from(status == JobStatus::Failed)).execute(book.sql()).await?;
-        tell_job(book, &id).await?;
+        tell_job(book, id).await?;
     }
     let update = AssertSqlSafe(format!("UPDATE runs SET {column} = {column} + $2 WHERE id = $1"));
-    sqlx::query(update).bind(run.to_string()).bind(whole(rows.len() as u64)).execute(book.sql()).await?;
-    tell_run(book, run).await?;
-    Ok(rows.len() as u64)
+    sqlx::query(update).bind(run.to_string()).bind(whole(jobs.len() as u64)).execute(book.sql()).await?;
+    tell_run(book, run).await.map(drop)
 }
 
 /// Lets the run's agents end if every job has ended.

@@ -36,6 +36,7 @@ cases![
     failed_jobs_can_be_retried,
     the_same_request_is_the_same_run,
     a_job_of_somebody_else_is_a_job,
+    a_job_of_somebody_else_that_comes_too_late_is_known_and_can_be_retried,
     a_job_of_another_run_is_not_done,
     an_agent_that_is_never_heard_of_again_loses_its_job,
     who_is_gone_takes_nothing_of_the_process_after_it,
@@ -290,6 +291,28 @@ async fn a_job_of_somebody_else_is_a_job(store: Store) {
     store.finish(own, success()).await.unwrap();
     let view = store.run(run).await.unwrap();
     assert_eq!((view.status, view.jobs, view.jobs_succeeded), (RunStatus::Draining, 2, 2));
+}
+
+async fn a_job_of_somebody_else_that_comes_too_late_is_known_and_can_be_retried(store: Store) {
+    let run = running(&store, 1).await;
+    let by = Incarnation::new(0);
+    let own = begin(&store, run, 0, by).await;
+    store.finish(own, success()).await.unwrap();
+    let late = Job { uuid: uuid::Uuid::new_v4(), ..job(run, 0) };
+    for _ in 0..2 {
+        assert_eq!(store.start(run, &late, by).await.unwrap(), Start::Ended);
+    }
+    let view = store.run(run).await.unwrap();
+    assert_eq!((view.status, view.jobs, view.jobs_failed), (RunStatus::Draining, 2, 1));
+    let dead: Vec<_> = store.jobs_to_bury(run, 10).await.unwrap().iter().map(|job| job.uuid).collect();
+    assert_eq!(dead, [late.uuid]);
+    store.set_status(run, RunStatus::Failed, None).await.unwrap();
+    assert_eq!(store.retry_failed(run).await.unwrap(), 1);
+    assert!(matches!(store.start(run, &late, by).await.unwrap(), Start::Attempt(_)));
+    store.cancel_run(run).await.unwrap();
+    let later = Job { uuid: uuid::Uuid::new_v4(), ..job(run, 0) };
+    assert_eq!(store.start(run, &later, by).await.unwrap(), Start::Ended);
+    assert_eq!(store.run(run).await.unwrap().jobs_cancelled, 1, "who cancels a run cancels what is on its queue");
 }
 
 async fn a_job_of_another_run_is_not_done(store: Store) {
