@@ -166,6 +166,9 @@ impl Following {
     fn take(&mut self, text: &str) -> anyhow::Result<bool> {
         let unreadable = "the server says something that this version cannot read: update it";
         let message: ChangeMessage = serde_json::from_str(text).context(unreadable)?;
+        if message.kind == "forgotten" {
+            tracing::warn!("the server does not keep any more how the run began: what is counted here begins later");
+        }
         let (Some(seq), Some(data)) = (message.seq, message.data) else { return Ok(false) };
         if seq <= self.seq {
             return Ok(false);

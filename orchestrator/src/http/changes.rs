@@ -68,7 +68,7 @@ pub(super) struct ChangeMessage {
     #[serde(skip_serializing_if = "Option::is_none")]
     run_uuid: Option<Uuid>,
     /// `run`, `agent`, `job`, `report`, `artifact`, `run_deleted`; `watching`, first: from `seq` on nothing is missing;
-    /// `lagged`: what follows comes late.
+    /// `lagged`: what follows comes late; `forgotten`: what came up to `seq` is not all kept any more, so look at how things are.
     kind: &'static str,
     /// The thing, as its own path shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -186,6 +186,10 @@ impl Watcher {
 
     /// Tells what is stored since the last change.
     async fn catch_up(&mut self) -> Result<(), Gone> {
+        if let Some(seq) = self.store.forgotten_after(self.last, self.run).await? {
+            let (seq, kind) = (Some(seq), "forgotten");
+            self.send(&ChangeMessage { seq, run_uuid: self.run, kind, data: None, missed: None }).await?;
+        }
         loop {
             let changes = self.store.changes_after(self.last, self.run, AT_ONCE).await?;
             let is_all = (changes.len() as u64) < AT_ONCE;

@@ -219,6 +219,29 @@ impl Store {
         Ok(changes)
     }
 
+    /// Whether something that happened after a change may be kept no more: up to which one nothing is. Of a run that was
+    /// removed, it is kept that it was.
+    pub(crate) async fn forgotten_after(&self, after: u64, run: Option<Uuid>) -> Result<Option<u64>, StoreError> {
+        // What is stored while this is asked is later than what is asked for.
+        let last = self.last_seq();
+        let first: Option<i64> = Statement::new("SELECT MIN(seq) AS seq FROM changes")
+            .query()?
+            .fetch_one(self.pool())
+            .await?
+            .try_get("seq")?;
+        let forgotten = first.map_or(last, |first| count(first).saturating_sub(1));
+        if forgotten <= after {
+            return Ok(None);
+        }
+        let Some(run) = run else { return Ok(Some(forgotten)) };
+        // The first that happens to a run is that it is there.
+        let mut select = Statement::new("SELECT seq FROM runs WHERE id = ");
+        select.bind(run.to_string());
+        let run = select.query()?.fetch_optional(self.pool()).await?;
+        let begun = run.map(|run| run.try_get("seq").map(count)).transpose()?;
+        Ok(begun.is_none_or(|begun| begun <= forgotten).then_some(forgotten))
+    }
+
     /// Whether the store answers.
     pub(crate) async fn answers(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1").fetch_one(self.pool()).await?;

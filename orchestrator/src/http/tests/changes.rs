@@ -99,6 +99,48 @@ async fn until_number(socket: &mut Socket, seq: u64) -> Vec<Value> {
 }
 
 #[tokio::test]
+async fn whoever_comes_back_too_late_is_told_what_is_kept_no_more() {
+    let server = Server::start().await;
+    let (old, nobodys) = (server.run().await, uuid::Uuid::new_v4());
+    let job = server.job(&old).await;
+    for query in ["?after=0".to_owned(), format!("?after=0&run={old}")] {
+        let mut socket = watch(&server, &query).await;
+        assert_eq!(message(&mut socket).await["kind"], "run", "nothing is forgotten yet");
+    }
+    let forgotten = server.store.last_seq();
+    let later = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(60);
+    server.store.forget_changes_before(later).await.unwrap();
+    let told = json!(forgotten);
+    let mut socket = watch(&server, "?after=0").await;
+    let first = message(&mut socket).await;
+    assert_eq!((&first["kind"], &first["seq"]), (&json!("forgotten"), &told));
+
+    let new = server.run().await;
+    server.event(&job, "seen").await;
+    for (query, is_told) in [
+        ("?after=0".to_owned(), true),
+        (format!("?after=0&run={old}"), true),
+        (format!("?after=0&run={nobodys}"), true),
+        (format!("?after={forgotten}"), false),
+        (format!("?after=0&run={new}"), false),
+        (String::new(), false),
+    ] {
+        let mut socket = watch(&server, &query).await;
+        server.event(&job, &query).await;
+        server.event(&server.job(&new).await, &query).await;
+        if query.contains(&nobodys.to_string()) {
+            assert_eq!(message(&mut socket).await["kind"], "forgotten");
+            continue;
+        }
+        let messages = until(&mut socket, &query).await;
+        let told_so: Vec<_> = messages.iter().filter(|message| message["kind"] == "forgotten").collect();
+        assert_eq!(told_so.len(), usize::from(is_told), "{query}: {messages:?}");
+        assert!(told_so.iter().all(|message| message["seq"] == told), "{told_so:?}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_watcher_of_one_run_hears_of_no_other() {
     let server = Server::start().await;
     let (mine, other) = (server.run().await, server.run().await);
