@@ -63,6 +63,8 @@ CREATE TABLE jobs (
   seq BIGINT NOT NULL UNIQUE,
   -- Waiting (for the queue), Queued, Running, Success, Failed, Cancelled
   status TEXT NOT NULL,
+  -- Whether it waits for its time before another attempt. When that comes, the process knows that had it wait.
+  delayed BIGINT NOT NULL DEFAULT 0,
   message TEXT NOT NULL,
   attempts BIGINT NOT NULL DEFAULT 0,
   -- How many it may have.
@@ -83,6 +85,8 @@ CREATE TABLE jobs (
 );
 
 CREATE INDEX jobs_by_status ON jobs (run_id, status, seq);
+-- What is to be put on a queue is found without looking at what waits for its time.
+CREATE INDEX jobs_to_queue ON jobs (run_id, seq) WHERE status = 'Waiting' AND delayed = 0;
 CREATE INDEX jobs_by_agent ON jobs (run_id, agent, seq);
 CREATE INDEX jobs_by_seq ON jobs (run_id, seq);
 CREATE INDEX jobs_to_bury ON jobs (run_id, to_bury, place);

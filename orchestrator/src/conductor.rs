@@ -341,9 +341,12 @@ impl Conductor {
         }
         if view.status == RunStatus::Pending {
             store.set_status(run, RunStatus::Dispatching, None).await?;
-        } else if settings.amqp_url.is_none() {
-            // What was on the queue in the memory of the process before this one is gone with it.
-            store.unqueue(run).await?;
+        } else {
+            store.forget_delays(run).await?;
+            if settings.amqp_url.is_none() {
+                // What was on the queue in the memory of the process before this one is gone with it.
+                store.unqueue(run).await?;
+            }
         }
         if !matches!(settings.agents, AgentMode::External) {
             store.forget_agents(run).await?;

@@ -75,9 +75,8 @@ impl Conductor {
             tracing::warn!(%run, agent = silent.agent, "an agent is taken for dead: {reason}");
             store.agent_is_gone(run, silent, reason).await?;
         }
-        let limit = BATCH + store.delayed_jobs(run);
-        let mut jobs = store.waiting_jobs(run, !is_dispatched, limit).await?;
-        jobs.retain(|job| store.is_due(run, job.uuid));
+        store.end_delays(run).await?;
+        let jobs = store.waiting_jobs(run, !is_dispatched, BATCH).await?;
         self.publish(run, jobs).await?;
         self.bury(run).await?;
         if is_dispatched && lost.looked.elapsed() >= LOOK_FOR_LOST {

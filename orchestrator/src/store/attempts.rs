@@ -127,7 +127,7 @@ pub(super) async fn begin(
     found.attempts += 1;
     found.agent = Some(by.agent);
     for statement in [
-        "UPDATE jobs SET status = 'Running', attempts = $2, agent = $3, incarnation = $4, started_at = COALESCE(started_at, $5) \
+        "UPDATE jobs SET status = 'Running', delayed = 0, attempts = $2, agent = $3, incarnation = $4, started_at = COALESCE(started_at, $5) \
          WHERE id = $1",
         "INSERT INTO attempts (job_id, attempt, agent, incarnation, status, started_at) VALUES ($1, $2, $3, $4, 'Running', $5)",
     ] {
@@ -168,10 +168,10 @@ pub(super) async fn close_attempt(
     let update = sqlx::query(update).bind(&id).bind(found.attempts).bind(status.word()).bind(&error).bind(book.now);
     update.execute(book.sql()).await?;
     if is_again {
-        wait(book, &id).await?;
+        wait(book, &id, true).await?;
         let (live, due) = (live.clone(), Instant::now() + retry.after(found.attempts));
         book.afterwards(move || {
-            live.not_before().insert(job, due);
+            live.delays().insert(job, due);
             live.wake.notify_one();
         });
         return Ok(Next::Later);
@@ -198,10 +198,10 @@ pub(super) async fn close_attempt(
     Ok(Next::Ended)
 }
 
-/// Has a job delivered again.
-async fn wait(book: &mut Book, id: &str) -> Result<(), StoreError> {
-    let update = "UPDATE jobs SET status = 'Waiting', incarnation = NULL, progress = NULL WHERE id = $1";
-    sqlx::query(update).bind(id).execute(book.sql()).await?;
+/// Has a job delivered again: now, or when its time has come.
+async fn wait(book: &mut Book, id: &str, delayed: bool) -> Result<(), StoreError> {
+    let update = "UPDATE jobs SET status = 'Waiting', delayed = $2, incarnation = NULL, progress = NULL WHERE id = $1";
+    sqlx::query(update).bind(id).bind(i64::from(delayed)).execute(book.sql()).await?;
     tell_job(book, id).await.map(drop)
 }
 
@@ -234,7 +234,7 @@ pub(super) async fn release(
         // That an agent was told to end is not the job's fault.
         let update = sqlx::query("UPDATE jobs SET attempts_allowed = attempts_allowed + 1 WHERE id = $1").bind(&id);
         update.execute(book.sql()).await?;
-        wait(book, &id).await?;
+        wait(book, &id, false).await?;
         let live = live.clone();
         book.afterwards(move || live.wake.notify_one());
     }

@@ -11,12 +11,11 @@ use armada_protocol::{
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use sqlx::Row as _;
-use uuid::Uuid;
 
 use super::agents::note_agent;
 use super::attempts::{begin, close_attempt, died, find, insert, is_of_another_run, release};
 use super::reports::store_reports;
-use super::runs::{clean, end_untaken, ending, whole};
+use super::runs::{clean, end_untaken, ending};
 use super::views::{JobStatus, RunStatus, word};
 use super::{Store, StoreError};
 
@@ -24,6 +23,8 @@ use super::{Store, StoreError};
 const TOO_LATE: &str =
     "it was taken from the queue when the run's other jobs had ended: have it done with a retry of the run";
 
+/// How many jobs one write says of that their time has come.
+const DUE_AT_ONCE: usize = 500;
 /// When an agent whose run is paused asks again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -124,7 +125,7 @@ impl JobStore for Store {
                             ask_again_ms: ASK_AGAIN.as_millis().try_into().unwrap_or(u64::MAX),
                         });
                     }
-                    live.not_before().remove(&job.uuid);
+                    live.delays().remove(job.uuid);
                     begin(book, run, job.uuid, found, by).await.map(Start::Attempt)
                 }
                 .boxed()
@@ -189,29 +190,49 @@ impl Store {
     /// Waits until there may be something to put on the run's queue, or for as long as this.
     pub(crate) async fn wait_for_work(&self, run: RunId, longest: Duration) {
         let live = self.live.of(run);
-        let next = {
-            let (mut not_before, now) = (live.not_before(), Instant::now());
-            let all = not_before.len();
-            not_before.retain(|_, due| *due > now);
-            // Those whose time has come are no more waited for: they are work.
-            if not_before.len() < all {
-                return;
-            }
-            not_before.values().min().map(|due| due.saturating_duration_since(now))
-        };
+        let next = live.delays().next().map(|due| due.saturating_duration_since(Instant::now()));
         let longest = next.map_or(longest, |next| next.min(longest));
         // Running out of time is one way to find out.
         let _ = tokio::time::timeout(longest, live.wake.notified()).await;
     }
 
-    /// Whether a job that waits for another attempt has waited long enough.
-    pub(crate) fn is_due(&self, run: RunId, job: Uuid) -> bool {
-        self.live.of(run).not_before().get(&job).is_none_or(|due| *due <= Instant::now())
+    /// Has those jobs put on the queue that have waited long enough for another attempt.
+    pub(crate) async fn end_delays(&self, run: RunId) -> Result<(), StoreError> {
+        let live = self.live.of(run);
+        loop {
+            let due = live.delays().due(Instant::now(), DUE_AT_ONCE);
+            if due.is_empty() {
+                return Ok(());
+            }
+            let live = live.clone();
+            self.writer
+                .write(move |book| {
+                    async move {
+                        for job in &due {
+                            let update = sqlx::query("UPDATE jobs SET delayed = 0 WHERE id = $1").bind(job.to_string());
+                            update.execute(book.sql()).await?;
+                        }
+                        book.afterwards(move || due.into_iter().for_each(|job| live.delays().remove(job)));
+                        Ok(())
+                    }
+                    .boxed()
+                })
+                .await?;
+        }
     }
 
-    /// How many jobs wait for their time.
-    pub(crate) fn delayed_jobs(&self, run: RunId) -> i64 {
-        whole(self.live.of(run).not_before().len() as u64)
+    /// Forgets that jobs wait for their time: in which process they did is not known any more.
+    pub(crate) async fn forget_delays(&self, run: RunId) -> Result<(), StoreError> {
+        self.writer
+            .write(move |book| {
+                async move {
+                    let update = "UPDATE jobs SET delayed = 0 WHERE run_id = $1 AND delayed = 1";
+                    sqlx::query(update).bind(run.to_string()).execute(book.sql()).await?;
+                    Ok(())
+                }
+                .boxed()
+            })
+            .await
     }
 
     /// Why the run's agents are to stop, as it is stored.

@@ -1,7 +1,7 @@
 //! What is kept in memory of the runs that go on: whom to tell that one is over, who was heard of when, and what waits for
 //! another attempt. All of it can be made again from the tables, and from silence; moments are those of the monotonic clock.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,17 +24,12 @@ pub(super) struct Live {
     /// When which process of an agent was last heard of.
     heard: Mutex<HashMap<Incarnation, Instant>>,
     /// Jobs that wait for another attempt, and until when.
-    not_before: Mutex<HashMap<Uuid, Instant>>,
+    delays: Mutex<Delays>,
 }
 
 impl Default for Live {
     fn default() -> Self {
-        Self {
-            stop: watch::Sender::new(None),
-            wake: Notify::new(),
-            heard: Mutex::default(),
-            not_before: Mutex::default(),
-        }
+        Self { stop: watch::Sender::new(None), wake: Notify::new(), heard: Mutex::default(), delays: Mutex::default() }
     }
 }
 
@@ -62,14 +57,14 @@ impl Live {
     /// The run has ended: nothing of it is waited for any more.
     pub(super) fn end(&self, stop: Stop) {
         self.stop(stop);
-        self.not_before().clear();
+        *self.delays() = Delays::default();
         self.heard().clear();
     }
 
     /// Takes back that the agents are to stop: the run goes on.
     pub(super) fn go_on(&self) {
         self.stop.send_replace(None);
-        self.not_before().clear();
+        *self.delays() = Delays::default();
         self.heard().clear();
         self.wake.notify_one();
     }
@@ -78,12 +73,45 @@ impl Live {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn not_before(&self) -> MutexGuard<'_, HashMap<Uuid, Instant>> {
-        self.not_before.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn delays(&self) -> MutexGuard<'_, Delays> {
+        self.delays.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn hear(&self, by: Incarnation) {
         self.heard().insert(by, Instant::now());
+    }
+}
+
+/// Jobs that wait for their time, in its order.
+#[derive(Default)]
+pub(super) struct Delays {
+    order: BTreeSet<(Instant, Uuid)>,
+    times: HashMap<Uuid, Instant>,
+}
+
+impl Delays {
+    /// Has a job wait until then.
+    pub(super) fn insert(&mut self, job: Uuid, due: Instant) {
+        self.remove(job);
+        self.times.insert(job, due);
+        self.order.insert((due, job));
+    }
+
+    /// It waits no more.
+    pub(super) fn remove(&mut self, job: Uuid) {
+        if let Some(due) = self.times.remove(&job) {
+            self.order.remove(&(due, job));
+        }
+    }
+
+    /// When the next one's time comes.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.order.first().map(|(due, _)| *due)
+    }
+
+    /// Those whose time has come, as many as this at most. They wait until they are removed.
+    pub(super) fn due(&self, now: Instant, limit: usize) -> Vec<Uuid> {
+        self.order.iter().take_while(|(due, _)| *due <= now).take(limit).map(|(_, job)| *job).collect()
     }
 }
 

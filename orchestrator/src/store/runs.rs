@@ -217,18 +217,23 @@ impl Store {
             .await
     }
 
-    /// The next jobs that are to be put on the queue. While the run is dispatched, only those that were there before.
+    /// The next jobs that are to be put on the queue, without those that wait for their time. While the run is dispatched, only those that were there before.
     pub(crate) async fn waiting_jobs(
         &self,
         run: RunId,
         only_retries: bool,
         limit: i64,
     ) -> Result<Vec<Job>, StoreError> {
-        let select = "SELECT id, place, message FROM jobs WHERE run_id = $1 AND status = 'Waiting' AND attempts >= $2 \
-                      ORDER BY seq LIMIT $3";
+        let select = "SELECT id, place, message FROM jobs WHERE run_id = $1 AND status = 'Waiting' AND delayed = 0 AND \
+                      attempts >= $2 ORDER BY seq LIMIT $3";
         let least: i64 = only_retries.into();
         let select = sqlx::query(select).bind(run.to_string()).bind(least).bind(limit);
-        select.fetch_all(self.pool()).await?.iter().map(job).collect()
+        let rows = select.fetch_all(self.pool()).await?;
+        if whole(rows.len() as u64) == limit {
+            // There may be more, which are not to wait for a second.
+            self.live.of(run).wake.notify_one();
+        }
+        rows.iter().map(job).collect()
     }
 
     /// The jobs that have failed for good and whose messages are not on the queue of dead jobs yet.
@@ -364,7 +369,7 @@ impl Store {
                     return Err(StoreError::Conflict("the run is being removed: launch it again".to_owned()));
                 }
                 let allowed = attempts_per_job(book, run).await?;
-                let update = "UPDATE jobs SET status = 'Waiting', attempts_allowed = attempts + $2, error = NULL, \
+                let update = "UPDATE jobs SET status = 'Waiting', delayed = 0, attempts_allowed = attempts + $2, error = NULL, \
                               finished_at = NULL, to_bury = 0 WHERE run_id = $1 AND status = 'Failed'";
                 let update = sqlx::query(update).bind(run.to_string()).bind(allowed);
                 let retried = update.execute(book.sql()).await?.rows_affected();

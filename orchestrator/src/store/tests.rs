@@ -41,6 +41,7 @@ cases![
     an_agent_that_is_never_heard_of_again_loses_its_job,
     who_is_gone_takes_nothing_of_the_process_after_it,
     a_job_whose_time_has_come_is_waited_for_no_more,
+    jobs_that_wait_for_their_time_are_not_looked_at_until_a_restart,
     an_end_that_was_stored_unheard_is_told,
     reports_and_artifacts_are_kept_while_the_attempt_is_open,
     changes_are_numbered_in_their_order,
@@ -360,10 +361,10 @@ async fn a_job_whose_time_has_come_is_waited_for_no_more(store: Store) {
     let run = running(&store, 1).await;
     let attempt = begin(&store, run, 0, Incarnation::new(0)).await;
     store.finish(attempt, Outcome::failed(Cause::Retry, "again")).await.unwrap();
-    while store.delayed_jobs(run) > 0 {
+    while store.waiting_jobs(run, false, 10).await.unwrap().is_empty() {
         store.wait_for_work(run, Duration::from_secs(60)).await;
+        store.end_delays(run).await.unwrap();
     }
-    assert!(store.is_due(run, run.job(0)));
     store.queued(run, vec![0]).await.unwrap();
     // It is on the queue, and nobody takes it: there is nothing to do.
     let waiting = tokio::time::timeout(Duration::from_millis(100), async {
@@ -371,6 +372,32 @@ async fn a_job_whose_time_has_come_is_waited_for_no_more(store: Store) {
         store.wait_for_work(run, Duration::from_secs(60)).await;
     });
     assert!(waiting.await.is_err(), "there is work again and again");
+}
+
+async fn jobs_that_wait_for_their_time_are_not_looked_at_until_a_restart(store: Store) {
+    let retry = Retry { first: Duration::from_secs(600), longest: Duration::from_secs(600) };
+    let store = Store { retry, ..store };
+    let run = running(&store, 4).await;
+    let by = Incarnation::new(0);
+    for index in 0..2 {
+        let attempt = begin(&store, run, index, by).await;
+        store.finish(attempt, Outcome::failed(Cause::Retry, "again")).await.unwrap();
+    }
+    begin(&store, run, 2, by).await;
+    store.agent(run, by, AgentState::Closed).await.unwrap();
+    let waiting = async |store: &Store| {
+        store.end_delays(run).await.unwrap();
+        let jobs = store.waiting_jobs(run, false, 2).await.unwrap();
+        jobs.iter().map(|job| job.index).collect::<Vec<_>>()
+    };
+    assert_eq!(waiting(&store).await, [2], "there is room for one more, and it does not go to one that waits");
+    // One of them is delivered a second time before its time has come.
+    let early = begin(&store, run, 0, by).await;
+    store.finish(early, Outcome::failed(Cause::Failed, "no")).await.unwrap();
+    let again = Store { live: Arc::default(), ..store };
+    assert_eq!(waiting(&again).await, [2]);
+    again.forget_delays(run).await.unwrap();
+    assert_eq!(waiting(&again).await, [1, 2]);
 }
 
 async fn an_end_that_was_stored_unheard_is_told(store: Store) {
