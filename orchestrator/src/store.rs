@@ -35,6 +35,8 @@ pub(crate) use self::runs::Ending;
 pub use self::runs::{NewRun, Stored};
 use self::writer::Writer;
 
+/// How many characters PostgreSQL's codes have; those of SQLite are numbers of at most four.
+const SQLSTATE: usize = 5;
 /// How long a statement may wait for a connection, or for SQLite's lock.
 const BUSY: Duration = Duration::from_secs(5);
 /// How many connections read at the same time.
@@ -59,9 +61,9 @@ pub enum StoreError {
     /// Its address is none.
     #[error("the address of the store is not one: it looks like postgres://user:password@host/database or sqlite:FILE")]
     Address,
-    /// The database did not do as it was told.
-    #[error("the store: {0}")]
-    Sql(sqlx::Error),
+    /// The database does not do as it is told, and would not the next time.
+    #[error("the store refuses it: {0}")]
+    Refused(String),
     /// Its tables could not be made.
     #[error("the store's tables: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
@@ -71,7 +73,7 @@ pub enum StoreError {
     /// What was asked for does not go with how things are.
     #[error("{0}")]
     Conflict(String),
-    /// The store ends, or is away.
+    /// The store ends, or is away, or is too busy or full.
     #[error("the store is not available: {0}")]
     Unavailable(String),
     /// A file could not be read or written.
@@ -85,8 +87,37 @@ pub enum StoreError {
 impl From<sqlx::Error> for StoreError {
     /// What it is caused by is in its own words already.
     fn from(error: sqlx::Error) -> Self {
-        Self::Sql(error)
+        use sqlx::Error::*;
+        let may_pass = match &error {
+            Io(_) | Tls(_) | Protocol(_) | PoolTimedOut | PoolClosed | WorkerCrashed | BeginFailed => true,
+            Database(error) => error.code().is_none_or(|code| may_pass(&code)),
+            _ => false,
+        };
+        let told = error.to_string();
+        if may_pass { Self::Unavailable(told) } else { Self::Refused(told) }
     }
+}
+
+impl StoreError {
+    /// Whether it may go well the next time.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Io(_))
+    }
+}
+
+/// Whether what a database says with this code may pass: it ends, it is full or busy, others were faster. What breaks a rule of
+/// the tables does so the next time, too.
+fn may_pass(code: &str) -> bool {
+    if code.len() == SQLSTATE {
+        // <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+        const CLASSES: [&str; 5] = ["08", "40", "53", "57", "58"];
+        const LOCKED: [&str; 3] = ["25006", "25P03", "55P03"];
+        return CLASSES.iter().any(|class| code.starts_with(class)) || LOCKED.contains(&code);
+    }
+    // <https://sqlite.org/rescode.html>: the lowest byte says of which kind it is. BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR,
+    // FULL, CANTOPEN, PROTOCOL, SCHEMA.
+    const KINDS: [u32; 10] = [5, 6, 7, 8, 9, 10, 13, 14, 15, 17];
+    code.parse::<u32>().is_ok_and(|code| KINDS.contains(&(code & 0xff)))
 }
 
 impl From<StoreError> for ProtocolError {
@@ -95,14 +126,9 @@ impl From<StoreError> for ProtocolError {
             StoreError::NotFound(what) => Self::NotFound(what),
             StoreError::Conflict(message) => Self::Invalid(message),
             StoreError::Json(error) => Self::Json(error),
-            // What breaks a rule of the tables breaks it the next time, too.
-            StoreError::Sql(sqlx::Error::Database(error))
-                if error.is_unique_violation() || error.is_foreign_key_violation() =>
-            {
-                Self::Invalid(format!("this goes against what is stored: {error}"))
-            }
             // A full disk may have room again, and a database come back.
-            other => Self::Unavailable(other.to_string()),
+            other if other.may_pass() => Self::Unavailable(other.to_string()),
+            other => Self::Invalid(other.to_string()),
         }
     }
 }

@@ -11,7 +11,6 @@ use armada_protocol::RunId;
 
 use super::{Conductor, ConductorError, Shared};
 use crate::settings::AgentMode;
-use crate::store::StoreError;
 
 /// How often it is looked after a run that nothing is heard of.
 const ROUND: Duration = Duration::from_secs(1);
@@ -117,7 +116,7 @@ impl ConductorError {
     /// Whether it may go well the next time.
     pub(super) fn may_pass(&self) -> bool {
         match self {
-            Self::Store(error) => !matches!(error, StoreError::NotFound(_) | StoreError::Conflict(_)),
+            Self::Store(error) => error.may_pass(),
             Self::Protocol(error) => {
                 use armada_protocol::ProtocolError::*;
                 matches!(error, Closed | Unavailable(_) | Io(_))

@@ -153,7 +153,8 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::NotFound(what) => Self::not_found(format!("{what} does not exist")),
             StoreError::Conflict(message) => Self::new(StatusCode::CONFLICT, message),
-            other => Self::unavailable(other),
+            other if other.may_pass() => Self::unavailable(other),
+            other => Self::internal(other),
         }
     }
 }

@@ -47,6 +47,7 @@ cases![
     changes_are_numbered_in_their_order,
     a_deleted_run_leaves_nothing,
     a_run_does_not_go_back,
+    what_breaks_a_rule_of_the_tables_is_refused_and_what_is_away_may_come_back,
 ];
 
 async fn open(url: String, folder: &Path) -> Store {
@@ -479,6 +480,44 @@ async fn a_run_does_not_go_back(store: Store) {
     for status in [RunStatus::Pending, RunStatus::Dispatching, RunStatus::Succeeded] {
         assert!(matches!(store.set_status(run, status, None).await, Err(StoreError::Conflict(_))), "{status:?}");
     }
+}
+
+async fn what_breaks_a_rule_of_the_tables_is_refused_and_what_is_away_may_come_back(store: Store) {
+    let insert = async |seq: i64, status: Option<&'static str>| {
+        let insert = "INSERT INTO runs (id, seq, project, status, created_at) VALUES ($1, $2, '', $3, 0)";
+        let id = uuid::Uuid::new_v4().to_string();
+        let writing = store.writer.write(move |book| {
+            async move {
+                sqlx::query(insert).bind(id).bind(seq).bind(status).execute(book.sql()).await?;
+                Ok(())
+            }
+            .boxed()
+        });
+        writing.await
+    };
+    insert(1, Some("Running")).await.unwrap();
+    for refused in [insert(1, Some("Running")).await, insert(2, None).await] {
+        let error = refused.unwrap_err();
+        assert!(matches!(error, StoreError::Refused(_)) && !error.may_pass(), "{error:?}");
+        assert!(matches!(ProtocolError::from(error), ProtocolError::Invalid(_)));
+    }
+    let nonsense = sqlx::query("SELECT nothing").execute(store.pool()).await.map_err(StoreError::from);
+    assert!(!nonsense.unwrap_err().may_pass());
+    store.pool.close().await;
+    for away in [insert(3, Some("Running")).await, store.answers().await] {
+        let error = away.unwrap_err();
+        assert!(error.may_pass(), "{error:?}");
+        assert!(matches!(ProtocolError::from(error), ProtocolError::Unavailable(_)));
+    }
+}
+
+#[test]
+fn what_a_database_says_of_itself_may_pass() {
+    let busy_full_or_ending =
+        ["5", "517", "6", "10", "778", "13", "14", "53100", "57P01", "57P03", "08006", "40001", "55P03"];
+    let broken_rules = ["19", "787", "2067", "1", "11", "23505", "23503", "22001", "42P01", "28P01", ""];
+    assert!(busy_full_or_ending.iter().all(|code| may_pass(code)));
+    assert!(!broken_rules.iter().any(|code| may_pass(code)));
 }
 
 #[derive(Clone, Debug)]

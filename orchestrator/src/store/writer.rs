@@ -121,8 +121,20 @@ impl Book {
 trait Write: Send {
     /// Writes. Says whether that succeeded.
     fn write<'b>(&'b mut self, book: &'b mut Book) -> BoxFuture<'b, bool>;
-    /// Answers whoever asked for it.
-    fn answer(self: Box<Self>, committed: &Result<(), StoreError>);
+    /// Answers whoever asked for it, alone or with others.
+    fn answer(self: Box<Self>, committed: &Result<(), StoreError>, is_alone: bool);
+}
+
+impl StoreError {
+    /// What each write of a transaction that failed is told. That it is refused is only known of one that was alone: others may
+    /// go well the next time.
+    fn of_all(&self, is_alone: bool) -> Self {
+        match self {
+            Self::Refused(told) if is_alone => Self::Refused(told.clone()),
+            Self::Refused(told) | Self::Unavailable(told) => Self::Unavailable(told.clone()),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
 }
 
 struct Asked<F, T> {
@@ -146,12 +158,12 @@ where
         })
     }
 
-    fn answer(self: Box<Self>, committed: &Result<(), StoreError>) {
+    fn answer(self: Box<Self>, committed: &Result<(), StoreError>, is_alone: bool) {
         let answer = match (committed, self.outcome) {
             (Ok(()), Some(outcome)) => outcome,
             // What was refused was refused for its own reason.
             (Err(_), Some(Err(error))) => Err(error),
-            (Err(error), _) => Err(StoreError::Unavailable(error.to_string())),
+            (Err(error), _) => Err(error.of_all(is_alone)),
             (Ok(()), None) => Err(StoreError::Unavailable("it was not written".to_owned())),
         };
         // Whoever asked may be gone.
@@ -233,8 +245,9 @@ async fn write_all(
             }
             Err(error) => tracing::warn!(%error, writes = writes.len(), "a transaction failed"),
         }
+        let is_alone = writes.len() == 1;
         for write in writes.drain(..) {
-            write.answer(&committed);
+            write.answer(&committed, is_alone);
         }
     }
 }
