@@ -79,6 +79,15 @@ pub enum AgentError {
     Fatal(String),
 }
 
+/// How an agent's life ended.
+#[derive(Debug)]
+pub struct Lived {
+    /// How many attempts at jobs it has begun.
+    pub jobs_taken: u64,
+    /// Why it could not go on, if it could not.
+    pub ended: Result<(), AgentError>,
+}
+
 /// Runs an agent until its run is over. `shutdown` makes it hand its job back and end.
 ///
 /// Whatever happens, nothing of it is left when this returns: contexts are closed and the browser has ended.
@@ -87,13 +96,14 @@ pub async fn run(
     options: AgentOptions,
     connections: Connections,
     shutdown: CancellationToken,
-) -> Result<(), AgentError> {
+) -> Lived {
     let (run, jobs) = (options.run, connections.jobs.clone());
     let by = options.by;
+    let mut jobs_taken = 0;
     let life = async {
         match Agent::new(sandbox, options, connections).await {
             Ok(mut agent) => {
-                let ended = agent.work(shutdown).await;
+                let ended = agent.work(shutdown, &mut jobs_taken).await;
                 agent.close().await;
                 ended
             }
@@ -110,7 +120,7 @@ pub async fn run(
     };
     // Who does not answer any more cannot be told.
     let _ = jobs.agent(run, by, state).await;
-    ended
+    Lived { jobs_taken, ended }
 }
 
 /// The agent's record. An agent may be there before its run is prepared.
@@ -186,8 +196,8 @@ impl Agent {
         Ok(Self { run, by, connections, template, capabilities, message, job_budget, context_budget, instance: None })
     }
 
-    /// Takes jobs until there is a reason not to.
-    async fn work(&mut self, shutdown: CancellationToken) -> Result<(), AgentError> {
+    /// Takes jobs, and counts them, until there is a reason not to.
+    async fn work(&mut self, shutdown: CancellationToken, taken: &mut u64) -> Result<(), AgentError> {
         let jobs = self.connections.jobs.clone();
         let stopped = jobs.stopped(self.run);
         tokio::pin!(stopped);
@@ -225,6 +235,7 @@ impl Agent {
                 consumer.acknowledge(tag).await?;
                 continue;
             };
+            *taken += 1;
             let cancelled = async {
                 tokio::select! {
                     stop = &mut stopped => !matches!(stop, Ok(Stop::Cancelled)),

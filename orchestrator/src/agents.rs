@@ -4,6 +4,7 @@
 //! one. Each has a link to this process as its standard input; when either side dies, the other one notices at once, so
 //! a dead agent's job is taken by another, and no agent outlives its orchestrator.
 
+pub(crate) mod keep;
 mod printed;
 
 use std::ffi::OsString;
@@ -22,13 +23,9 @@ use tokio::process::{Child, Command};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use self::keep::{Life, is_over, keep, run_is_over};
 use self::printed::Printed;
 
-/// How many times in a row an agent may end without having taken any job before it is given up. One that dies in a job may
-/// be started as often as jobs have attempts.
-const FRUITLESS_STARTS: u32 = 3;
-/// How long to wait before starting an agent again: this, and twice as long each time.
-const RESTART: Duration = Duration::from_millis(100);
 /// How long an agent has, beside closing its context, to end once it was told to: its script, its browser and itself.
 const ENDING: Duration = Duration::from_secs(20);
 /// How many agents are being opened at the same time for each processor of this machine: compiled code is loaded, a
@@ -87,62 +84,29 @@ impl Agents {
     /// Keeps an agent going until its run is over, or `shutdown` has it hand back its job and end. Gives the reason if it had
     /// to be given up before.
     pub(crate) async fn keep(self: Arc<Self>, index: u32, shutdown: CancellationToken) -> Result<(), String> {
-        let stopped = async {
-            tokio::select! {
-                stopped = self.connections.jobs.stopped(self.run) => drop(stopped),
-                () = shutdown.cancelled() => {}
+        let over = is_over(&*self.connections.jobs, self.run, &shutdown);
+        keep(index, over, async |over| {
+            let turn = over.run_until_cancelled(self.turns.clone().acquire_owned()).await;
+            let Some(Ok(turn)) = turn else { return Life::not_begun("its run is over".to_owned()) };
+            match self.live(index, turn, &shutdown).await {
+                Ok(life) => life,
+                Err(error) => Life::not_begun(format!("the agent could not be started: {error}")),
             }
-        };
-        tokio::pin!(stopped);
-        let mut fruitless = 0;
-        loop {
-            let turn = tokio::select! {
-                turn = self.turns.clone().acquire_owned() => turn.ok(),
-                _ = &mut stopped => return Ok(()),
-            };
-            let life = self.live(index, turn, &shutdown);
-            tokio::pin!(life);
-            let (ended, over) = tokio::select! {
-                ended = &mut life => (ended, false),
-                _ = &mut stopped => (life.await, true),
-            };
-            if over {
-                return Ok(());
-            }
-            let life = ended.unwrap_or_else(|error| Life {
-                has_worked: false,
-                has_told: false,
-                reason: format!("the agent could not be started: {error}"),
-            });
-            if life.has_worked {
-                fruitless = 0;
-            }
-            fruitless += 1;
-            let reason = life.reason;
-            // What no agent could ever do, this one will not do the next time either; a process that died may.
-            let is_hopeless = life.has_told && !self.has_opened.load(Ordering::Relaxed);
-            if is_hopeless || fruitless >= FRUITLESS_STARTS {
-                return Err(reason);
-            }
-            tracing::info!(agent = index, %reason, "starting the agent again");
-            tokio::select! {
-                () = tokio::time::sleep(RESTART * 2_u32.saturating_pow(fruitless)) => {}
-                _ = &mut stopped => return Ok(()),
-            }
-        }
+        })
+        .await
     }
 
     /// One process, from start to end. The turn is over once the agent is open, or never will be.
     async fn live(
         self: &Arc<Self>,
         index: u32,
-        turn: Option<OwnedSemaphorePermit>,
+        turn: OwnedSemaphorePermit,
         shutdown: &CancellationToken,
     ) -> std::io::Result<Life> {
         let (ours, theirs) = UnixStream::pair()?;
         let mut child = start(&self.command, self.run, index, theirs)?;
         let printing = self.printed.pass_on(index, child.stderr.take());
-        let turn = Mutex::new(turn);
+        let turn = Mutex::new(Some(turn));
         let agents = self.clone();
         let told = move |state: &AgentState| {
             agents.has_opened.fetch_or(*state == AgentState::Open, Ordering::Relaxed);
@@ -153,12 +117,12 @@ impl Agents {
         let Connections { queue, runs, jobs } = self.connections.clone();
         let by = Incarnation::new(index);
         let serving = link::serve(ours, self.run, by, queue, runs, jobs.clone(), told);
-        let stopped = jobs.stopped(self.run);
+        let over = run_is_over(&*jobs, self.run);
         let waiting = async {
             // Once the run is over, the process ends by itself, or is made to.
             tokio::select! {
                 status = child.wait() => return status,
-                _ = stopped => {}
+                () = over => {}
                 () = shutdown.cancelled() => terminate(&child),
             }
             match tokio::time::timeout(self.ending, child.wait()).await {
@@ -187,17 +151,17 @@ impl Agents {
             // The ledger of a run is there as long as its agents are.
             let _ = jobs.agent(self.run, by, AgentState::Died { message: reason.clone() }).await;
         }
-        Ok(Life { has_worked: served.jobs_taken > 0, has_told, reason })
+        // What no agent could ever do, this one will not do the next time either; a process that died may.
+        let is_hopeless = has_told && !self.has_opened.load(Ordering::Relaxed);
+        Ok(Life { has_worked: served.jobs_taken > 0, is_hopeless, reason })
     }
 }
 
-/// How a process ended.
-struct Life {
-    /// It has taken a job.
-    has_worked: bool,
-    /// The agent has told the reason itself.
-    has_told: bool,
-    reason: String,
+impl Life {
+    /// One that has not begun, for this reason.
+    fn not_begun(reason: String) -> Self {
+        Self { has_worked: false, is_hopeless: false, reason }
+    }
 }
 
 /// Asks a process to end in order.

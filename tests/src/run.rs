@@ -169,7 +169,8 @@ impl TestRun {
             let connections = Connections { queue: queue.clone(), runs: runs.clone(), jobs: jobs.clone() };
             let sandbox = sandbox.clone();
             agents.spawn(async move {
-                (index, armada_host::agent::run(&sandbox, options, connections, CancellationToken::new()).await)
+                let lived = armada_host::agent::run(&sandbox, options, connections, CancellationToken::new()).await;
+                (index, lived.ended)
             });
         }
         let mut ended = agents.join_all().await;

@@ -49,7 +49,7 @@ pub(crate) fn agent(arguments: &Agent) -> anyhow::Result<Ending> {
             connections.runs = Arc::new(RedisRunStore::new(url, redis::EXPIRY)?);
         }
         let interruption = signals::in_order();
-        armada_host::agent::run(&Sandbox::new()?, options, connections, interruption.gently.clone()).await?;
+        armada_host::agent::run(&Sandbox::new()?, options, connections, interruption.gently.clone()).await.ended?;
         Ok(Ending::Done)
     })
 }

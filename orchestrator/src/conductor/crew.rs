@@ -3,19 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use armada_host::agent::{AgentOptions, Connections};
+use armada_host::agent::{AgentOptions, Connections, Lived};
 use armada_protocol::{Incarnation, RunId};
-use futures::FutureExt as _;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Conductor;
 use crate::agents::Agents;
+use crate::agents::keep::{Life, is_over, keep};
 use crate::settings::{AgentMode, InProcess};
-
-/// How often an agent within this process may end in a row before it is given up, and how long to wait before it is started again.
-const FRUITLESS_STARTS: u32 = 3;
-const RESTART: Duration = Duration::from_millis(100);
 
 /// What is left of a run when its agents have ended.
 pub(super) enum Left {
@@ -109,8 +105,8 @@ impl Conductor {
         connections: Connections,
         shutdown: CancellationToken,
     ) -> Result<(), String> {
-        let mut fruitless = 0;
-        loop {
+        let over = is_over(&*connections.jobs, run, &shutdown);
+        keep(index, over, async |_| {
             let options = AgentOptions {
                 run,
                 by: Incarnation::new(index),
@@ -120,24 +116,11 @@ impl Conductor {
                 temp: options.temp.clone(),
             };
             let life = armada_host::agent::run(&self.shared.sandbox, options, connections.clone(), shutdown.clone());
-            let reason = match life.await {
-                // Its queue was gone, which is not the same as that the run is over.
-                Ok(()) => "its queue was gone".to_owned(),
-                Err(error) => error.to_string(),
-            };
-            let is_over = connections.jobs.stopped(run).now_or_never().is_some();
-            if is_over || shutdown.is_cancelled() {
-                return Ok(());
-            }
-            fruitless += 1;
-            if fruitless >= FRUITLESS_STARTS {
-                return Err(reason);
-            }
-            tracing::info!(%run, agent = index, %reason, "starting the agent again");
-            tokio::select! {
-                () = tokio::time::sleep(RESTART * 2_u32.saturating_pow(fruitless)) => {}
-                () = shutdown.cancelled() => return Ok(()),
-            }
-        }
+            let Lived { jobs_taken, ended } = life.await;
+            // That its queue was gone is not the same as that the run is over.
+            let reason = ended.err().map_or("its queue was gone".to_owned(), |error| error.to_string());
+            Life { has_worked: jobs_taken > 0, is_hopeless: false, reason }
+        })
+        .await
     }
 }
