@@ -29,6 +29,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
@@ -59,10 +60,34 @@ pub struct Api {
     credentials: Credentials,
     /// What else the server needs.
     checks: Arc<[Check]>,
-    /// Ends what goes on for as long as the server does.
+    watchers: Streams,
+    links: Streams,
+}
+
+/// What goes on beyond a request, as much as there may be of one kind.
+#[derive(Clone)]
+struct Streams {
+    most: usize,
+    going: TaskTracker,
     closing: CancellationToken,
-    /// What goes on beyond a request.
-    streams: TaskTracker,
+}
+
+impl Streams {
+    fn new(most: usize) -> Self {
+        Self { most, going: TaskTracker::new(), closing: CancellationToken::new() }
+    }
+
+    /// Counts one more for as long as this is held, if there may be one more.
+    fn admit(&self) -> Option<TaskTrackerToken> {
+        (self.going.len() < self.most).then(|| self.going.token())
+    }
+
+    /// Tells all to end, and waits until they have.
+    async fn close(&self) {
+        self.closing.cancel();
+        self.going.close();
+        self.going.wait().await;
+    }
 }
 
 impl Api {
@@ -74,16 +99,15 @@ impl Api {
         credentials: Credentials,
         checks: Vec<Check>,
     ) -> Self {
-        let (closing, streams) = (CancellationToken::new(), TaskTracker::new());
-        streams.spawn(metrics::keep(closing.clone()));
-        Self { store, conductor, settings, credentials, checks: checks.into(), closing, streams }
+        let (watchers, links) = (Streams::new(changes::WATCHERS), Streams::new(link::LINKS));
+        links.going.spawn(metrics::keep(links.closing.clone()));
+        Self { store, conductor, settings, credentials, checks: checks.into(), watchers, links }
     }
 
     /// Ends what goes on beyond requests. To be called once no new requests are taken, before the store is closed.
     pub async fn close(&self) {
-        self.closing.cancel();
-        self.streams.close();
-        self.streams.wait().await;
+        self.links.close().await;
+        self.watchers.close().await;
     }
 }
 

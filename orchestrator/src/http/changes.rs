@@ -37,8 +37,8 @@ const SILENCE: Duration = Duration::from_secs(60);
 const AT_ONCE: u64 = 200;
 /// How many bytes a client may say: it has nothing to say.
 const RECEIVED: usize = 4 * 1024;
-/// How many clients may watch.
-const WATCHERS: usize = 1_000;
+/// How many clients may watch at the same time.
+pub(super) const WATCHERS: usize = 1_000;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(watch))
@@ -92,14 +92,13 @@ async fn watch(
         let detail = format!("this is a WebSocket: {}", rejection.body_text());
         Problem::new(StatusCode::UPGRADE_REQUIRED, detail)
     })?;
-    if api.streams.len() >= WATCHERS {
+    let Some(counted) = api.watchers.admit() else {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many clients are watching: try again later"));
-    }
-    let counted = api.streams.token();
+    };
     let upgrade = upgrade.max_message_size(RECEIVED).max_frame_size(RECEIVED);
     Ok(upgrade.on_upgrade(move |socket| async move {
         let _counted = counted;
-        let closing = api.closing.clone();
+        let closing = api.watchers.closing.clone();
         let mut watcher = Watcher { socket, store: api.store, run: params.run, last: 0, heard: Instant::now() };
         let why = tokio::select! {
             ended = watcher.run(params.after) => ended,

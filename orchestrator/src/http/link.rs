@@ -23,6 +23,9 @@ use super::guard;
 use super::problem::Problem;
 use crate::store::views::RunStatus;
 
+/// How many agents from elsewhere may be connected at the same time. They do not take the places of those who watch.
+pub(super) const LINKS: usize = 10_000;
+
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(credential))
 }
@@ -98,8 +101,13 @@ async fn connect(
         response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static(link::PROTOCOL));
         return Ok(response);
     };
-    let (connections, closing) = (api.conductor.connections(), api.closing.clone());
-    api.streams.spawn(async move {
+    let Some(counted) = api.links.admit() else {
+        let detail = format!("{LINKS} agents are connected already, and there may be no more: the server has no room");
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
+    };
+    let (connections, closing) = (api.conductor.connections(), api.links.closing.clone());
+    tokio::spawn(async move {
+        let _counted = counted;
         let linked = async {
             let Ok(stream) = upgrade.await else { return };
             let by = Incarnation { agent, id };
@@ -125,6 +133,16 @@ async fn connect(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn who_watches_takes_no_place_of_an_agent() {
+        let (watchers, links) = (crate::http::Streams::new(1), crate::http::Streams::new(2));
+        let held = watchers.admit().unwrap();
+        assert!(watchers.admit().is_none());
+        assert!(links.admit().is_some() && links.admit().is_some(), "who has gone is not counted");
+        drop(held);
+        assert!(watchers.admit().is_some());
+    }
 
     #[test]
     fn only_the_path_of_a_link_is_one() {
