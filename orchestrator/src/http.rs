@@ -104,9 +104,14 @@ impl Api {
         Self { store, conductor, settings, credentials, checks: checks.into(), watchers, links }
     }
 
-    /// Ends what goes on beyond requests. To be called once no new requests are taken, before the store is closed.
-    pub async fn close(&self) {
+    /// Ends the links of agents, so that those come to the next server.
+    pub async fn close_links(&self) {
         self.links.close().await;
+    }
+
+    /// Ends those who watch, once they have heard what happened last. To be called when nothing happens any more, before the
+    /// store is closed.
+    pub async fn close_watchers(&self) {
         self.watchers.close().await;
     }
 }

@@ -1,7 +1,7 @@
 //! The server: store, queue, conductor and API put together, started in order and ended in the reverse.
 //!
 //! Whatever is there already is found again: runs go on where they were. When it ends, it takes no more launches, has agents
-//! hand back their jobs, answers what was asked, and closes the store last.
+//! hand back their jobs, answers what was asked, tells those who watch what happened last, and closes the store.
 
 use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
@@ -147,7 +147,7 @@ impl Server {
         let serving = axum::serve(listener, router).with_graceful_shutdown(async move { told.cancelled().await });
         let ending = async {
             shutdown.cancelled().await;
-            api.close().await;
+            api.close_links().await;
             tokio::time::sleep(grace).await;
         };
         let served = tokio::select! {
@@ -159,8 +159,9 @@ impl Server {
         if let Some(Err(error)) = OptionFuture::from(tidied).await {
             tracing::error!(%error, "the task that removes old runs failed");
         }
-        api.close().await;
+        api.close_links().await;
         api.conductor.close().await;
+        api.close_watchers().await;
         api.store.close().await;
         served
     }

@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -33,6 +34,8 @@ const SEND: Duration = Duration::from_secs(10);
 const PING: Duration = Duration::from_secs(20);
 /// How long a client may be silent.
 const SILENCE: Duration = Duration::from_secs(60);
+/// How long a client may take to take what happened last, when the server ends.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// How many changes are read from the store at once.
 const AT_ONCE: u64 = 200;
 /// How many bytes a client may say: it has nothing to say.
@@ -100,9 +103,13 @@ async fn watch(
         let _counted = counted;
         let closing = api.watchers.closing.clone();
         let mut watcher = Watcher { socket, store: api.store, run: params.run, last: 0, heard: Instant::now() };
+        let farewell = async {
+            closing.cancelled().await;
+            tokio::time::sleep(FAREWELL).await;
+        };
         let why = tokio::select! {
-            ended = watcher.run(params.after) => ended,
-            () = closing.cancelled() => Err(Gone::Closing),
+            ended = watcher.run(params.after, &closing) => ended,
+            () = farewell => Err(Gone::Closing),
         };
         if let Err(gone) = why {
             watcher.close(gone).await;
@@ -139,7 +146,7 @@ struct Watcher {
 }
 
 impl Watcher {
-    async fn run(&mut self, after: Option<u64>) -> Result<(), Gone> {
+    async fn run(&mut self, after: Option<u64>, closing: &CancellationToken) -> Result<(), Gone> {
         // What happens while the store is read is in both.
         let mut changes = self.store.watch();
         let stored = self.store.last_seq();
@@ -150,10 +157,10 @@ impl Watcher {
         if after.is_some() {
             self.catch_up().await?;
         }
-        self.follow(&mut changes).await
+        self.follow(&mut changes, closing).await
     }
 
-    async fn follow(&mut self, changes: &mut Receiver<StoredChange>) -> Result<(), Gone> {
+    async fn follow(&mut self, changes: &mut Receiver<StoredChange>, closing: &CancellationToken) -> Result<(), Gone> {
         let mut ping = tokio::time::interval(PING);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -169,6 +176,10 @@ impl Watcher {
                     }
                     Err(RecvError::Closed) => return Err(Gone::Closing),
                 },
+                () = closing.cancelled() => {
+                    self.catch_up().await?;
+                    return Err(Gone::Closing);
+                }
                 said = self.socket.recv() => match said {
                     Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(Gone::Left),
                     Some(Ok(_)) => self.heard = Instant::now(),

@@ -153,9 +153,10 @@ impl Server {
     }
 
     async fn stop(self) {
-        self.api.close().await;
+        self.api.close_links().await;
         self.serving.abort();
         self.api.conductor.close().await;
+        self.api.close_watchers().await;
         self.store.close().await;
         drop(self.folder);
     }

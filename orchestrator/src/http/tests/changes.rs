@@ -178,10 +178,16 @@ async fn who_lags_is_told_so_and_still_hears_everything() {
 }
 
 #[tokio::test]
-async fn a_server_that_ends_says_so_to_watchers() {
+async fn a_server_that_ends_tells_watchers_what_happened_last_and_says_so() {
     let server = Server::start().await;
+    let run = server.run().await;
+    let job = server.job(&run).await;
     let mut socket = watch(&server, "").await;
+    for last in 0..50 {
+        server.event(&job, &last.to_string()).await;
+    }
     server.stop().await;
+    until(&mut socket, "49").await;
     let closed = tokio::time::timeout(Duration::from_secs(20), socket.next()).await.unwrap();
     assert!(matches!(closed, Some(Ok(Message::Close(Some(frame)))) if u16::from(frame.code) == 1001));
 }
