@@ -57,8 +57,8 @@ mod tests {
     use super::*;
     use crate::settings::{AgentMode, Settings};
     use crate::store::StoreOptions;
+    use crate::store::foreign_runs::ReportedEvent;
     use crate::store::queries::{Paging, RunFilter};
-    use crate::store::reported::ReportedEvent;
     use crate::store::views::JobStatus;
 
     #[tokio::test]

@@ -7,10 +7,10 @@
 
 mod agents;
 mod attempts;
+pub(crate) mod foreign_runs;
 mod ledger;
 mod live;
 pub(crate) mod queries;
-pub(crate) mod reported;
 pub(crate) mod reports;
 mod retention;
 pub(crate) mod runs;

@@ -13,8 +13,8 @@ use uuid::Uuid;
 use super::Api;
 use super::extract::{Failures, ListOf, ListParams, Named, PageParams, Received};
 use super::problem::Problem;
+use crate::store::foreign_runs::ReportedEvent;
 use crate::store::queries::{ReportFilter, ReportsOf};
-use crate::store::reported::ReportedEvent;
 use crate::store::views::ReportView;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {

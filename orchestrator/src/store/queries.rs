@@ -14,7 +14,7 @@ use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
 use self::list::List;
-use super::runs::{clean, whole};
+use super::runs::{clean, is_conducted, whole};
 use super::statement::Statement;
 use super::views::{
     ARTIFACT_COLUMNS, AgentView, ArtifactView, AttemptView, JOB_COLUMNS, JobStatus, JobView, REPORT_COLUMNS,
@@ -152,9 +152,7 @@ impl Store {
 
     /// Whether a run is conducted here, and not reported by somebody else.
     pub(crate) async fn is_conducted(&self, run: RunId) -> Result<bool, StoreError> {
-        let mut select = Statement::new("SELECT id FROM runs WHERE granted IS NOT NULL AND id = ");
-        select.bind(run.to_string());
-        Ok(select.query()?.fetch_optional(self.pool()).await?.is_some())
+        is_conducted(self.pool(), run).await
     }
 
     /// Jobs that have ended, in the order of their places, from a place on: as many as have about so many bytes of results,

@@ -6,7 +6,7 @@ use futures::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sqlx::any::AnyRow;
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::{Any, AssertSqlSafe, Executor, Row as _};
 use uuid::Uuid;
 
 use super::views::{JOB_COLUMNS, JobStatus, JobView, RUN_COLUMNS, RunStatus, RunView, count, parsed};
@@ -521,16 +521,17 @@ async fn become_status(
 /// What goes on is not removed.
 pub(super) async fn refuse_live(book: &mut Book, run: RunId) -> Result<(), StoreError> {
     let view = run_view(book, run).await?;
-    if !view.status.has_ended() && is_conducted(book, run).await? {
+    if !view.status.has_ended() && is_conducted(book.sql(), run).await? {
         let message = format!("the run goes on (it is {}): cancel it first", view.status.word());
         return Err(StoreError::Conflict(message));
     }
     Ok(())
 }
 
-pub(super) async fn is_conducted(book: &mut Book, run: RunId) -> Result<bool, StoreError> {
+/// Whether a run is conducted here, and not reported by somebody else.
+pub(super) async fn is_conducted(sql: impl Executor<'_, Database = Any>, run: RunId) -> Result<bool, StoreError> {
     let select = sqlx::query("SELECT id FROM runs WHERE id = $1 AND granted IS NOT NULL").bind(run.to_string());
-    Ok(select.fetch_optional(book.sql()).await?.is_some())
+    Ok(select.fetch_optional(sql).await?.is_some())
 }
 
 async fn attempts_per_job(book: &mut Book, run: RunId) -> Result<i64, StoreError> {

@@ -92,7 +92,8 @@ async fn every_statement_is_taken(store: &Store) {
     assert!(store.report_run(run, Some(time)).await.unwrap().1);
     assert!(!store.report_run(run, None).await.unwrap().1);
     let job = store.report_job(run, Some(3), JobStatus::Running).await.unwrap().job_uuid;
-    let event = super::super::reported::ReportedEvent { job, level: "info", content: "50%_ \0 Done".to_owned(), time };
+    let event =
+        super::super::foreign_runs::ReportedEvent { job, level: "info", content: "50%_ \0 Done".to_owned(), time };
     let event = store.report_event(event).await.unwrap();
     store.report_job_status(job, JobStatus::Success).await.unwrap();
     assert_eq!(store.event(event.event_uuid).await.unwrap().event_content, "50%_ \u{fffd} Done");

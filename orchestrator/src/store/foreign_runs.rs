@@ -150,7 +150,7 @@ impl Store {
 }
 
 async fn refuse_conducted(book: &mut Book, run: RunId) -> Result<(), StoreError> {
-    if is_conducted(book, run).await? {
+    if is_conducted(book.sql(), run).await? {
         let message = "the run is conducted here: what becomes of it is not for others to report";
         return Err(StoreError::Conflict(message.to_owned()));
     }
