@@ -96,6 +96,8 @@ struct Shared {
     /// What somebody has asked for, and what is seen through if they go away meanwhile.
     asked: TaskTracker,
     ending: CancellationToken,
+    /// How many jobs wait on the queue of each run, as that said last.
+    waiting: Mutex<HashMap<RunId, u64>>,
 }
 
 impl Conductor {
@@ -108,8 +110,10 @@ impl Conductor {
         settings: Arc<Settings>,
     ) -> Self {
         let cache = ComponentCache::new(settings.cache.join("components"));
-        let (conducting, asked, ending) = (Mutex::default(), TaskTracker::new(), CancellationToken::new());
-        Self { shared: Arc::new(Shared { store, queue, runs, sandbox, cache, settings, conducting, asked, ending }) }
+        let (conducting, waiting) = (Mutex::default(), Mutex::default());
+        let (asked, ending) = (TaskTracker::new(), CancellationToken::new());
+        let shared = Shared { store, queue, runs, sandbox, cache, settings, conducting, asked, ending, waiting };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Goes on with the runs that had not ended when the server did.
@@ -172,6 +176,11 @@ impl Conductor {
     pub(crate) fn connections(&self) -> Connections {
         let Shared { store, queue, runs, .. } = &*self.shared;
         Connections { queue: queue.clone(), runs: runs.clone(), jobs: Arc::new(store.clone()) }
+    }
+
+    /// How many jobs wait on queues, as those said a few seconds ago.
+    pub(crate) fn queue_depth(&self) -> u64 {
+        self.waiting().values().sum()
     }
 
     /// Ends a run before its jobs have.
@@ -275,6 +284,10 @@ impl Conductor {
 
     fn conducting(&self) -> MutexGuard<'_, HashMap<RunId, JoinHandle<()>>> {
         self.shared.conducting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<RunId, u64>> {
+        self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn conduct(&self, run: RunId) {
@@ -419,6 +432,7 @@ impl Conductor {
         }
         self.bury(run).await?;
         queue.delete(run).await?;
+        self.waiting().remove(&run);
         runs.delete(run).await?;
         let (status, reason) = match ending {
             Some(ending) => (ending.status(), ending.reason),

@@ -53,6 +53,9 @@ pub struct LaunchOptions {
 }
 
 impl LaunchOptions {
+    /// Who says nothing is a client of the system that Armada succeeds, and from there a server is the distant one. `armada launch`
+    /// always says the mode: the one that `armada run` takes, too, so that a project is the same on a server until somebody
+    /// wants it otherwise.
     fn mode(&self) -> Mode {
         self.mode.unwrap_or(Mode::Distant)
     }

@@ -14,8 +14,8 @@ use crate::settings::AgentMode;
 
 /// How often it is looked after a run that nothing is heard of.
 const ROUND: Duration = Duration::from_secs(1);
-/// How often it is looked whether the queue has lost something, and how often it has to look so.
-const LOOK_FOR_LOST: Duration = Duration::from_secs(10);
+/// How often a queue is asked how many jobs wait on it, and how often it has to look as if it had lost some.
+const ASK_QUEUE: Duration = Duration::from_secs(10);
 const LOOKS: u32 = 3;
 /// How many jobs are put on a queue at once.
 const BATCH: i64 = 500;
@@ -66,7 +66,8 @@ impl Conductor {
         }
     }
 
-    async fn round(&self, run: RunId, is_dispatched: bool, lost: &mut Lost) -> Result<(), ConductorError> {
+    /// What is done each time. A store or a queue that is away ends it.
+    pub(super) async fn round(&self, run: RunId, is_dispatched: bool, lost: &mut Lost) -> Result<(), ConductorError> {
         let Shared { store, queue, .. } = &*self.shared;
         store.tell_stop(run).await?;
         for silent in store.silent_agents(run).await? {
@@ -78,10 +79,15 @@ impl Conductor {
         let jobs = store.waiting_jobs(run, !is_dispatched, BATCH).await?;
         self.publish(run, jobs).await?;
         self.bury(run).await?;
-        if is_dispatched && lost.looked.elapsed() >= LOOK_FOR_LOST {
+        if lost.looked.elapsed() >= ASK_QUEUE {
             lost.looked = Instant::now();
-            let is_empty = queue.waiting(run).await? == Some(0);
-            lost.times = if is_empty && store.has_queued_jobs(run).await? { lost.times + 1 } else { 0 };
+            let waiting = queue.waiting(run).await?;
+            self.waiting().insert(run, waiting.unwrap_or_default());
+            lost.times = if is_dispatched && waiting == Some(0) && store.has_queued_jobs(run).await? {
+                lost.times + 1
+            } else {
+                0
+            };
             if lost.times >= LOOKS {
                 lost.times = 0;
                 let jobs = store.unqueue(run).await?;
@@ -107,9 +113,9 @@ impl Conductor {
 }
 
 /// What is known of jobs that the queue may have lost.
-struct Lost {
-    looked: Instant,
-    times: u32,
+pub(super) struct Lost {
+    pub(super) looked: Instant,
+    pub(super) times: u32,
 }
 
 impl ConductorError {

@@ -83,6 +83,26 @@ async fn what_others_have_put_on_the_queue_of_a_run_that_has_ended_is_not_lost()
 }
 
 #[tokio::test]
+async fn what_waits_on_queues_is_what_those_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = Arc::new(EmbeddedQueue::default());
+    let conductor = conductor(folder.path(), queue.clone()).await;
+    let run = failed(&conductor.shared.store).await;
+    queue.declare(run).await.unwrap();
+    let message = RawValue::from_string("{}".to_owned()).unwrap();
+    let jobs = (0..2).map(|index| Job { uuid: run.job(index), index, message: message.clone() });
+    queue.publish(run, jobs.collect()).await.unwrap();
+    let looked = std::time::Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
+    conductor.round(run, false, &mut tend::Lost { looked, times: 0 }).await.unwrap();
+    assert_eq!(conductor.queue_depth(), 2);
+    conductor.cancel(run).await.unwrap();
+    conductor.end(run, None).await.unwrap();
+    assert_eq!(conductor.queue_depth(), 0);
+    conductor.close().await;
+    conductor.shared.store.close().await;
+}
+
+#[tokio::test]
 async fn a_failed_run_whose_server_died_before_its_end_fails_for_the_same_reason() {
     let folder = tempfile::tempdir().unwrap();
     let before = conductor(folder.path(), Arc::new(EmbeddedQueue::default())).await;

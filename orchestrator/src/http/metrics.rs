@@ -56,7 +56,7 @@ fn describe() {
     describe_gauge!(RUNS, "Runs, by where they are in their lives");
     describe_gauge!(JOBS, "Jobs, by where they are in their lives");
     describe_gauge!(AGENTS, "Agents of runs that go on, by what they do");
-    describe_gauge!(QUEUE_DEPTH, "Jobs that are on queues");
+    describe_gauge!(QUEUE_DEPTH, "Jobs that wait on queues, as those were asked in the last ten seconds");
     describe_counter!(DISPATCHED, "Jobs that were dispatched");
     describe_histogram!(EVENT_LAG, Unit::Seconds, "From a report to its being stored");
     describe_histogram!(REQUESTS, Unit::Seconds, "From a request to its answer");
@@ -91,10 +91,10 @@ pub(super) async fn metrics(State(api): State<Api>) -> Result<Response, Problem>
             set(RUNS, "status", &RUN_STATES, &counts.runs);
             set(JOBS, "status", &JOB_STATES, &counts.jobs);
             set(AGENTS, "state", &AGENT_STATES, &counts.agents);
-            gauge!(QUEUE_DEPTH).set(number(counts.jobs.get("Queued")));
         }
         Err(_) => tracing::warn!("the store could not be counted within {COUNTING:?}"),
     }
+    gauge!(QUEUE_DEPTH).set(number(Some(&api.conductor.queue_depth())));
     recorder.run_upkeep();
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], recorder.render()).into_response())
 }
