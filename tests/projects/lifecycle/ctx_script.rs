@@ -47,6 +47,16 @@ pub async fn ctx_script(job_ctx: &mut JobContext, agent_ctx: &mut AgentContext) 
             job_ctx.monitoring_client.save_artifact("page.txt", "text/plain", "hello").await?;
             Ok(seen)
         }
+        // Two versions of one, and another: each of 400 kB.
+        "artifacts" => {
+            let client = &job_ctx.monitoring_client;
+            client.save_artifact("page.txt", "text/plain", "first ".repeat(66_667)).await?;
+            client.record_success_event("ready")?;
+            armada::sleep(Duration::from_secs(2)).await?;
+            client.save_artifact("page.txt", "text/plain", "again ".repeat(66_667)).await?;
+            client.save_artifact("other.txt", "text/plain", "other ".repeat(66_667)).await?;
+            Ok(seen)
+        }
         // Takes long enough that whoever cuts something can do so in the middle.
         "slow" => {
             job_ctx.monitoring_client.record_success_event("ready")?;
