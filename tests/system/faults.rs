@@ -12,6 +12,7 @@ use armada_tests::processes::{self, Process};
 use armada_tests::serve::{Serve, bundle};
 use armada_tests::servers::{postgresql, rabbitmq};
 use futures::StreamExt as _;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
@@ -92,6 +93,45 @@ fn an_outcome_waits_for_a_store_that_is_away_and_nothing_is_done_twice() {
     store.restart();
     assert_eq!(serve.until_ended(&run)["status"], "Succeeded");
     assert!(serve.jobs(&run).iter().all(|job| job["attempts"] == 1), "{:#?}", serve.jobs(&run));
+    assert_eq!(serve.end(), Some(0));
+}
+
+/// How many bytes are in the files that a process has open and that have no name.
+fn bytes_in_nameless_files(process: u32) -> u64 {
+    let open = std::fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().filter_map(Result::ok);
+    let nameless = open
+        .map(|entry| entry.path())
+        .filter(|path| std::fs::read_link(path).is_ok_and(|target| target.to_string_lossy().ends_with(" (deleted)")));
+    nameless.filter_map(|path| std::fs::metadata(path).ok()).map(|file| file.len()).sum()
+}
+
+#[test]
+fn what_a_job_reports_while_the_store_is_away_waits_on_the_agents_disk_and_is_stored_once_in_order() {
+    let mut store = postgresql();
+    let mut serve = Serve::start(&[], &[("ARMADA_STORE_URL", store.url())]);
+    let run = serve.launch(&["reports"], 1);
+    serve.until_ready(&run, 1);
+    store.kill();
+    let agent = serve.processes().into_iter().find(Process::is_agent).unwrap();
+    let spilled = || (bytes_in_nameless_files(agent.id) > 1 << 20).then_some(());
+    processes::wait_for("reports on the agent's disk", Duration::from_secs(60), spilled);
+    store.restart();
+    assert_eq!(serve.until_ended(&run)["status"], "Succeeded");
+    let job = serve.jobs(&run).remove(0);
+    assert_eq!(job["attempts"], 1);
+    let path = format!("/api/jobs/{}", job["job_uuid"].as_str().unwrap());
+    let all = |path: &str, of: &str| -> Vec<Value> {
+        let items = serve.get(path)["items"].as_array().unwrap().clone();
+        items.into_iter().rev().map(|item| item[of].clone()).collect()
+    };
+    let numbered = |what: &str| (0..30).map(|number| json!(format!("{what} {number}"))).collect::<Vec<_>>();
+    let events =
+        all(&format!("/api/events/?job_uuid={}&page_size=100", job["job_uuid"].as_str().unwrap()), "event_content");
+    assert_eq!(events, [vec![json!("ready")], numbered("event")].concat());
+    let lines = all(&format!("{path}/log?page_size=100"), "event_content");
+    let lines: Vec<_> = lines.into_iter().filter(|line| line.as_str().unwrap().starts_with("line ")).collect();
+    assert_eq!(lines, numbered("line"));
+    assert_eq!(all(&format!("{path}/artifacts"), "size"), vec![json!(100_000); 30]);
     assert_eq!(serve.end(), Some(0));
 }
 
@@ -182,16 +222,17 @@ fn a_clock_that_jumps_by_days_costs_no_job_and_no_agent() {
     }
     let ended: Vec<Value> = runs.iter().map(|run| serve.until_ended(run)).collect();
     // The clock did jump, there and back.
-    let created: Vec<&str> = ended.iter().map(|run| &run["run_datetime"].as_str().unwrap()[..10]).collect();
-    assert!(created[2] < created[0] && created[0] < created[1], "{created:?}");
+    let moment = |text: &Value| text.as_str().unwrap().parse::<Timestamp>().unwrap();
+    let created: Vec<_> = ended.iter().map(|run| moment(&run["run_datetime"])).collect();
+    let day = SignedDuration::from_hours(24);
+    assert!(created[2] < created[0] - 2 * day && created[0] + day < created[1], "{created:?}");
     for (run, ended) in runs.iter().zip(&ended) {
         assert_eq!(ended["status"], "Succeeded", "{ended}");
         assert!(serve.jobs(run).iter().all(|job| job["attempts"] == 1), "{:#?}", serve.jobs(run));
         let agents = serve.get(&format!("/api/runs/{run}/agents"));
         let agents = agents["items"].as_array().unwrap();
         assert!(agents.iter().all(|agent| agent["state"] == "Closed" && agent["starts"] == 1), "{agents:#?}");
-        // Moments are written so that they sort as text.
-        let moments = ["run_datetime", "started_at", "finished_at"].map(|moment| ended[moment].as_str().unwrap());
+        let moments = ["run_datetime", "started_at", "finished_at"].map(|name| moment(&ended[name]));
         assert!(moments.is_sorted(), "{moments:?}");
         let told = changes(&serve, run);
         assert!(told.is_sorted_by(|a, b| a["seq"].as_u64().unwrap() < b["seq"].as_u64().unwrap()), "{told:#?}");
