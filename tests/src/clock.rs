@@ -9,8 +9,10 @@ use tempfile::TempDir;
 
 /// The wall clock of whoever is started with its variables, and of their children.
 pub struct Clock {
-    folder: TempDir,
     library: String,
+    /// Says by how much it differs from the right time.
+    difference: String,
+    folder: TempDir,
 }
 
 impl Clock {
@@ -19,28 +21,28 @@ impl Clock {
     /// # Panics
     ///
     /// When `libfaketime` is not installed.
-    #[expect(clippy::new_without_default, reason = "it makes a folder and looks for a library")]
-    pub fn new() -> Self {
-        let folders =
+    pub fn right() -> Self {
+        let below =
             std::fs::read_dir("/usr/lib").into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
-        let mut libraries = folders
-            .flat_map(|folder| [folder.join("faketime"), folder])
-            .map(|folder| folder.join("libfaketimeMT.so.1"));
+        let folders = below.chain([PathBuf::from("/usr/lib"), PathBuf::from("/usr/lib64")]);
+        let mut libraries = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
         let library = libraries.find(|library| library.is_file());
         let library = library.expect("there is no libfaketime: `make setup` installs what is missing");
-        let clock = Self { folder: tempfile::tempdir().unwrap(), library: library.display().to_string() };
+        let folder = tempfile::tempdir().unwrap();
+        let text = |path: PathBuf| path.display().to_string();
+        let clock = Self { library: text(library), difference: text(folder.path().join("difference")), folder };
         clock.set("+0");
         clock
     }
 
     /// What a process is started with to have it.
-    pub fn variables(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("LD_PRELOAD", self.library.clone()),
-            ("FAKETIME_TIMESTAMP_FILE", self.file().display().to_string()),
-            ("FAKETIME_NO_CACHE", "1".to_owned()),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
-            ("NO_FAKE_STAT", "1".to_owned()),
+    pub fn variables(&self) -> [(&str, &str); 5] {
+        [
+            ("LD_PRELOAD", &self.library),
+            ("FAKETIME_TIMESTAMP_FILE", &self.difference),
+            ("FAKETIME_NO_CACHE", "1"),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+            ("NO_FAKE_STAT", "1"),
         ]
     }
 
@@ -49,10 +51,6 @@ impl Clock {
         // Whoever looks sees the one or the other.
         let new = self.folder.path().join("new");
         std::fs::write(&new, difference).unwrap();
-        std::fs::rename(new, self.file()).unwrap();
-    }
-
-    fn file(&self) -> PathBuf {
-        self.folder.path().join("difference")
+        std::fs::rename(new, &self.difference).unwrap();
     }
 }

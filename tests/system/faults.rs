@@ -207,10 +207,8 @@ fn changes(serve: &Serve, run: &str) -> Vec<Value> {
 
 #[test]
 fn a_clock_that_jumps_by_days_costs_no_job_and_no_agent() {
-    let clock = Clock::new();
-    let variables = clock.variables();
-    let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let mut serve = Serve::start(&["--keep-runs-days", "1"], &variables);
+    let clock = Clock::right();
+    let mut serve = Serve::start(&["--keep-runs-days", "1"], &clock.variables());
     let first = serve.launch(&["slow", "slow", "slow", "quick"], 2);
     serve.until_ready(&first, 2);
     let mut runs = vec![first];
@@ -248,10 +246,8 @@ fn a_clock_that_jumps_by_days_costs_no_job_and_no_agent() {
 
 #[test]
 fn a_run_that_goes_on_is_kept_whatever_the_clock_says() {
-    let clock = Clock::new();
-    let variables = clock.variables();
-    let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let mut serve = Serve::start(&["--keep-runs-days", "1", "--agents", "external"], &variables);
+    let clock = Clock::right();
+    let mut serve = Serve::start(&["--keep-runs-days", "1", "--agents", "external"], &clock.variables());
     let (ended, live) = (serve.launch(&["quick"], 1), serve.launch(&["quick"], 1));
     serve.ask("POST", &format!("/api/runs/{ended}/cancel"), None);
     serve.until_ended(&ended);
