@@ -59,13 +59,15 @@ tools:
 		|| missing="$$missing python3-venv"; \
 	$(call INSTALL,(or set ARMADA_CHROMIUM and ARMADA_PYTHON to their paths))
 
-# The servers that tests start for themselves, on ports and with folders of their own.
+# The servers that tests start for themselves, on ports and with folders of their own, and a clock that they set.
 servers:
 	@missing=; \
 	command -v redis-server >/dev/null || missing="redis-server"; \
 	{ test -x /usr/lib/rabbitmq/bin/rabbitmq-server || command -v rabbitmq-server; } >/dev/null \
 		|| missing="$$missing rabbitmq-server"; \
 	{ ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null || command -v initdb; } >/dev/null || missing="$$missing postgresql"; \
+	ls /usr/lib/*/faketime/libfaketimeMT.so.1 /usr/lib*/faketime/libfaketimeMT.so.1 2>/dev/null | grep -q faketime \
+		|| missing="$$missing faketime"; \
 	$(call INSTALL,(in this system's own packages))
 
 # Builds everything, as `test` does: with a part of it, other features would be asked for, and wasmtime compiled twice.

@@ -277,8 +277,8 @@ impl Agent {
         self.capabilities.begin_job(attempt);
         let jobs = self.connections.jobs.clone();
         let over = CancellationToken::new();
-        // Reports go out while the job runs. That they cannot be sent shows at the end, too.
-        let ((ended, stopped_by), _) = tokio::join!(
+        // Reports go out while the job runs; that some could not be sent counts once it has ended.
+        let ((ended, stopped_by), sent) = tokio::join!(
             async {
                 let ended = self.run_job(message.get().to_owned(), cancelled).await;
                 over.cancel();
@@ -295,6 +295,7 @@ impl Agent {
         if !self.capabilities.end_job(is_fault).await {
             self.instance = None;
         }
+        sent?;
         monitoring.finish_job(&*jobs).await?;
         match stopped_by {
             Some(true) => Ok((Outcome::Cancelled, true, After::GoOn)),

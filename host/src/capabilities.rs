@@ -29,7 +29,7 @@ pub(crate) struct Capabilities {
 impl Capabilities {
     /// The capabilities of an agent with this grant and these settings of its browser.
     pub(crate) fn new(grant: Arc<Grant>, settings: &BrowserSettings, options: &BrowserOptions) -> Self {
-        let monitoring = Arc::new(Monitoring::new(grant.clone()));
+        let monitoring = Arc::new(Monitoring::new(grant.clone(), options.temp.clone()));
         let notices = monitoring.clone();
         let browser = Browser::new(&grant, settings, options, move |notice| notices.notice(notice));
         Self { grant, monitoring, browser: Arc::new(browser) }

@@ -1,6 +1,6 @@
 //! Forgets what is older than it is to be kept, for as long as the server goes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use armada_protocol::RunId;
 use jiff::Timestamp;
@@ -11,13 +11,23 @@ use crate::store::{Store, StoreError};
 
 /// How often it is looked for what is too old.
 const LOOK: Duration = Duration::from_secs(600);
+/// By how much more or less than the monotonic clock the wall clock may move from one look to the next.
+const DRIFT: Duration = Duration::from_secs(60);
+/// How long nothing is removed after the wall clock has moved by more than that: somebody may put it right again.
+const DOUBT: Duration = Duration::from_secs(3600);
 
 /// Removes runs once they have ended for so long, and what was told of others before, until the server ends.
 pub(crate) async fn keep(store: Store, conductor: Conductor, keep: Duration, ending: CancellationToken) {
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut clock = Clock { looked: (Instant::now(), Timestamp::now()), doubted_until: None };
     while ending.run_until_cancelled(look.tick()).await.is_some() {
-        match ending.run_until_cancelled(forget(&store, &conductor, keep)).await {
+        let now = Timestamp::now();
+        if !clock.is_believed(Instant::now(), now) {
+            tracing::warn!(%now, "the clock has jumped: no old run is removed for an hour");
+            continue;
+        }
+        match ending.run_until_cancelled(forget(&store, &conductor, keep, now)).await {
             None => return,
             Some(Ok(0)) => {}
             Some(Ok(runs)) => tracing::info!(runs, "runs were removed that ended longer ago than they are kept"),
@@ -26,9 +36,28 @@ pub(crate) async fn keep(store: Store, conductor: Conductor, keep: Duration, end
     }
 }
 
+/// The wall clock, as far as it is believed. What it says at the start is.
+struct Clock {
+    /// What both clocks said at the last look.
+    looked: (Instant, Timestamp),
+    doubted_until: Option<Instant>,
+}
+
+impl Clock {
+    /// Whether it has gone on as the monotonic clock has, for long enough.
+    fn is_believed(&mut self, instant: Instant, time: Timestamp) -> bool {
+        let (last_instant, last_time) = std::mem::replace(&mut self.looked, (instant, time));
+        let expected = last_time.checked_add(instant.saturating_duration_since(last_instant));
+        if expected.is_ok_and(|expected| time.duration_since(expected).unsigned_abs() > DRIFT) {
+            self.doubted_until = instant.checked_add(DOUBT);
+        }
+        self.doubted_until.is_none_or(|until| instant >= until)
+    }
+}
+
 /// Removes what is too old now. Says how many runs that were.
-async fn forget(store: &Store, conductor: &Conductor, keep: Duration) -> Result<u64, StoreError> {
-    let Ok(oldest) = Timestamp::now().checked_sub(keep) else { return Ok(0) };
+async fn forget(store: &Store, conductor: &Conductor, keep: Duration, now: Timestamp) -> Result<u64, StoreError> {
+    let Ok(oldest) = now.checked_sub(keep) else { return Ok(0) };
     let mut removed = 0;
     loop {
         let runs: Vec<RunId> = store.runs_ended_before(oldest).await?;
@@ -51,6 +80,8 @@ async fn forget(store: &Store, conductor: &Conductor, keep: Duration) -> Result<
 mod tests {
     use std::sync::Arc;
 
+    use jiff::SignedDuration;
+
     use armada_host::Sandbox;
     use armada_protocol::embedded::{EmbeddedQueue, EmbeddedRunStore};
 
@@ -60,6 +91,22 @@ mod tests {
     use crate::store::foreign_runs::ReportedEvent;
     use crate::store::queries::{Paging, RunFilter};
     use crate::store::views::JobStatus;
+
+    #[test]
+    fn a_clock_that_has_jumped_is_believed_once_it_has_gone_on_for_long_enough() {
+        let (begun, time) = (Instant::now(), Timestamp::UNIX_EPOCH);
+        let mut clock = Clock { looked: (begun, time), doubted_until: None };
+        let mut believed = |after: u64, jump: i64| {
+            let seconds = SignedDuration::from_secs(i64::try_from(after).unwrap() + jump);
+            clock.is_believed(begun + Duration::from_secs(after), time + seconds)
+        };
+        let (steady, day) = (20, 86_400);
+        assert!(believed(600, 0) && believed(1200, steady));
+        assert!(!believed(1800, day) && !believed(2400, day));
+        assert!(!believed(3000, -day), "it was set again");
+        assert!(!believed(6000, -day));
+        assert!(believed(6600, -day) && believed(7200, -day));
+    }
 
     #[tokio::test]
     async fn runs_that_ended_too_long_ago_are_forgotten_and_others_stay() {
@@ -96,8 +143,9 @@ mod tests {
             sqlx::query(update).bind(hour_ago).bind(old.to_string()).execute(store.pool()).await.unwrap();
         }
         let paging = Paging { size: 10, ..Paging::default() };
-        assert_eq!(forget(&store, &conductor, Duration::from_secs(7_200)).await.unwrap(), 0);
-        assert_eq!(forget(&store, &conductor, Duration::from_secs(1_800)).await.unwrap(), 1);
+        let now = Timestamp::now();
+        assert_eq!(forget(&store, &conductor, Duration::from_secs(7_200), now).await.unwrap(), 0);
+        assert_eq!(forget(&store, &conductor, Duration::from_secs(1_800), now).await.unwrap(), 1);
         let left = store.list_runs(RunFilter::default(), paging).await.unwrap();
         let left: Vec<_> = left.items.iter().map(|run| RunId(run.run_uuid)).collect();
         assert_eq!(left, [recent, live]);

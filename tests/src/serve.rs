@@ -23,6 +23,7 @@ pub struct Serve {
     url: String,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
+    wrapper: Vec<String>,
     folder: TempDir,
     runtime: tokio::runtime::Runtime,
     client: reqwest::Client,
@@ -36,9 +37,16 @@ impl Serve {
 
     /// The same, with what it logs going there.
     pub fn start_told(arguments: &[&str], variables: &[(&str, &str)], log: Stdio) -> Self {
+        Self::start_within(&[], arguments, variables, log)
+    }
+
+    /// The same, by a command that makes its process the server's: the server's own command follows, and `ARMADA_DATA` is its
+    /// data folder.
+    pub fn start_within(wrapper: &[&str], arguments: &[&str], variables: &[(&str, &str)], log: Stdio) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("temp")).unwrap();
-        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        let (wrapper, arguments) = (owned(wrapper), owned(arguments));
         let variables: Vec<_> = variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         // Another test may have been first.
@@ -49,8 +57,9 @@ impl Serve {
             .timeout(Duration::from_secs(60))
             .build()
             .unwrap();
-        let (child, url) = begin(&folder, &format!("127.0.0.1:{}", free_port()), &arguments, &variables, log);
-        Self { child, url, arguments, variables, folder, runtime, client }
+        let command = command(&wrapper, &folder, &format!("127.0.0.1:{}", free_port()), &arguments, &variables);
+        let (child, url) = begin(command, log);
+        Self { child, url, arguments, variables, wrapper, folder, runtime, client }
     }
 
     /// Its address.
@@ -88,7 +97,8 @@ impl Serve {
     /// Starts it again where it was.
     pub fn restart(&mut self) {
         let address = self.url.trim_start_matches("http://").to_owned();
-        (self.child, self.url) = begin(&self.folder, &address, &self.arguments, &self.variables, Stdio::inherit());
+        let command = command(&self.wrapper, &self.folder, &address, &self.arguments, &self.variables);
+        (self.child, self.url) = begin(command, Stdio::inherit());
     }
 
     /// Asks something; gives the status and the JSON of the answer.
@@ -214,20 +224,33 @@ impl Drop for Serve {
     }
 }
 
-fn begin(
+fn command(
+    wrapper: &[String],
     folder: &TempDir,
     listen: &str,
     arguments: &[String],
     variables: &[(String, String)],
-    log: Stdio,
-) -> (Child, String) {
+) -> Command {
     let mut command: Command = armada();
-    command.arg("serve").args(["--listen", listen, "--data"]).arg(folder.path().join("data")).args(arguments);
-    command.env("TMPDIR", folder.path().join("temp")).stdout(Stdio::piped()).stderr(log);
-    for (name, value) in variables {
-        command.env(name, value);
+    if let [program, rest @ ..] = wrapper {
+        let mut wrapped = Command::new(program);
+        wrapped.args(rest).arg(command.get_program()).stdin(Stdio::null());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => wrapped.env(name, value),
+                None => wrapped.env_remove(name),
+            };
+        }
+        command = wrapped;
     }
-    let mut child = command.spawn().unwrap();
+    command.arg("serve").args(["--listen", listen]).args(arguments);
+    command.env("ARMADA_DATA", folder.path().join("data")).env("TMPDIR", folder.path().join("temp"));
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
+    command
+}
+
+fn begin(mut command: Command, log: Stdio) -> (Child, String) {
+    let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let Some(url) = line.trim().strip_prefix("listening on ") else {

@@ -1,9 +1,12 @@
 //! What a script reports: `wit/deps/monitoring.wit`.
 //!
 //! Reports are bounded per job before they are taken: in number, in rate and in bytes. What is taken goes out in small
-//! batches while the job runs, and is all out before its outcome is.
+//! batches while the job runs, and is all out before its outcome is. What cannot go out yet waits in a [`Backlog`].
+
+mod backlog;
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,6 +18,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::Accessor;
 
+use self::backlog::Backlog;
 use super::cut;
 use super::output::Stream;
 use crate::call::{Call, Host, call, call_now};
@@ -39,6 +43,9 @@ const BATCH: Duration = Duration::from_millis(20);
 /// The reports of an agent's jobs.
 pub(crate) struct Monitoring {
     grant: Arc<Grant>,
+    /// Where reports wait that are too many for memory.
+    folder: PathBuf,
+    /// Host calls hold it while they report, which may include a write to the backlog's file: bounded, as the backlog is.
     state: Mutex<State>,
     arrived: Notify,
 }
@@ -56,8 +63,8 @@ struct State {
 /// What a job has reported so far.
 struct JobReports {
     attempt: Attempt,
-    waiting: Vec<Report>,
-    /// How many reports have been sent.
+    waiting: Backlog,
+    /// How many reports have been taken to be sent.
     sent: u64,
     events: u64,
     notices: HashSet<String>,
@@ -70,9 +77,9 @@ struct JobReports {
 }
 
 impl Monitoring {
-    /// The reports of an agent with this grant.
-    pub(crate) fn new(grant: Arc<Grant>) -> Self {
-        Self { grant, state: Mutex::default(), arrived: Notify::new() }
+    /// The reports of an agent with this grant, which wait in this folder if they are too many for memory.
+    pub(crate) fn new(grant: Arc<Grant>, folder: PathBuf) -> Self {
+        Self { grant, folder, state: Mutex::default(), arrived: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -85,7 +92,7 @@ impl Monitoring {
         state.last_lines.clear();
         state.job = Some(JobReports {
             attempt,
-            waiting: Vec::new(),
+            waiting: Backlog::new(self.folder.clone()),
             sent: 0,
             events: 0,
             notices: HashSet::new(),
@@ -101,7 +108,8 @@ impl Monitoring {
         self.state().job.as_ref().map(|job| job.attempt)
     }
 
-    /// Sends reports out as they come, until the job is over; then use [`finish_job`](Self::finish_job) for the rest.
+    /// Sends reports out as they come, until the job is over; then use [`finish_job`](Self::finish_job) for the rest, if this
+    /// has not failed.
     pub(crate) async fn send_reports(
         &self,
         jobs: &dyn JobStore,
@@ -122,16 +130,21 @@ impl Monitoring {
         }
     }
 
+    /// Sends what waits, batch after batch, until nothing does.
     async fn send_waiting(&self, jobs: &dyn JobStore) -> Result<(), ProtocolError> {
-        let batch = self.state().job.as_mut().map(|job| {
-            let (first, reports) = (job.sent, std::mem::take(&mut job.waiting));
-            job.sent += reports.len() as u64;
-            (job.attempt, first, reports)
-        });
-        match batch {
-            Some((attempt, first, reports)) if !reports.is_empty() => jobs.report(attempt, first, reports).await,
-            _ => Ok(()),
+        while let Some((attempt, first, reports)) = self.take()? {
+            jobs.report(attempt, first, reports).await?;
         }
+        Ok(())
+    }
+
+    /// Takes a batch of what waits: its attempt, the number of its first report, and the reports.
+    fn take(&self) -> Result<Option<(Attempt, u64, Vec<Report>)>, ProtocolError> {
+        let mut state = self.state();
+        let Some(job) = &mut state.job else { return Ok(None) };
+        let (first, reports) = (job.sent, job.waiting.take()?);
+        job.sent += reports.len() as u64;
+        Ok((!reports.is_empty()).then_some((job.attempt, first, reports)))
     }
 
     /// The attempt is over: everything that it has reported goes out.
@@ -245,8 +258,6 @@ impl Monitoring {
         let message = cut(message, SHORT_BYTES).to_owned();
         let mut state = self.state();
         let Some(job) = &mut state.job else { return };
-        // Only the last one counts, so only the last one waits.
-        job.waiting.retain(|report| !matches!(report, Report::Progress(_)));
         job.waiting.push(Report::Progress(Progress { done, total, message }));
         drop(state);
         self.arrived.notify_one();
@@ -292,9 +303,16 @@ impl JobReports {
                 limits.artifact_bytes_per_job
             )));
         }
+        // On disk, what is replaced stays until it is sent.
+        let most = limits.artifact_bytes_per_job.saturating_mul(2);
+        if self.waiting.artifact_bytes_on_disk().saturating_add(size) > most {
+            return Err(Error::Limit(format!(
+                "too many versions of the job's artifacts wait to be stored, more than {most} bytes: \
+                 save them less often, or raise run_message.sandbox.limits.artifact_bytes_per_job"
+            )));
+        }
         self.artifact_bytes = bytes;
         self.artifacts.insert(artifact.name.clone(), size);
-        self.waiting.retain(|report| !matches!(report, Report::Artifact(other) if other.name == artifact.name));
         self.waiting.push(Report::Artifact(artifact));
         Ok(())
     }
@@ -378,3 +396,133 @@ impl wit::HostWithStore<InstanceState> for Host {
 }
 
 impl crate::call::Weigh for wit::Job {}
+
+#[cfg(test)]
+mod tests {
+    use armada_project::{Ceiling, Sandbox};
+    use armada_protocol::{AgentState, Incarnation, Job, Next, Outcome, RunId, Start, Stop};
+    use async_trait::async_trait;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// A ledger that takes no reports until it is back, and then notes them.
+    struct Away {
+        asked: Notify,
+        is_back: Semaphore,
+        reported: Mutex<Vec<(u64, Report)>>,
+        largest: Mutex<usize>,
+    }
+
+    #[async_trait]
+    impl JobStore for Away {
+        async fn agent(&self, _: RunId, _: Incarnation, _: AgentState) -> Result<(), ProtocolError> {
+            Ok(())
+        }
+        async fn alive(&self, _: RunId, _: Incarnation) -> Result<(), ProtocolError> {
+            Ok(())
+        }
+        async fn start(&self, _: RunId, _: &Job, _: Incarnation) -> Result<Start, ProtocolError> {
+            Ok(Start::Ended)
+        }
+        async fn report(&self, _: Attempt, first: u64, reports: Vec<Report>) -> Result<(), ProtocolError> {
+            self.asked.notify_one();
+            let _permit = self.is_back.acquire().await.map_err(|_| ProtocolError::Closed)?;
+            let mut largest = self.largest.lock().unwrap();
+            *largest = reports.iter().map(content).sum::<usize>().max(*largest);
+            self.reported.lock().unwrap().extend((first..).zip(reports));
+            Ok(())
+        }
+        async fn finish(&self, _: Attempt, _: Outcome) -> Result<Next, ProtocolError> {
+            Ok(Next::Ended)
+        }
+        async fn stopped(&self, _: RunId) -> Result<Stop, ProtocolError> {
+            std::future::pending().await
+        }
+    }
+
+    fn content(report: &Report) -> usize {
+        match report {
+            Report::Log(line) => line.text.len(),
+            Report::Artifact(artifact) => artifact.bytes.len(),
+            _ => 0,
+        }
+    }
+
+    fn monitoring(folder: &std::path::Path) -> Monitoring {
+        let monitoring =
+            Monitoring::new(Arc::new(Grant::new(&Sandbox::default(), &Ceiling::none())), folder.to_owned());
+        let run = RunId::new();
+        let by = Incarnation::new(0);
+        monitoring.begin_job(Attempt { run, job: run.job(0), index: 0, number: 1, agent: by.agent });
+        monitoring
+    }
+
+    fn artifact(name: String, size: usize) -> Artifact {
+        Artifact { name, media_type: "text/plain".to_owned(), bytes: vec![b'x'; size] }
+    }
+
+    #[tokio::test]
+    async fn what_is_reported_while_the_ledger_is_away_is_bounded_in_memory_and_arrives_once_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let monitoring = monitoring(folder.path());
+        let ledger = Away {
+            asked: Notify::new(),
+            is_back: Semaphore::new(0),
+            reported: Mutex::default(),
+            largest: Mutex::default(),
+        };
+        let over = CancellationToken::new();
+        let job = async {
+            let (mut expected, mut most) = (Vec::new(), 0);
+            for number in 0..400 {
+                let line = format!("line {number} {}", "x".repeat(1000));
+                monitoring.log(LogLevel::Info, line.clone());
+                expected.push(line);
+                let name = format!("{number}.txt");
+                if number % 5 == 0 {
+                    monitoring.save_artifact(artifact(name.clone(), 100_000)).unwrap();
+                    expected.push(name);
+                }
+                most = monitoring.state().job.as_ref().unwrap().waiting.bytes_in_memory().max(most);
+                if number == 10 {
+                    // What has come until now is being sent.
+                    ledger.asked.notified().await;
+                }
+            }
+            over.cancel();
+            ledger.is_back.add_permits(1);
+            (expected, most)
+        };
+        let ((expected, most), sent) = tokio::join!(job, monitoring.send_reports(&ledger, &over));
+        sent.unwrap();
+        monitoring.finish_job(&ledger).await.unwrap();
+        assert!(most <= 1 << 20, "{most} bytes were in memory");
+        let largest = *ledger.largest.lock().unwrap();
+        assert!(largest <= 1 << 20, "{largest} bytes were sent at once");
+        let reported = ledger.reported.into_inner().unwrap();
+        let numbers: Vec<u64> = reported.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, (0..expected.len() as u64).collect::<Vec<_>>());
+        let told: Vec<String> = reported
+            .into_iter()
+            .map(|(_, report)| match report {
+                Report::Log(line) => line.text,
+                Report::Artifact(artifact) => artifact.name,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(told, expected);
+    }
+
+    #[tokio::test]
+    async fn versions_of_an_artifact_that_wait_do_not_fill_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let monitoring = monitoring(folder.path());
+        let size = 8 << 20;
+        let refused = (0..100).find_map(|_| monitoring.save_artifact(artifact("a.txt".to_owned(), size)).err());
+        assert!(matches!(&refused, Some(Error::Limit(why)) if why.contains("artifact_bytes_per_job")), "{refused:?}");
+        let state = monitoring.state();
+        let on_disk = state.job.as_ref().unwrap().waiting.artifact_bytes_on_disk();
+        assert!(on_disk <= 2 * monitoring.grant.limits().artifact_bytes_per_job, "{on_disk}");
+    }
+}

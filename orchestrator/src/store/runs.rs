@@ -504,14 +504,16 @@ async fn become_status(
             next.word()
         )));
     }
+    // A clock that was put back does not make a run look as if it had ended long ago: it would be forgotten too early.
+    let now = book.now.max(view.started_at.unwrap_or(view.run_datetime).as_millisecond());
     let update = "UPDATE runs SET status = $2, reason = COALESCE($3, reason), started_at = COALESCE(started_at, $4), \
                   finished_at = $5, paused = CASE WHEN $6 = 1 THEN 0 ELSE paused END WHERE id = $1";
     sqlx::query(update)
         .bind(run.to_string())
         .bind(next.word())
         .bind(reason.map(|reason| clean(&reason)))
-        .bind((next == RunStatus::Dispatching).then_some(book.now))
-        .bind(next.has_ended().then_some(book.now))
+        .bind((next == RunStatus::Dispatching).then_some(now))
+        .bind(next.has_ended().then_some(now))
         .bind(i64::from(next.has_ended()))
         .execute(book.sql())
         .await?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use armada::monitoring::LogLevel;
 use armada::{ErrorKind, Failure, FailureExt as _, Result, Value, bail, json};
 
 use crate::ctx_agent_context::AgentContext;
@@ -45,6 +46,28 @@ pub async fn ctx_script(job_ctx: &mut JobContext, agent_ctx: &mut AgentContext) 
             job_ctx.monitoring_client.record_success_event("ready")?;
             armada::sleep(Duration::from_secs(1)).await?;
             job_ctx.monitoring_client.save_artifact("page.txt", "text/plain", "hello").await?;
+            Ok(seen)
+        }
+        // Two versions of one, and another: each of 400 kB.
+        "artifacts" => {
+            let client = &job_ctx.monitoring_client;
+            client.save_artifact("page.txt", "text/plain", "first ".repeat(66_667)).await?;
+            client.record_success_event("ready")?;
+            armada::sleep(Duration::from_secs(2)).await?;
+            client.save_artifact("page.txt", "text/plain", "again ".repeat(66_667)).await?;
+            client.save_artifact("other.txt", "text/plain", "other ".repeat(66_667)).await?;
+            Ok(seen)
+        }
+        // Reports three megabytes, after a while.
+        "reports" => {
+            let client = &job_ctx.monitoring_client;
+            client.record_success_event("ready")?;
+            armada::sleep(Duration::from_secs(5)).await?;
+            for number in 0..30 {
+                client.save_artifact(format!("{number}.txt"), "text/plain", "a".repeat(100_000)).await?;
+                client.log(LogLevel::Info, format!("line {number}"));
+                client.record_success_event(format!("event {number}"))?;
+            }
             Ok(seen)
         }
         // Takes long enough that whoever cuts something can do so in the middle.
