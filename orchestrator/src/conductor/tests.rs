@@ -21,7 +21,8 @@ async fn conductor(folder: &std::path::Path, queue: Arc<dyn JobQueue>) -> Conduc
         retry: settings.retry.clone(),
     });
     let runs = Arc::new(EmbeddedRunStore::default());
-    Conductor::new(store.await.unwrap(), queue, runs, Sandbox::new().unwrap(), Arc::new(settings))
+    let credentials = Credentials::open(folder).unwrap();
+    Conductor::new(store.await.unwrap(), queue, runs, Sandbox::new().unwrap(), credentials, Arc::new(settings))
 }
 
 /// A run with one job, which has failed.
