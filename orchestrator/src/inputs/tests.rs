@@ -19,8 +19,6 @@ use crate::http::Problem;
 
 const TEMPLATE: &str = r#"{"run_message": {"number_of_agents": 2, "sandbox": {"capabilities": ["monitoring"]}},
     "default_agent_message": {}, "default_job_message": {"url": "$env_URL"}}"#;
-const TEMPLATE_WITHOUT_VALUES: &str =
-    r#"{"run_message": {"number_of_agents": 1}, "default_agent_message": {}, "default_job_message": {}}"#;
 const LIMITS: BundleLimits = BundleLimits { component: 64 << 10, json: 16 << 10, csv: 32 << 10 };
 const BOUNDARY: &str = "b0undary";
 
@@ -463,8 +461,7 @@ async fn a_component_stays_while_a_run_was_launched_with_it_or_somebody_may_laun
     assert_eq!(server.send(&put, &component()).await, (200, true.into()));
     age_components(data);
     let digest = digest();
-    let parts: [(&str, &[u8]); 2] =
-        [("configtemplate", TEMPLATE_WITHOUT_VALUES.as_bytes()), ("component_digest", digest.as_bytes())];
+    let parts = [("configtemplate", TEMPLATE.as_bytes()), TUNE, ("component_digest", digest.as_bytes())];
     let (status, mistaken) = server.launch(&[("component_digest", digest.as_bytes())]).await;
     assert_eq!(status, 422, "{mistaken}");
     assert_eq!(remove_unused_components(data).unwrap(), 0, "a launch was tried with it");
