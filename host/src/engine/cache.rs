@@ -275,9 +275,9 @@ impl Entry {
 /// Maps a compiled component from its file, so that all processes that run it share its pages.
 #[allow(unsafe_code, reason = "native code is run as it is; see SAFETY")]
 fn from_file(sandbox: &Sandbox, path: &Path) -> wasmtime::Result<Component> {
-    // SAFETY: the content was made by `precompile_component` of an engine of this configuration, as its tag has just
-    // proved, here or by somebody who has the key of the run. The file is only ever replaced by renaming, never written to in place, in a folder that only its owner
-    // can write to.
+    // SAFETY: the content was made by `precompile_component` of an engine of this configuration, here or by somebody who has
+    // the key of a run, as its tag has just proved. The file is only ever replaced by renaming, never written to in place,
+    // in a folder that only its owner can write to.
     unsafe { Component::deserialize_file(&sandbox.engine, path) }
 }
 
