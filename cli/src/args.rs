@@ -301,7 +301,7 @@ pub(crate) struct ServeSettings {
     /// RabbitMQ, for jobs: `amqp://…` or `amqps://…` [default: a queue in this process].
     #[arg(long, value_name = "URL", env = "ARMADA_AMQP_URL", hide_env_values = true)]
     pub(crate) amqp_url: Option<String>,
-    /// Redis, for components and agent messages: `redis://…` or `rediss://…` [default: in this process].
+    /// Redis, for components, compiled or not, and agent messages: `redis://…` or `rediss://…` [default: in this process].
     #[arg(long, value_name = "URL", env = "ARMADA_REDIS_URL", hide_env_values = true)]
     pub(crate) redis_url: Option<String>,
     /// What clients have to send as bearer token [default: none].
@@ -374,8 +374,9 @@ pub(crate) enum ServeAgents {
 ///
 /// `armada run` and `armada serve` start agents themselves. With `armada serve --agents external` somebody else does, here or
 /// on another machine: one for each --index from 0 to the number of the run's agents, with --server, and in ARMADA_TOKEN the
-/// server's token or, better, the credential of the run (POST /api/runs/ID/credential). An agent ends with its run. Told to end
-/// before (SIGTERM), it hands back its job and ends.
+/// server's token or, better, the credential of the run (POST /api/runs/ID/credential): with that, an agent need not compile
+/// what the server has compiled for the same kind of machine. An agent ends with its run. Told to end before (SIGTERM), it hands
+/// back its job and ends.
 #[derive(Debug, Args)]
 pub(crate) struct Agent {
     /// The run's id.
@@ -387,7 +388,7 @@ pub(crate) struct Agent {
     /// The server's address [default: whoever started this has given a link as standard input].
     #[arg(long, value_name = "URL")]
     pub(crate) server: Option<url::Url>,
-    /// The server's token, or the credential of the run.
+    /// The credential of the run, or the server's token.
     #[arg(long, value_name = "TOKEN", env = "ARMADA_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
     /// How long a server that is away is waited for.

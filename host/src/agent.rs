@@ -4,6 +4,8 @@
 //! cannot go on. A fault of the script costs the job and the instance, never the agent: everything the script had is
 //! closed, the browser stays, and the next job finds a new instance with its context opened again.
 
+mod component;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::capabilities::Capabilities;
 use crate::capabilities::browser::BrowserOptions;
 use crate::contract::{Failure, FailureKind};
-use crate::engine::{ComponentCache, ComponentError, Sandbox};
+use crate::engine::{ComponentCache, ComponentError, Sandbox, SigningKey};
 use crate::instance::{Answer, Budget, Fault, Instance, Template};
 
 /// How long an agent waits for its record, and how often it looks.
@@ -39,6 +41,8 @@ pub struct AgentOptions {
     pub by: Incarnation,
     /// Where compiled components are kept.
     pub cache: ComponentCache,
+    /// What is signed with this need not be compiled again, if the cache does not have it.
+    pub key: Option<SigningKey>,
     /// Which Chromium to launch; looked for when not given.
     pub chromium: Option<PathBuf>,
     /// Whether the browser has a window.
@@ -168,16 +172,7 @@ impl Agent {
         let (run, by) = (options.run, options.by);
         let index = by.agent;
         let record = record(&*connections.runs, run, index).await?;
-        let digest = record.component.digest;
-        let component = match options.cache.load(sandbox, digest) {
-            Some(component) => component,
-            None => {
-                let bytes = connections.runs.component(digest).await?;
-                let (sandbox, cache) = (sandbox.clone(), options.cache.clone());
-                let compiled = tokio::task::spawn_blocking(move || cache.compile(&sandbox, digest, &bytes)).await;
-                compiled.map_err(|error| ComponentError::Engine(error.to_string()))??
-            }
-        };
+        let component = component::load(sandbox, options.cache, options.key, &record, &*connections.runs).await?;
         let template = Template::new(sandbox, &component)?;
         let (settings, notes) = BrowserSettings::from_agent_message(&record.message).map_err(|problems| {
             AgentError::Message(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))

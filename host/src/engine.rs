@@ -5,7 +5,9 @@
 //! computes is made to yield and, in the end, stopped.
 
 mod cache;
+mod signed;
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -14,6 +16,7 @@ use std::time::Duration;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails};
 
 pub use cache::{ComponentCache, ComponentError};
+pub use signed::SigningKey;
 
 /// How often guests look up from computing. Also how far a guest may overrun its CPU time.
 const TICK: Duration = Duration::from_millis(10);
@@ -96,6 +99,19 @@ impl Sandbox {
         });
         let thread = thread.map_err(|error| ComponentError::Engine(error.to_string()))?;
         Ok(Self { engine, _ticker: Arc::new(Ticker { stop, thread: Some(thread) }) })
+    }
+
+    /// Everything that decides which engines can load what this one compiles, as a number: the version, the configuration,
+    /// the processor.
+    fn configuration(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.engine.precompile_compatibility_hash().hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// The same as text.
+    pub(crate) fn id(&self) -> String {
+        format!("{:016x}", self.configuration())
     }
 
     /// The engine.

@@ -16,10 +16,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use armada_host::agent::Connections;
-use armada_host::{ComponentCache, ComponentError, Sandbox};
-use armada_project::{Configuration, Injection, Mistake};
+use armada_host::{ComponentCache, ComponentError, Sandbox, SigningKey};
+use armada_project::{Configuration, Digest, Injection, Mistake};
 use armada_protocol::patient::Patient;
-use armada_protocol::{AgentRecord, Cause, JobQueue, JobStore as _, Outcome, ProtocolError, RunId, RunStore, Stop};
+use armada_protocol::{
+    AgentRecord, Cause, CompiledRef, JobQueue, JobStore as _, Outcome, ProtocolError, RunId, RunStore, Stop,
+};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +29,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use self::crew::{Crew, Left};
+use crate::credentials::Credentials;
 use crate::inputs::{Inputs, InputsError};
 use crate::settings::{AgentMode, Settings};
 use crate::store::views::{RunStatus, RunView};
@@ -91,6 +94,7 @@ struct Shared {
     runs: Arc<dyn RunStore>,
     sandbox: Sandbox,
     cache: ComponentCache,
+    credentials: Credentials,
     settings: Arc<Settings>,
     conducting: Mutex<HashMap<RunId, JoinHandle<()>>>,
     /// What somebody has asked for, and what is seen through if they go away meanwhile.
@@ -107,12 +111,14 @@ impl Conductor {
         queue: Arc<dyn JobQueue>,
         runs: Arc<dyn RunStore>,
         sandbox: Sandbox,
+        credentials: Credentials,
         settings: Arc<Settings>,
     ) -> Self {
         let cache = ComponentCache::new(settings.cache.join("components"));
         let (conducting, waiting) = (Mutex::default(), Mutex::default());
         let (asked, ending) = (TaskTracker::new(), CancellationToken::new());
-        let shared = Shared { store, queue, runs, sandbox, cache, settings, conducting, asked, ending, waiting };
+        let shared =
+            Shared { store, queue, runs, sandbox, cache, credentials, settings, conducting, asked, ending, waiting };
         Self { shared: Arc::new(shared) }
     }
 
@@ -341,16 +347,22 @@ impl Conductor {
         let inputs = self.inputs(run).await?;
         let grant = inputs.grant(&settings.ceiling);
         let view = store.run(run).await?;
-        self.compile(&inputs).await?;
         let component = inputs.component();
+        let bytes = Arc::new(inputs.component_bytes().await?);
+        let code = self.compile(component.digest, bytes.clone()).await?;
         let configuration = inputs.configuration().inject(Injection { run_id: run.0, component });
         queue.declare(run).await?;
-        runs.put_component(component.digest, inputs.component_bytes().await?).await?;
+        runs.put_component(run, component.digest, Arc::unwrap_or_clone(bytes)).await?;
+        let compiled = match code {
+            Some(code) => self.publish_code(run, component.digest, code).await?,
+            None => None,
+        };
         let mut messages = configuration.agents();
         let count = u32::try_from(view.agents).unwrap_or(u32::MAX);
         for index in 0..count {
             let message = messages.next().transpose()?.unwrap_or_default();
-            runs.put_agent(run, index, AgentRecord { message, component, grant: grant.clone() }).await?;
+            let record = AgentRecord { message, component, grant: grant.clone(), compiled: compiled.clone() };
+            runs.put_agent(run, index, record).await?;
         }
         if view.status == RunStatus::Pending {
             store.set_status(run, RunStatus::Dispatching, None).await?;
@@ -447,17 +459,38 @@ impl Conductor {
         Ok(())
     }
 
-    /// Has the component compiled, once for all agents of this machine.
-    async fn compile(&self, inputs: &Inputs) -> Result<(), ConductorError> {
-        let Shared { cache, sandbox, .. } = &*self.shared;
-        let digest = inputs.component().digest;
-        if cache.load(sandbox, digest).is_some() {
-            return Ok(());
+    /// Has the component compiled, once for all agents. Those of this machine find it in the cache; for others, it gives the
+    /// code.
+    async fn compile(&self, digest: Digest, bytes: Arc<Vec<u8>>) -> Result<Option<Vec<u8>>, ConductorError> {
+        let (cache, sandbox) = (self.shared.cache.clone(), self.shared.sandbox.clone());
+        let is_for_others = matches!(self.shared.settings.agents, AgentMode::External);
+        let compile = move || match is_for_others {
+            true => cache.code(&sandbox, digest, &bytes).map(Some),
+            false => cache.compile(&sandbox, digest, &bytes).map(|_| None),
+        };
+        Ok(tokio::task::spawn_blocking(compile).await??)
+    }
+
+    /// Stores what a component was compiled to where agents of a run find it. Gives its name, signed for the run; nothing if it
+    /// cannot be stored: then they compile it themselves.
+    async fn publish_code(
+        &self,
+        run: RunId,
+        digest: Digest,
+        code: Vec<u8>,
+    ) -> Result<Option<CompiledRef>, ConductorError> {
+        let Shared { runs, sandbox, credentials, .. } = &*self.shared;
+        let Some(key) = SigningKey::of_run(&credentials.of(run)) else { return Ok(None) };
+        let sandbox = sandbox.clone();
+        let sign = move || (key.sign(&sandbox, digest, &code), code);
+        let (compiled, code) = tokio::task::spawn_blocking(sign).await?;
+        match runs.put_compiled(run, digest, &compiled.engine, code).await {
+            Ok(()) => Ok(Some(compiled)),
+            Err(error) => {
+                tracing::warn!(%run, %error, "a compiled component is not stored: the run's agents compile it themselves");
+                Ok(None)
+            }
         }
-        let bytes = inputs.component_bytes().await?;
-        let (cache, sandbox) = (cache.clone(), sandbox.clone());
-        tokio::task::spawn_blocking(move || cache.compile(&sandbox, digest, &bytes)).await??;
-        Ok(())
     }
 
     /// What a run was launched with.

@@ -9,19 +9,20 @@ mod receive;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use armada_project::{Capability, Ceiling, ComponentRef, Configuration, Grant, Mistakes, Mode, Overrides};
+use armada_project::{Capability, Ceiling, ComponentRef, Configuration, Digest, Grant, Mistakes, Mode, Overrides};
 use armada_protocol::RunId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tempfile::TempDir;
 use utoipa::ToSchema;
 
-pub use self::components::{component_size, receive_component};
+pub use self::components::{find_component, receive_component, remove_unused_components};
 pub use self::receive::LaunchForm;
 
 /// What a run was launched with beside its files.
@@ -143,6 +144,8 @@ impl Inputs {
 
     /// The same for another run.
     pub fn copy(&self) -> Result<Self, InputsError> {
+        // Should the run that these are of be removed meanwhile, its component stays.
+        find_component(&self.data, self.kept.component.digest)?;
         let from = self.place();
         let upload = new_upload(&self.data)?;
         let config = upload.path().join(CONFIG);
@@ -216,6 +219,31 @@ impl Inputs {
         };
         self.kept.uses.iter().map(report).collect()
     }
+}
+
+/// The components that runs were launched with.
+fn components_in_use(data: &Path) -> Result<HashSet<Digest>, InputsError> {
+    /// What of `options.json` is of interest.
+    #[derive(Deserialize)]
+    struct Used {
+        component: ComponentRef,
+    }
+    let runs = data.join("runs");
+    let folders = match fs::read_dir(&runs) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HashSet::new()),
+        folders => folders.map_err(at(&runs))?,
+    };
+    let mut used = HashSet::new();
+    for folder in folders {
+        let path = folder.map_err(at(&runs))?.path().join(OPTIONS);
+        match fs::read(&path) {
+            Ok(options) => used.insert(serde_json::from_slice::<Used>(&options)?.component.digest),
+            // The run is being removed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(at(&path)(error)),
+        };
+    }
+    Ok(used)
 }
 
 /// Removes what a server before this one had not finished receiving.

@@ -152,14 +152,14 @@ async fn drive(
     let configuration = request.configuration.inject(Injection { run_id: run.0, component });
     let count = request.agents();
     stores.queue.declare(run).await?;
-    stores.runs.put_component(digest, request.component.clone()).await?;
+    stores.runs.put_component(run, digest, request.component.clone()).await?;
     let mut messages = configuration.agents();
     for index in 0..count {
         let message = match request.tests {
             Some(_) => configuration.agent_message(0)?,
             None => messages.next().transpose()?.unwrap_or_default(),
         };
-        let record = AgentRecord { message, component, grant: request.grant.clone() };
+        let record = AgentRecord { message, component, grant: request.grant.clone(), compiled: None };
         stores.runs.put_agent(run, index, record).await?;
     }
     let context = request.grant.limits().seconds_per_context;

@@ -1,5 +1,6 @@
 //! Forgets what is older than it is to be kept, for as long as the server goes.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use armada_protocol::RunId;
@@ -7,6 +8,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::conductor::Conductor;
+use crate::inputs::remove_unused_components;
 use crate::store::{Store, StoreError};
 
 /// How often it is looked for what is too old.
@@ -16,22 +18,38 @@ const DRIFT: Duration = Duration::from_secs(60);
 /// How long nothing is removed after the wall clock has moved by more than that: somebody may put it right again.
 const DOUBT: Duration = Duration::from_secs(3600);
 
-/// Removes runs once they have ended for so long, and what was told of others before, until the server ends.
-pub(crate) async fn keep(store: Store, conductor: Conductor, keep: Duration, ending: CancellationToken) {
+/// Removes components that no run needs any more, and, if they are not kept for ever, runs once they have ended for so long, and
+/// what was told of others before; until the server ends.
+pub(crate) async fn keep(
+    store: Store,
+    conductor: Conductor,
+    data: PathBuf,
+    keep: Option<Duration>,
+    ending: CancellationToken,
+) {
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut clock = Clock { looked: (Instant::now(), Timestamp::now()), doubted_until: None };
     while ending.run_until_cancelled(look.tick()).await.is_some() {
         let now = Timestamp::now();
         if !clock.is_believed(Instant::now(), now) {
-            tracing::warn!(%now, "the clock has jumped: no old run is removed for an hour");
+            tracing::warn!(%now, "the clock has jumped: nothing old is removed for an hour");
             continue;
         }
-        match ending.run_until_cancelled(forget(&store, &conductor, keep, now)).await {
-            None => return,
-            Some(Ok(0)) => {}
-            Some(Ok(runs)) => tracing::info!(runs, "runs were removed that ended longer ago than they are kept"),
-            Some(Err(error)) => tracing::warn!(%error, "old runs could not be looked for; it is tried again"),
+        if let Some(keep) = keep {
+            match ending.run_until_cancelled(forget(&store, &conductor, keep, now)).await {
+                None => return,
+                Some(Ok(0)) => {}
+                Some(Ok(runs)) => tracing::info!(runs, "runs were removed that ended longer ago than they are kept"),
+                Some(Err(error)) => tracing::warn!(%error, "old runs could not be looked for; it is tried again"),
+            }
+        }
+        let data = data.clone();
+        match tokio::task::spawn_blocking(move || remove_unused_components(&data)).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(components)) => tracing::info!(components, "components were removed that no run was launched with"),
+            Ok(Err(error)) => tracing::warn!(%error, "unused components could not be looked for; it is tried again"),
+            Err(error) => tracing::error!(%error, "the task that removes unused components failed"),
         }
     }
 }
@@ -86,6 +104,7 @@ mod tests {
     use armada_protocol::embedded::{EmbeddedQueue, EmbeddedRunStore};
 
     use super::*;
+    use crate::credentials::Credentials;
     use crate::settings::{AgentMode, Settings};
     use crate::store::StoreOptions;
     use crate::store::foreign_runs::ReportedEvent;
@@ -121,7 +140,8 @@ mod tests {
         .await
         .unwrap();
         let (queue, runs) = (Arc::new(EmbeddedQueue::default()), Arc::new(EmbeddedRunStore::default()));
-        let conductor = Conductor::new(store.clone(), queue, runs, Sandbox::new().unwrap(), Arc::new(settings));
+        let (sandbox, credentials) = (Sandbox::new().unwrap(), Credentials::open(folder.path()).unwrap());
+        let conductor = Conductor::new(store.clone(), queue, runs, sandbox, credentials, Arc::new(settings));
         let (old, live, recent) = (RunId::new(), RunId::new(), RunId::new());
         for run in [old, live, recent] {
             store.report_run(run, None).await.unwrap();

@@ -14,7 +14,6 @@ use armada_protocol::embedded::{EmbeddedQueue, EmbeddedRunStore};
 use armada_protocol::rabbitmq::RabbitQueue;
 use armada_protocol::redis::{self, RedisRunStore};
 use armada_protocol::{JobQueue, ProtocolError, RunStore};
-use futures::future::OptionFuture;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -121,7 +120,8 @@ impl Server {
             }
             None => Arc::new(EmbeddedRunStore::default()),
         };
-        let conductor = Conductor::new(store.clone(), queue, runs, Sandbox::new()?, settings.clone());
+        let conductor =
+            Conductor::new(store.clone(), queue, runs, Sandbox::new()?, credentials.clone(), settings.clone());
         let resumed = conductor.resume_all().await?;
         if resumed > 0 {
             tracing::info!(runs = resumed, "going on with the runs that had not ended");
@@ -141,9 +141,9 @@ impl Server {
         let router = http::router(api.clone());
         let told = shutdown.clone();
         let tidying = CancellationToken::new();
-        let keep = api.settings.keep_runs;
-        let tidied = keep
-            .map(|keep| tokio::spawn(retention::keep(api.store.clone(), api.conductor.clone(), keep, tidying.clone())));
+        let (data, keep) = (api.settings.data.clone(), api.settings.keep_runs);
+        let tidied =
+            tokio::spawn(retention::keep(api.store.clone(), api.conductor.clone(), data, keep, tidying.clone()));
         let serving = axum::serve(listener, router).with_graceful_shutdown(async move { told.cancelled().await });
         let ending = async {
             shutdown.cancelled().await;
@@ -156,8 +156,8 @@ impl Server {
             () = ending => Ok(()),
         };
         tidying.cancel();
-        if let Some(Err(error)) = OptionFuture::from(tidied).await {
-            tracing::error!(%error, "the task that removes old runs failed");
+        if let Err(error) = tidied.await {
+            tracing::error!(%error, "the task that removes what is not kept failed");
         }
         api.close_links().await;
         api.conductor.close().await;

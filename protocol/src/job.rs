@@ -119,6 +119,19 @@ pub struct AgentRecord {
     pub component: ComponentRef,
     /// What the run is allowed.
     pub grant: Grant,
+    /// What the component was compiled to, if agents need not do that themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compiled: Option<CompiledRef>,
+}
+
+/// What a component was compiled to, by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompiledRef {
+    /// The configuration of the engines that can load it.
+    pub engine: String,
+    /// The keyed signature of component, configuration and code, in hexadecimal digits. Only the run's orchestrator and agents
+    /// have the key; the store has not.
+    pub signature: String,
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ mod timestamp;
 mod traits;
 
 pub use change::Change;
-pub use job::{AgentRecord, Attempt, Incarnation, Job, RunId};
+pub use job::{AgentRecord, Attempt, CompiledRef, Incarnation, Job, RunId};
 pub use outcome::{Cause, JobError, JobRecord, Outcome, Status};
 pub use report::Report;
 pub use traits::{

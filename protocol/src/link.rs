@@ -37,8 +37,8 @@ pub(crate) mod tests {
     use crate::embedded::{EmbeddedJobStore, EmbeddedQueue, EmbeddedRunStore};
     use crate::report::{Artifact, Event, EventLevel};
     use crate::{
-        AgentRecord, Change, Incarnation, Job, JobQueue, JobStore, Ledger as _, Next, Outcome, ProtocolError, Report,
-        RunId, RunOptions, RunStore, Start, Stop,
+        AgentRecord, Change, CompiledRef, Incarnation, Job, JobQueue, JobStore, Ledger as _, Next, Outcome,
+        ProtocolError, Report, RunId, RunOptions, RunStore, Start, Stop,
     };
 
     pub(super) const RUN: RunId = RunId(Uuid::from_u128(1));
@@ -89,13 +89,19 @@ pub(crate) mod tests {
             message: serde_json::from_str(r#"{"a": 1}"#).unwrap(),
             component: ComponentRef { digest: Digest::of(b"wasm"), size: 4 },
             grant: Grant::new(configuration.sandbox(), &Ceiling::none()),
+            compiled: Some(CompiledRef { engine: "5e0f".to_owned(), signature: "51".to_owned() }),
         }
     }
 
     #[tokio::test]
     async fn an_agent_does_over_a_link_what_it_does_in_process() {
         let mut orchestrator = Orchestrator::new().await;
-        orchestrator.runs.put_component(Digest::of(b"wasm"), b"wasm".to_vec()).await.unwrap();
+        for digest in [Digest::of(b"wasm"), Digest::of(b"other")] {
+            orchestrator.runs.put_component(RUN, digest, b"wasm".to_vec()).await.unwrap();
+            for engine in ["5e0f", "x"] {
+                orchestrator.runs.put_compiled(RUN, digest, engine, b"code".to_vec()).await.unwrap();
+            }
+        }
         orchestrator.runs.put_agent(RUN, 3, record()).await.unwrap();
         orchestrator.queue.publish(RUN, vec![job(0)]).await.unwrap();
         orchestrator.jobs.dispatched(RUN, 1).await.unwrap();
@@ -103,8 +109,15 @@ pub(crate) mod tests {
         let (link, serving) = orchestrator.agent(3);
         assert_eq!(RunStore::agent(&link, RUN, 3).await.unwrap().message["a"], 1);
         assert_eq!(link.component(Digest::of(b"wasm")).await.unwrap(), b"wasm");
-        let missing = link.component(Digest::of(b"other")).await;
-        assert!(matches!(missing, Err(ProtocolError::NotFound(_))), "{missing:?}");
+        assert_eq!(link.compiled(Digest::of(b"wasm"), "5e0f").await.unwrap(), b"code");
+        // What is not for this agent, it does not get.
+        for missing in [
+            link.component(Digest::of(b"other")).await,
+            link.compiled(Digest::of(b"other"), "5e0f").await,
+            link.compiled(Digest::of(b"wasm"), "x").await,
+        ] {
+            assert!(matches!(missing, Err(ProtocolError::NotFound(_))), "{missing:?}");
+        }
         let mut consumer = link.consume(RUN, 3).await.unwrap();
         let delivery = consumer.next().await.unwrap().unwrap();
         assert_eq!(delivery.job.message.get(), job(0).message.get());

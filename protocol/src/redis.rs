@@ -1,8 +1,8 @@
-//! Components and agent records in Redis, for agents on many machines.
+//! Components, compiled or not, and agent records in Redis, for agents on many machines.
 //!
 //! An agent's record is where the predecessor has it and in its form: the agent message as JSON under `{run_id}{agent_index}`,
 //! with what Armada needs beside it under one key more. Everything expires, so that nothing is left of runs whose
-//! orchestrator never came back. Every command is one that may be given twice, and is given again while Redis is away.
+//! orchestrator never came back; who goes on with a run says so from time to time. Every command is one that may be given twice, and is given again while Redis is away.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,7 +17,8 @@ use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout};
 
 use crate::backoff::Backoff;
-use crate::{AgentRecord, ProtocolError, RunId, RunStore};
+use crate::traits::check_stored;
+use crate::{AgentRecord, CompiledRef, ProtocolError, RunId, RunStore};
 
 /// How long records and components are kept where nothing else is said, should nobody remove them: a week.
 pub const EXPIRY: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -28,8 +29,6 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const COMPONENT_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long somebody waits for a Redis that is away, when nothing else is asked for.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How many bytes Redis has room for under one key.
-const MAX_BYTES: usize = 512 << 20;
 /// The key of an agent message under which the rest of its record is.
 const OWN: &str = "armada";
 
@@ -47,6 +46,8 @@ pub struct RedisRunStore {
 struct Own {
     component: ComponentRef,
     grant: Grant,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    compiled: Option<CompiledRef>,
     /// What the agent message has under the same key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     message: Option<Value>,
@@ -54,7 +55,7 @@ struct Own {
 
 impl RedisRunStore {
     /// The server at an address such as `redis://user:password@host:6379/0`, or `rediss://…` for TLS. It is not connected to
-    /// yet. Records and components are kept for this long after they were last stored. Who asks something of a server that
+    /// yet. What is stored is kept for this long after it was last stored or its run last kept. Who asks something of a server that
     /// is away waits for 30 seconds.
     pub fn new(url: &str, expiry: Duration) -> Result<Self, ProtocolError> {
         Self::with_patience(url, expiry, PATIENCE)
@@ -109,6 +110,32 @@ impl RedisRunStore {
         }
     }
 
+    /// Stores something that a run needs.
+    async fn put(&self, run: RunId, key: String, bytes: Vec<u8>, within: Duration) -> Result<(), ProtocolError> {
+        let expiry = self.expiry;
+        let mut commands = pipe();
+        // Noted before it is there, so that it is found by who keeps or deletes the run.
+        commands.atomic().sadd(run_key(run), &key).ignore();
+        commands.expire(run_key(run), expiry.cast_signed()).ignore();
+        commands.set_ex(key, bytes, expiry).ignore();
+        self.persist(&commands, within).await
+    }
+
+    async fn get(&self, key: String, within: Duration) -> Result<Option<Vec<u8>>, ProtocolError> {
+        let mut commands = pipe();
+        commands.get(key);
+        let (bytes,) = self.persist(&commands, within).await?;
+        Ok(bytes)
+    }
+
+    /// The keys of what a run needs.
+    async fn keys(&self, run: RunId) -> Result<Vec<String>, ProtocolError> {
+        let mut members = pipe();
+        members.smembers(run_key(run));
+        let (keys,) = self.persist(&members, TIMEOUT).await?;
+        Ok(keys)
+    }
+
     fn explain(&self, error: RedisError) -> ProtocolError {
         match error.kind() {
             ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig | ErrorKind::UnexpectedReturnType => {
@@ -145,23 +172,30 @@ impl fmt::Debug for RedisRunStore {
     }
 }
 
+/// What the keys begin with of what runs share, which no agent's key does.
+const SHARED: &str = "armada:";
+
 fn component_key(digest: Digest) -> String {
-    format!("armada:component:{digest}")
+    format!("{SHARED}component:{digest}")
+}
+
+fn compiled_key(digest: Digest, engine: &str) -> String {
+    format!("{SHARED}compiled:{digest}:{engine}")
 }
 
 fn agent_key(run: RunId, index: u32) -> String {
     format!("{run}{index}")
 }
 
-/// The key of the set of a run's other keys.
+/// The key of the set of the other keys that a run needs.
 fn run_key(run: RunId) -> String {
     format!("armada:run:{run}")
 }
 
 /// A record as it is stored.
 fn write(record: AgentRecord) -> Result<String, ProtocolError> {
-    let AgentRecord { mut message, component, grant } = record;
-    let own = Own { component, grant, message: message.remove(OWN) };
+    let AgentRecord { mut message, component, grant, compiled } = record;
+    let own = Own { component, grant, compiled, message: message.remove(OWN) };
     message.insert(OWN.to_owned(), serde_json::to_value(own)?);
     Ok(serde_json::to_string(&message)?)
 }
@@ -171,59 +205,60 @@ fn read(text: &[u8]) -> Result<AgentRecord, ProtocolError> {
     let own = message.remove(OWN).ok_or_else(|| {
         ProtocolError::Invalid(format!("the agent message has no key `{OWN}`: it was not stored by Armada"))
     })?;
-    let Own { component, grant, message: shadowed } = serde_json::from_value(own)?;
+    let Own { component, grant, compiled, message: shadowed } = serde_json::from_value(own)?;
     if let Some(value) = shadowed {
         message.insert(OWN.to_owned(), value);
     }
-    Ok(AgentRecord { message, component, grant })
-}
-
-fn check_size(what: impl fmt::Display, bytes: usize) -> Result<(), ProtocolError> {
-    if bytes <= MAX_BYTES {
-        return Ok(());
-    }
-    Err(ProtocolError::Invalid(format!("{what} has {bytes} bytes, and Redis has room for {} MiB", MAX_BYTES >> 20)))
+    Ok(AgentRecord { message, component, grant, compiled })
 }
 
 #[async_trait]
 impl RunStore for RedisRunStore {
-    async fn put_component(&self, digest: Digest, bytes: Vec<u8>) -> Result<(), ProtocolError> {
-        check_size(format_args!("the component {digest}"), bytes.len())?;
-        let mut commands = pipe();
-        commands.set_ex(component_key(digest), bytes, self.expiry).ignore();
-        self.persist(&commands, COMPONENT_TIMEOUT).await
+    async fn put_component(&self, run: RunId, digest: Digest, bytes: Vec<u8>) -> Result<(), ProtocolError> {
+        check_stored(format_args!("the component {digest}"), bytes.len())?;
+        self.put(run, component_key(digest), bytes, COMPONENT_TIMEOUT).await
     }
 
     async fn component(&self, digest: Digest) -> Result<Vec<u8>, ProtocolError> {
-        let mut commands = pipe();
-        commands.get(component_key(digest));
-        let (bytes,): (Option<Vec<u8>>,) = self.persist(&commands, COMPONENT_TIMEOUT).await?;
+        let bytes = self.get(component_key(digest), COMPONENT_TIMEOUT).await?;
         bytes.ok_or_else(|| ProtocolError::NotFound(format!("the component {digest}")))
+    }
+
+    async fn put_compiled(&self, run: RunId, digest: Digest, engine: &str, code: Vec<u8>) -> Result<(), ProtocolError> {
+        check_stored(format_args!("the compiled component {digest}"), code.len())?;
+        self.put(run, compiled_key(digest, engine), code, COMPONENT_TIMEOUT).await
+    }
+
+    async fn compiled(&self, digest: Digest, engine: &str) -> Result<Vec<u8>, ProtocolError> {
+        let code = self.get(compiled_key(digest, engine), COMPONENT_TIMEOUT).await?;
+        code.ok_or_else(|| ProtocolError::NotFound(format!("the compiled component {digest}")))
     }
 
     async fn put_agent(&self, run: RunId, index: u32, record: AgentRecord) -> Result<(), ProtocolError> {
         let text = write(record)?;
-        check_size(format_args!("the message of agent {index}"), text.len())?;
-        let (expiry, key) = (self.expiry, agent_key(run, index));
-        let mut commands = pipe();
-        // Noted before it is there, so that it is found by who deletes the run.
-        commands.atomic().sadd(run_key(run), &key).ignore();
-        commands.expire(run_key(run), expiry.cast_signed()).ignore();
-        commands.set_ex(key, text, expiry).ignore();
-        self.persist(&commands, TIMEOUT).await
+        check_stored(format_args!("the message of agent {index}"), text.len())?;
+        self.put(run, agent_key(run, index), text.into_bytes(), TIMEOUT).await
     }
 
     async fn agent(&self, run: RunId, index: u32) -> Result<AgentRecord, ProtocolError> {
-        let mut commands = pipe();
-        commands.get(agent_key(run, index));
-        let (text,): (Option<Vec<u8>>,) = self.persist(&commands, TIMEOUT).await?;
+        let text = self.get(agent_key(run, index), TIMEOUT).await?;
         read(&text.ok_or_else(|| ProtocolError::NotFound(format!("the record of agent {index} of run {run}")))?)
     }
 
+    async fn keep(&self, run: RunId) -> Result<(), ProtocolError> {
+        let mut keys = self.keys(run).await?;
+        keys.push(run_key(run));
+        let mut keep = pipe();
+        for key in keys {
+            keep.expire(key, self.expiry.cast_signed()).ignore();
+        }
+        self.persist(&keep, TIMEOUT).await
+    }
+
     async fn delete(&self, run: RunId) -> Result<(), ProtocolError> {
-        let mut members = pipe();
-        members.smembers(run_key(run));
-        let (mut keys,): (Vec<String>,) = self.persist(&members, TIMEOUT).await?;
+        let mut keys = self.keys(run).await?;
+        // Other runs may need these, of this orchestrator or another one's.
+        keys.retain(|key| !key.starts_with(SHARED));
         keys.push(run_key(run));
         let mut delete = pipe();
         delete.del(keys).ignore();
@@ -254,7 +289,17 @@ mod tests {
             let read = read(write(record.clone()).unwrap().as_bytes()).unwrap();
             assert_eq!(read.message, record.message);
             assert_eq!((read.component, read.grant), (record.component, record.grant));
+            assert_eq!(read.compiled, record.compiled);
         }
+    }
+
+    #[test]
+    fn a_record_without_anything_compiled_is_one() {
+        let mut record = record();
+        record.compiled = None;
+        let text = write(record).unwrap();
+        assert!(!text.contains("compiled"), "{text}");
+        assert_eq!(read(text.as_bytes()).unwrap().compiled, None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Over what orchestrator and agents speak: a queue, a store that is read once, and a ledger of what happened.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use armada_project::Digest;
@@ -87,14 +88,35 @@ pub trait JobConsumer: Send {
     async fn requeue(&mut self, tag: u64) -> Result<(), ProtocolError>;
 }
 
-/// What agents read once when they start: components and agent records.
+/// The most bytes that a store of runs keeps under one name. Redis has room for no more.
+const STORED_BYTES: usize = 512 << 20;
+
+/// Refuses what is too large for a store of runs.
+pub(crate) fn check_stored(what: impl fmt::Display, bytes: usize) -> Result<(), ProtocolError> {
+    if bytes <= STORED_BYTES {
+        return Ok(());
+    }
+    Err(ProtocolError::Invalid(format!(
+        "{what} has {bytes} bytes, more than the {} MiB that are kept",
+        STORED_BYTES >> 20
+    )))
+}
+
+/// What agents read once when they start: components and agent records. Components, compiled or not, are kept once for all
+/// runs, and for as long as there is a run that they were put for.
 #[async_trait]
 pub trait RunStore: Send + Sync {
-    /// Keeps a component under its digest.
-    async fn put_component(&self, digest: Digest, bytes: Vec<u8>) -> Result<(), ProtocolError>;
+    /// Keeps a component under its digest, for a run.
+    async fn put_component(&self, run: RunId, digest: Digest, bytes: Vec<u8>) -> Result<(), ProtocolError>;
 
     /// A component's bytes. Whoever reads them checks them against the digest.
     async fn component(&self, digest: Digest) -> Result<Vec<u8>, ProtocolError>;
+
+    /// Keeps what a component was compiled to for engines of this configuration, for a run.
+    async fn put_compiled(&self, run: RunId, digest: Digest, engine: &str, code: Vec<u8>) -> Result<(), ProtocolError>;
+
+    /// What a component was compiled to. It is native code: whoever reads it checks its signature before anything else.
+    async fn compiled(&self, digest: Digest, engine: &str) -> Result<Vec<u8>, ProtocolError>;
 
     /// Keeps an agent's record.
     async fn put_agent(&self, run: RunId, index: u32, record: AgentRecord) -> Result<(), ProtocolError>;
@@ -102,7 +124,10 @@ pub trait RunStore: Send + Sync {
     /// An agent's record.
     async fn agent(&self, run: RunId, index: u32) -> Result<AgentRecord, ProtocolError>;
 
-    /// Forgets the run's records.
+    /// Says that the run goes on, where things are forgotten that nobody has asked to keep for long.
+    async fn keep(&self, run: RunId) -> Result<(), ProtocolError>;
+
+    /// Forgets the run.
     async fn delete(&self, run: RunId) -> Result<(), ProtocolError>;
 }
 

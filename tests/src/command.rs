@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::processes::{self, Process};
 use crate::run::cache_folder;
-use crate::{repository, target_folder};
+use crate::{profile_folder, repository, target_folder};
 
 /// How long a command may take.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 ///
 /// When it has not been built.
 pub fn armada() -> Command {
-    let program = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("armada");
+    let program = profile_folder().join("armada");
     assert!(program.is_file(), "{} is not there: `cargo build --workspace` makes it", program.display());
     let mut command = Command::new(program);
     command.env("ARMADA_CACHE_DIR", cache_folder());

@@ -21,9 +21,13 @@ pub fn repository() -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap_or_default()
 }
 
-/// The folder that everything is built in: a program is in `<folder>/<profile>`, and one of tests in `deps` there.
+/// The folder that everything is built in: a program is in [`profile_folder`], and one of tests in `deps` there.
 pub fn target_folder() -> std::path::PathBuf {
+    profile_folder().parent().map(Into::into).unwrap_or_default()
+}
+
+/// The folder of this program and those that were built with it.
+pub fn profile_folder() -> std::path::PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
-    let profile = program.ancestors().skip(1).find(|folder| !folder.ends_with("deps"));
-    profile.and_then(std::path::Path::parent).map(Into::into).unwrap_or_default()
+    program.ancestors().skip(1).find(|folder| !folder.ends_with("deps")).map(Into::into).unwrap_or_default()
 }

@@ -144,10 +144,10 @@ impl TestRun {
         queue.declare(run).await.unwrap();
         let digest = Digest::of(&self.component);
         let component = ComponentRef { digest, size: self.component.len() as u64 };
-        runs.put_component(digest, self.component.clone()).await.unwrap();
+        runs.put_component(run, digest, self.component.clone()).await.unwrap();
         let message: Map<String, Value> = self.agent_message.as_object().cloned().unwrap_or_default();
         for index in 0..self.agents {
-            let record = AgentRecord { message: message.clone(), component, grant: grant.clone() };
+            let record = AgentRecord { message: message.clone(), component, grant: grant.clone(), compiled: None };
             runs.put_agent(run, index, record).await.unwrap();
         }
         for (index, message) in (0..).zip(&self.jobs) {
@@ -162,6 +162,7 @@ impl TestRun {
                 run,
                 by: Incarnation::new(index),
                 cache: cache(),
+                key: None,
                 chromium: None,
                 headed: false,
                 temp: self.temp.path().to_owned(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use armada_project::{Ceiling, ComponentRef, Configuration, Digest, Grant, Mode, Overrides};
 use armada_protocol::redis::{EXPIRY, RedisRunStore};
-use armada_protocol::{AgentRecord, ProtocolError, RunId, RunStore};
+use armada_protocol::{AgentRecord, CompiledRef, ProtocolError, RunId, RunStore};
 use armada_tests::servers::{Server, free_port, redis};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
@@ -16,6 +16,7 @@ fn record() -> AgentRecord {
         message: serde_json::from_value(json!({"run_id": "r", "config_proxy": {"verify_ip": 0}})).unwrap(),
         component: ComponentRef::of(b"wasm"),
         grant: Grant::new(configuration.sandbox(), &Ceiling::none()),
+        compiled: Some(CompiledRef { engine: "5e0f".to_owned(), signature: "51".to_owned() }),
     }
 }
 
@@ -41,18 +42,25 @@ async fn records_and_components_are_kept_for_a_while_and_read_as_they_were() {
     }
     let read = store.agent(run, 10).await.unwrap();
     assert_eq!((read.message, read.component), (record().message, record().component));
+    assert_eq!(read.compiled, record().compiled);
 
     let component: Vec<u8> = (0..20 << 20).map(|byte: u32| byte.to_le_bytes()[1]).collect();
     let digest = Digest::of(&component);
-    store.put_component(digest, component.clone()).await.unwrap();
+    store.put_component(run, digest, component.clone()).await.unwrap();
     assert!(store.component(digest).await.unwrap() == component);
+
+    store.put_compiled(run, digest, "5e0f", b"code".to_vec()).await.unwrap();
+    assert_eq!(store.compiled(digest, "5e0f").await.unwrap(), b"code");
+    let missing = store.compiled(digest, "other").await;
+    assert!(matches!(missing, Err(ProtocolError::NotFound(_))), "{missing:?}");
 
     // Where programs for the predecessor look for it.
     let text: String = raw(&server, &["GET", &format!("{run}10")]).await;
     let message: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((&message["run_id"], &message["config_proxy"]["verify_ip"]), (&json!("r"), &json!(0)));
     let component_key = format!("armada:component:{digest}");
-    for key in [&format!("{run}0"), &format!("armada:run:{run}"), &component_key] {
+    let compiled_key = format!("armada:compiled:{digest}:5e0f");
+    for key in [&format!("{run}0"), &format!("armada:run:{run}"), &component_key, &compiled_key] {
         let seconds: i64 = raw(&server, &["TTL", key]).await;
         assert!((600_000..=604_800).contains(&seconds), "{key}: {seconds}");
     }
@@ -65,11 +73,39 @@ async fn records_and_components_are_kept_for_a_while_and_read_as_they_were() {
     store.agent(other, 0).await.unwrap();
     let mut left: Vec<String> = raw(&server, &["KEYS", "*"]).await;
     left.sort();
-    let mut expected = vec![format!("{other}0"), component_key, format!("armada:run:{other}")];
+    let mut expected = vec![format!("{other}0"), component_key, compiled_key, format!("armada:run:{other}")];
     expected.sort();
     assert_eq!(left, expected);
     store.delete(run).await.unwrap();
     assert!(matches!(store.component(Digest::of(b"")).await, Err(ProtocolError::NotFound(_))));
+}
+
+#[tokio::test]
+async fn what_a_run_needs_is_kept_for_as_long_as_the_run_is() {
+    let server = tokio::task::spawn_blocking(redis).await.unwrap();
+    let (store, run, other, digest) = (store_of(&server), RunId::new(), RunId::new(), Digest::of(b"wasm"));
+    for run in [run, other] {
+        store.put_component(run, digest, b"wasm".to_vec()).await.unwrap();
+        store.put_compiled(run, digest, "5e0f", b"code".to_vec()).await.unwrap();
+        store.put_agent(run, 0, record()).await.unwrap();
+    }
+    let mut keys: Vec<String> = raw(&server, &["KEYS", "*"]).await;
+    for key in &keys {
+        raw::<()>(&server, &["EXPIRE", key, "1000"]).await;
+    }
+    store.keep(run).await.unwrap();
+    keys.sort();
+    assert_eq!(keys.len(), 6, "{keys:?}");
+    for key in &keys {
+        let seconds: i64 = raw(&server, &["TTL", key]).await;
+        assert_eq!(seconds > 1000, !key.contains(&other.to_string()), "{key}: {seconds}");
+    }
+    store.delete(run).await.unwrap();
+    assert!(matches!(store.agent(run, 0).await, Err(ProtocolError::NotFound(_))));
+    assert_eq!(store.component(digest).await.unwrap(), b"wasm", "another run may need it");
+    assert_eq!(store.compiled(digest, "5e0f").await.unwrap(), b"code");
+    // Of a run that it does not know, there is nothing to keep.
+    store.keep(RunId::new()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

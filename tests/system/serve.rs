@@ -274,12 +274,14 @@ struct External(Vec<std::process::Child>);
 
 impl External {
     fn start(url: &str, run: &str, agents: u32, token: &str) -> Self {
-        let agent = |index: u32| {
-            let mut command = armada_tests::command::armada();
-            command.args(["agent", "--run", run, "--index", &index.to_string(), "--server", url]);
-            command.env("ARMADA_TOKEN", token).spawn().unwrap()
-        };
-        Self((0..agents).map(agent).collect())
+        Self((0..agents).map(|index| Self::command(url, run, index, token).spawn().unwrap()).collect())
+    }
+
+    fn command(url: &str, run: &str, index: u32, token: &str) -> std::process::Command {
+        let mut command = armada();
+        command.args(["agent", "--run", run, "--index", &index.to_string(), "--server", url]);
+        command.env("ARMADA_TOKEN", token);
+        command
     }
 
     fn codes(&mut self) -> Vec<Option<i32>> {
@@ -306,9 +308,7 @@ fn agents_from_elsewhere_go_on_after_their_server_and_the_network_were_gone() {
         Serve::start(&["--agents", "external", "--agent-silence-seconds", "20"], &[("ARMADA_TOKEN", "secret")]);
     let kinds: Vec<&str> = ["prints"; 30].into_iter().chain(["slow", "slow"]).collect();
     let run = serve.launch(&kinds, 2);
-    let (status, answer) = serve.ask("POST", &format!("/api/runs/{run}/credential"), None);
-    assert_eq!(status, 200, "{answer}");
-    let credential = answer["token"].as_str().unwrap();
+    let credential = &credential(&serve, &run);
     // A credential is good for its run only.
     let other = serve.launch(&quick(1), 1);
     let mut refused = External::start(serve.url(), &other, 1, credential);
@@ -326,6 +326,46 @@ fn agents_from_elsewhere_go_on_after_their_server_and_the_network_were_gone() {
     assert_each_once(&serve, &run, 32);
     assert!(serve.jobs(&run).iter().all(|job| job["attempts"] == 1), "nobody did anything twice");
     assert_eq!(agents.codes(), [Some(0), Some(0)]);
+    assert_eq!(serve.end(), Some(0));
+}
+
+/// The credential with which agents of a run connect.
+fn credential(serve: &Serve, run: &str) -> String {
+    let (status, answer) = serve.ask("POST", &format!("/api/runs/{run}/credential"), None);
+    assert_eq!(status, 200, "{answer}");
+    answer["token"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn agents_from_elsewhere_run_what_the_server_has_compiled_and_nothing_that_somebody_else_has() {
+    let redis = redis();
+    let mut connection = ::redis::Client::open(redis.url()).unwrap().get_connection().unwrap();
+    let variables = [("ARMADA_TOKEN", "secret"), ("ARMADA_REDIS_URL", redis.url())];
+    let mut serve = Serve::start(&["--agents", "external"], &variables);
+    // Who can write to Redis replaces what would have to be compiled, then what is compiled already.
+    for (kind, told) in [("component", None), ("compiled", Some("is not signed with this agent's key"))] {
+        let run = serve.launch(&quick(2), 1);
+        let view = serve.until(&run, "it is prepared", |run| run["status"] != "Pending");
+        let digest = view["component_digest"].as_str().unwrap();
+        let keys = format!("armada:{kind}:{digest}*");
+        let keys: Vec<String> = ::redis::cmd("KEYS").arg(keys).query(&mut connection).unwrap();
+        let [key] = &keys[..] else { panic!("{keys:?}") };
+        let mut bytes: Vec<u8> = ::redis::cmd("GET").arg(key).query(&mut connection).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        ::redis::cmd("SET").arg(key).arg(bytes).exec(&mut connection).unwrap();
+        // A machine that has never seen the component.
+        let (cache, log) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
+        let mut agent = External::command(serve.url(), &run, 0, &credential(&serve, &run));
+        agent.env("ARMADA_REDIS_URL", redis.url()).env("ARMADA_CACHE_DIR", cache.path()).stderr(log.reopen().unwrap());
+        let mut agent = External(vec![agent.spawn().unwrap()]);
+        assert_eq!(agent.codes(), [Some(0)], "{kind}: {}", std::fs::read_to_string(log.path()).unwrap());
+        assert_eq!(serve.until_ended(&run)["status"], "Succeeded", "{kind}");
+        assert_each_once(&serve, &run, 2);
+        let log = std::fs::read_to_string(log.path()).unwrap();
+        assert_eq!(log.contains("compiles the component itself"), told.is_some(), "{kind}: {log}");
+        assert!(log.contains(told.unwrap_or_default()), "{kind}: {log}");
+    }
     assert_eq!(serve.end(), Some(0));
 }
 

@@ -3,27 +3,25 @@
 //! What is compiled is native code, and the engine runs it unchecked: a flipped bit in a file is executed, not refused.
 //! So each file comes with a keyed tag over its content, the component's digest and the engine's configuration; the key
 //! is made once per cache and readable by its owner only. A file that is damaged, was written by somebody else, or
-//! belongs to another component or configuration has no valid tag, and is compiled again.
+//! belongs to another component or configuration has no valid tag, and is compiled again. What another machine has compiled
+//! is taken in only if it was signed with the key of its run, and has a tag of this cache from then on.
 
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Read, Write};
+use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use armada_project::Digest;
-use hmac::{Hmac, Mac as _};
-use sha2::Sha256;
+use armada_protocol::CompiledRef;
 use wasmtime::component::Component;
 
-use super::Sandbox;
+use super::{Sandbox, SigningKey};
 
 /// How large a component may be, in bytes.
 const COMPONENT_BYTES: usize = 256 << 20;
 /// How much a cache keeps unless it is told otherwise, in bytes.
 const DEFAULT_BYTES: u64 = 4 << 30;
-const KEY_BYTES: usize = 32;
 
 /// Why a component cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +38,12 @@ pub enum ComponentError {
         /// The digest it has.
         found: Digest,
     },
+    /// It was compiled by somebody who does not have the run's key.
+    #[error(
+        "the compiled component is not signed with this agent's key: somebody has replaced it, or the agent's token is not the \
+         credential of its run"
+    )]
+    OtherSignature,
     /// It is too large.
     #[error("the component has {0} bytes, more than {COMPONENT_BYTES}")]
     TooLarge(usize),
@@ -77,9 +81,50 @@ impl ComponentCache {
 
     /// Loads a component that has been compiled before; nothing when it has not, or not by us.
     pub fn load(&self, sandbox: &Sandbox, digest: Digest) -> Option<Component> {
-        let entry = Entry::new(&self.folder, sandbox, digest);
-        match entry.load(sandbox, &self.key().ok()?) {
-            Ok(component) => Some(component),
+        self.look(digest, |key| Entry::new(&self.folder, sandbox, digest).load(sandbox, key))
+    }
+
+    /// Compiles a component unless that has been done before, and loads it.
+    pub fn compile(&self, sandbox: &Sandbox, digest: Digest, bytes: &[u8]) -> Result<Component, ComponentError> {
+        if let Some(component) = self.load(sandbox, digest) {
+            return Ok(component);
+        }
+        let code = compile(sandbox, digest, bytes)?;
+        self.take(sandbox, digest, &code)
+    }
+
+    /// Compiles a component unless that has been done before, and gives the code: for agents with other caches.
+    pub fn code(&self, sandbox: &Sandbox, digest: Digest, bytes: &[u8]) -> Result<Vec<u8>, ComponentError> {
+        if let Some(code) = self.look(digest, |key| Entry::new(&self.folder, sandbox, digest).read(key)) {
+            return Ok(code);
+        }
+        let code = compile(sandbox, digest, bytes)?;
+        if let Err(error) = self.keep(sandbox, digest, &code) {
+            self.warn(&error);
+        }
+        Ok(code)
+    }
+
+    /// Takes in what another engine of this configuration has compiled a component to, and loads it, provided that it was
+    /// signed with this key.
+    pub fn adopt(
+        &self,
+        sandbox: &Sandbox,
+        digest: Digest,
+        code: &[u8],
+        compiled: &CompiledRef,
+        key: &SigningKey,
+    ) -> Result<Component, ComponentError> {
+        if !key.has_signed(sandbox, digest, code, compiled) {
+            return Err(ComponentError::OtherSignature);
+        }
+        self.take(sandbox, digest, code)
+    }
+
+    /// Looks for something in the cache.
+    fn look<T>(&self, digest: Digest, look: impl FnOnce(&SigningKey) -> io::Result<T>) -> Option<T> {
+        match look(&self.key().ok()?) {
+            Ok(found) => Some(found),
             Err(error) => {
                 if error.kind() != io::ErrorKind::NotFound {
                     tracing::warn!(%error, %digest, "a compiled component is not used");
@@ -89,50 +134,39 @@ impl ComponentCache {
         }
     }
 
-    /// Compiles a component unless that has been done before, and loads it.
-    pub fn compile(&self, sandbox: &Sandbox, digest: Digest, bytes: &[u8]) -> Result<Component, ComponentError> {
-        let found = Digest::of(bytes);
-        if found != digest {
-            return Err(ComponentError::OtherDigest { expected: digest, found });
-        }
-        if let Some(component) = self.load(sandbox, digest) {
-            return Ok(component);
-        }
-        if bytes.len() > COMPONENT_BYTES {
-            return Err(ComponentError::TooLarge(bytes.len()));
-        }
-        let invalid = |error: wasmtime::Error| ComponentError::Invalid(format!("{error:#}"));
-        let compiled = sandbox.engine.precompile_component(bytes).map_err(invalid)?;
-        match self.keep(sandbox, digest, &compiled) {
-            Ok(component) => Ok(component),
-            Err(error) => {
-                // Without a disk there is still memory.
-                tracing::warn!(%error, folder = %self.folder.display(), "a compiled component could not be kept");
-                from_memory(sandbox, &compiled).map_err(invalid)
-            }
-        }
+    /// Keeps and loads code that was made here just now, or whose signature was checked.
+    fn take(&self, sandbox: &Sandbox, digest: Digest, code: &[u8]) -> Result<Component, ComponentError> {
+        let kept = self.keep(sandbox, digest, code).and_then(|(entry, key)| entry.load(sandbox, &key));
+        kept.or_else(|error| {
+            // Without a disk there is still memory.
+            self.warn(&error);
+            from_memory(sandbox, code).map_err(invalid)
+        })
     }
 
-    fn keep(&self, sandbox: &Sandbox, digest: Digest, compiled: &[u8]) -> io::Result<Component> {
+    fn keep(&self, sandbox: &Sandbox, digest: Digest, code: &[u8]) -> io::Result<(Entry, SigningKey)> {
         let key = self.key()?;
         let entry = Entry::new(&self.folder, sandbox, digest);
-        write_atomically(&entry.code, compiled)?;
-        write_atomically(&entry.tag, &entry.tag_of(&key, compiled))?;
+        write_atomically(&entry.code, code)?;
+        write_atomically(&entry.tag, &key.signature(entry.configuration, digest, code))?;
         self.evict(&entry);
-        entry.load(sandbox, &key)
+        Ok((entry, key))
+    }
+
+    fn warn(&self, error: &io::Error) {
+        tracing::warn!(%error, folder = %self.folder.display(), "a compiled component could not be kept");
     }
 
     /// The key of this cache, made when there is none.
-    fn key(&self) -> io::Result<[u8; KEY_BYTES]> {
+    fn key(&self) -> io::Result<SigningKey> {
         let path = self.folder.join("key");
         if let Some(key) = read_key(&path)? {
             return Ok(key);
         }
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-        let mut key = [0; KEY_BYTES];
-        fs::File::open("/dev/urandom")?.read_exact(&mut key)?;
+        let key = SigningKey::random()?;
         let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-        file.write_all(&key)?;
+        file.write_all(key.as_bytes())?;
         match file.persist_noclobber(&path) {
             Ok(_) => Ok(key),
             // Another process was first.
@@ -166,11 +200,27 @@ impl ComponentCache {
     }
 }
 
-fn read_key(path: &Path) -> io::Result<Option<[u8; KEY_BYTES]>> {
+/// Checks and compiles a component.
+fn compile(sandbox: &Sandbox, digest: Digest, bytes: &[u8]) -> Result<Vec<u8>, ComponentError> {
+    let found = Digest::of(bytes);
+    if found != digest {
+        return Err(ComponentError::OtherDigest { expected: digest, found });
+    }
+    if bytes.len() > COMPONENT_BYTES {
+        return Err(ComponentError::TooLarge(bytes.len()));
+    }
+    sandbox.engine.precompile_component(bytes).map_err(invalid)
+}
+
+fn invalid(error: wasmtime::Error) -> ComponentError {
+    ComponentError::Invalid(format!("{error:#}"))
+}
+
+fn read_key(path: &Path) -> io::Result<Option<SigningKey>> {
     match fs::read(path) {
-        Ok(bytes) => match <[u8; KEY_BYTES]>::try_from(bytes) {
-            Ok(key) => Ok(Some(key)),
-            Err(_) => {
+        Ok(bytes) => match SigningKey::from_bytes(bytes) {
+            Some(key) => Ok(Some(key)),
+            None => {
                 // Whatever this is, it is no key: what was signed with it is compiled again.
                 fs::remove_file(path)?;
                 Ok(None)
@@ -200,39 +250,24 @@ struct Entry {
 
 impl Entry {
     fn new(folder: &Path, sandbox: &Sandbox, digest: Digest) -> Self {
-        let mut hasher = DefaultHasher::new();
-        sandbox.engine.precompile_compatibility_hash().hash(&mut hasher);
-        let configuration = hasher.finish();
-        let digest_text = digest.to_string();
-        let name = digest_text.rsplit(':').next().unwrap_or_default();
-        let code = folder.join(format!("{name}-{configuration:016x}.cwasm"));
-        Self { digest, configuration, tag: code.with_extension("tag"), code }
+        let code = folder.join(format!("{}-{}.cwasm", digest.to_hex(), sandbox.id()));
+        Self { digest, configuration: sandbox.configuration(), tag: code.with_extension("tag"), code }
     }
 
-    fn tag_of(&self, key: &[u8; KEY_BYTES], compiled: &[u8]) -> Vec<u8> {
-        self.mac(key, compiled).map(|mac| mac.finalize().into_bytes().to_vec()).unwrap_or_default()
-    }
-
-    fn mac(&self, key: &[u8; KEY_BYTES], compiled: &[u8]) -> Option<Hmac<Sha256>> {
-        // A key of any length is one; the error cannot happen.
-        let mut mac = <Hmac<Sha256> as hmac::Mac>::new_from_slice(key).ok()?;
-        mac.update(b"armada compiled component 1\n");
-        mac.update(self.digest.to_string().as_bytes());
-        mac.update(&self.configuration.to_be_bytes());
-        mac.update(compiled);
-        Some(mac)
-    }
-
-    /// Loads the component if its tag says that we have written it.
-    fn load(&self, sandbox: &Sandbox, key: &[u8; KEY_BYTES]) -> io::Result<Component> {
-        let compiled = fs::read(&self.code)?;
+    /// Reads the code if its tag says that we have written it.
+    fn read(&self, key: &SigningKey) -> io::Result<Vec<u8>> {
+        let code = fs::read(&self.code)?;
         let tag = fs::read(&self.tag)?;
-        let valid = self.mac(key, &compiled).is_some_and(|mac| mac.verify_slice(&tag).is_ok());
-        if !valid {
+        if !key.knows(self.configuration, self.digest, &code, &tag) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "its tag is not valid"));
         }
         // For `evict`. A cache that cannot be written to is still good to read.
         let _ = fs::File::open(&self.code).and_then(|file| file.set_modified(SystemTime::now()));
+        Ok(code)
+    }
+
+    fn load(&self, sandbox: &Sandbox, key: &SigningKey) -> io::Result<Component> {
+        self.read(key)?;
         from_file(sandbox, &self.code).map_err(|error| io::Error::other(format!("{error:#}")))
     }
 }
@@ -240,16 +275,17 @@ impl Entry {
 /// Maps a compiled component from its file, so that all processes that run it share its pages.
 #[allow(unsafe_code, reason = "native code is run as it is; see SAFETY")]
 fn from_file(sandbox: &Sandbox, path: &Path) -> wasmtime::Result<Component> {
-    // SAFETY: the content was made by `precompile_component` of an engine of this configuration, as its tag has just
-    // proved. The file is only ever replaced by renaming, never written to in place, in a folder that only its owner
-    // can write to.
+    // SAFETY: the content was made by `precompile_component` of an engine of this configuration, here or by somebody who has
+    // the key of a run, as its tag has just proved. The file is only ever replaced by renaming, never written to in place,
+    // in a folder that only its owner can write to.
     unsafe { Component::deserialize_file(&sandbox.engine, path) }
 }
 
-/// Loads a component that was compiled just now.
+/// Loads a component that has no file.
 #[allow(unsafe_code, reason = "native code is run as it is; see SAFETY")]
 fn from_memory(sandbox: &Sandbox, compiled: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: the bytes come from `precompile_component` of this very engine.
+    // SAFETY: the bytes come from `precompile_component` of this very engine, or of another one of this configuration by
+    // somebody who has the key of the run, as their signature has proved.
     unsafe { Component::deserialize(&sandbox.engine, compiled) }
 }
 
@@ -311,6 +347,63 @@ mod tests {
         fs::copy(&from, &to).unwrap();
         fs::copy(from.with_extension("tag"), to.with_extension("tag")).unwrap();
         assert!(ours.load(&sandbox, digest).is_none());
+    }
+
+    /// What an agent elsewhere gets of the smallest component, and the key that it is signed with.
+    fn signed(sandbox: &Sandbox) -> (Vec<u8>, CompiledRef, SigningKey) {
+        let (_folder, theirs, _) = cache();
+        let (digest, key) = (Digest::of(EMPTY), SigningKey::of_run("credential").unwrap());
+        let code = theirs.code(sandbox, digest, EMPTY).unwrap();
+        assert_eq!(theirs.code(sandbox, digest, b"is not looked at again").unwrap(), code);
+        let compiled = key.sign(sandbox, digest, &code);
+        (code, compiled, key)
+    }
+
+    #[test]
+    fn what_was_compiled_elsewhere_is_adopted_once_and_for_all() {
+        let (_folder, ours, sandbox) = cache();
+        let (digest, (code, compiled, key)) = (Digest::of(EMPTY), signed(&sandbox));
+        ours.adopt(&sandbox, digest, &code, &compiled, &key).unwrap();
+        assert!(ours.load(&sandbox, digest).is_some(), "it has a tag of this cache");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let nowhere = ComponentCache::new(file.path().join("not-a-folder"));
+        nowhere.adopt(&sandbox, digest, &code, &compiled, &key).unwrap();
+    }
+
+    #[test]
+    fn what_was_compiled_elsewhere_and_is_not_signed_for_this_is_refused_and_not_kept() {
+        let (_folder, ours, sandbox) = cache();
+        let (digest, (code, compiled, key)) = (Digest::of(EMPTY), signed(&sandbox));
+        let (mut flipped, other) = (code.clone(), SigningKey::of_run("another").unwrap());
+        flipped[100] ^= 1;
+        let elsewhere = CompiledRef { engine: "0123456789abcdef".to_owned(), ..compiled.clone() };
+        for (what, digest, code, compiled, key) in [
+            ("another key", digest, &code[..], &compiled, &other),
+            ("signed with another key", digest, &code, &other.sign(&sandbox, digest, &code), &key),
+            ("another component", Digest::of(b"other"), &code, &compiled, &key),
+            ("another engine", digest, &code, &elsewhere, &key),
+            ("a flipped bit", digest, &flipped, &compiled, &key),
+            ("cut short", digest, &code[..200], &compiled, &key),
+            ("nothing", digest, &[], &compiled, &key),
+        ] {
+            let refused = ours.adopt(&sandbox, digest, code, compiled, key);
+            assert!(matches!(refused, Err(ComponentError::OtherSignature)), "{what}");
+            assert!(ours.load(&sandbox, digest).is_none(), "{what}");
+        }
+        ours.compile(&sandbox, digest, EMPTY).unwrap();
+    }
+
+    #[test]
+    fn code_that_was_damaged_or_removed_is_compiled_again() {
+        let (_folder, cache, sandbox) = cache();
+        let digest = Digest::of(EMPTY);
+        let code = cache.code(&sandbox, digest, EMPTY).unwrap();
+        let path = code_file(&cache, &sandbox);
+        fs::write(&path, b"damaged").unwrap();
+        assert_eq!(cache.code(&sandbox, digest, EMPTY).unwrap(), code);
+        fs::remove_file(&path).unwrap();
+        assert_eq!(cache.code(&sandbox, digest, EMPTY).unwrap(), code);
+        assert!(cache.load(&sandbox, digest).is_some());
     }
 
     #[test]

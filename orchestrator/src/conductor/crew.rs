@@ -111,6 +111,7 @@ impl Conductor {
                 run,
                 by: Incarnation::new(index),
                 cache: self.shared.cache.clone(),
+                key: None,
                 chromium: options.chromium.clone(),
                 headed: options.headed,
                 temp: options.temp.clone(),

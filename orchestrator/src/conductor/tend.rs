@@ -17,6 +17,8 @@ const ROUND: Duration = Duration::from_secs(1);
 /// How often a queue is asked how many jobs wait on it, and how often it has to look as if it had lost some.
 const ASK_QUEUE: Duration = Duration::from_secs(10);
 const LOOKS: u32 = 3;
+/// How often the store of what agents read is told that a run goes on.
+const KEEP: Duration = Duration::from_secs(3600);
 /// How many jobs are put on a queue at once.
 const BATCH: i64 = 500;
 
@@ -38,7 +40,7 @@ impl Conductor {
         tokio::pin!(dispatching);
         let mut is_dispatched = false;
         let mut lost = Lost { looked: Instant::now(), times: 0 };
-        let mut with_agents = Instant::now();
+        let (mut with_agents, mut kept) = (Instant::now(), Instant::now());
         loop {
             tokio::select! {
                 ended = &mut dispatching, if !is_dispatched => {
@@ -54,6 +56,13 @@ impl Conductor {
                     tokio::time::sleep(super::AGAIN_LONGEST).await;
                 }
                 Err(error) => return Err(error),
+            }
+            if kept.elapsed() >= KEEP {
+                kept = Instant::now();
+                // It is kept for much longer than until the next time.
+                if let Err(error) = self.shared.runs.keep(run).await {
+                    tracing::warn!(%run, %error, "what the agents of a run need could not be kept for longer now");
+                }
             }
             if matches!(self.shared.settings.agents, AgentMode::External) {
                 if self.shared.store.has_agents(run) {

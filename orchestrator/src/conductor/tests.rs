@@ -2,17 +2,29 @@
 
 use std::time::Duration;
 
+use armada_project::ComponentRef;
 use armada_protocol::embedded::{EmbeddedQueue, EmbeddedRunStore};
 use armada_protocol::rabbitmq::RabbitQueue;
 use armada_protocol::{Incarnation, Job, Start};
+use async_trait::async_trait;
 use serde_json::value::RawValue;
 
 use super::*;
+use crate::settings::InProcess;
 use crate::store::StoreOptions;
 use crate::store::tests::new_run;
 
 async fn conductor(folder: &std::path::Path, queue: Arc<dyn JobQueue>) -> Conductor {
-    let mut settings = Settings::new(folder.into(), folder.join("cache"), AgentMode::External);
+    conductor_with(folder, queue, Arc::new(EmbeddedRunStore::default()), AgentMode::External).await
+}
+
+async fn conductor_with(
+    folder: &std::path::Path,
+    queue: Arc<dyn JobQueue>,
+    runs: Arc<dyn RunStore>,
+    agents: AgentMode,
+) -> Conductor {
+    let mut settings = Settings::new(folder.into(), folder.join("cache"), agents);
     settings.grace = Duration::from_millis(10);
     let store = Store::open(StoreOptions {
         url: Store::file_url(&folder.join("store.db")),
@@ -20,8 +32,8 @@ async fn conductor(folder: &std::path::Path, queue: Arc<dyn JobQueue>) -> Conduc
         lease: settings.agent_silence,
         retry: settings.retry.clone(),
     });
-    let runs = Arc::new(EmbeddedRunStore::default());
-    Conductor::new(store.await.unwrap(), queue, runs, Sandbox::new().unwrap(), Arc::new(settings))
+    let credentials = Credentials::open(folder).unwrap();
+    Conductor::new(store.await.unwrap(), queue, runs, Sandbox::new().unwrap(), credentials, Arc::new(settings))
 }
 
 /// A run with one job, which has failed.
@@ -146,4 +158,100 @@ async fn a_retry_that_cannot_be_conducted_leaves_the_run_as_it_was() {
     assert_eq!((view.status, view.jobs_failed), (RunStatus::Failed, 1));
     conductor.close().await;
     store.close().await;
+}
+
+/// A store that has no room for what is compiled.
+#[derive(Default)]
+struct Small(EmbeddedRunStore);
+
+#[async_trait]
+impl RunStore for Small {
+    async fn put_component(&self, run: RunId, digest: Digest, bytes: Vec<u8>) -> Result<(), ProtocolError> {
+        self.0.put_component(run, digest, bytes).await
+    }
+
+    async fn component(&self, digest: Digest) -> Result<Vec<u8>, ProtocolError> {
+        self.0.component(digest).await
+    }
+
+    async fn put_compiled(&self, _: RunId, _: Digest, _: &str, _: Vec<u8>) -> Result<(), ProtocolError> {
+        Err(ProtocolError::Invalid("it is too large".to_owned()))
+    }
+
+    async fn compiled(&self, digest: Digest, engine: &str) -> Result<Vec<u8>, ProtocolError> {
+        self.0.compiled(digest, engine).await
+    }
+
+    async fn put_agent(&self, run: RunId, index: u32, record: AgentRecord) -> Result<(), ProtocolError> {
+        self.0.put_agent(run, index, record).await
+    }
+
+    async fn agent(&self, run: RunId, index: u32) -> Result<AgentRecord, ProtocolError> {
+        self.0.agent(run, index).await
+    }
+
+    async fn keep(&self, run: RunId) -> Result<(), ProtocolError> {
+        self.0.keep(run).await
+    }
+
+    async fn delete(&self, run: RunId) -> Result<(), ProtocolError> {
+        self.0.delete(run).await
+    }
+}
+
+/// Has a run of the smallest component prepared. Gives the record of its first agent.
+async fn prepared(conductor: &Conductor, data: &std::path::Path) -> (RunId, AgentRecord) {
+    let component = wat::parse_str("(component)").unwrap();
+    let new = NewRun { component: ComponentRef::of(&component), ..new_run() };
+    let (run, config) = (new.run, Inputs::folder(data, new.run).join("config"));
+    let options =
+        serde_json::json!({"options": {}, "project": "smallest", "component": new.component, "uses": []}).to_string();
+    let template = r#"{"run_message": {}, "default_agent_message": {}, "default_job_message": {}}"#;
+    std::fs::create_dir_all(&config).unwrap();
+    std::fs::create_dir_all(data.join("components")).unwrap();
+    std::fs::write(config.join("config_template.json"), template).unwrap();
+    std::fs::write(Inputs::folder(data, run).join("options.json"), options).unwrap();
+    let file = format!("{}.wasm", new.component.digest.to_hex());
+    std::fs::write(data.join("components").join(file), component).unwrap();
+    conductor.shared.store.create_run(new).await.unwrap();
+    conductor.prepare(run).await.unwrap();
+    (run, conductor.shared.runs.agent(run, 0).await.unwrap())
+}
+
+#[tokio::test]
+async fn agents_from_elsewhere_get_what_is_compiled_signed_for_their_run() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let conductor = conductor(folder.path(), Arc::new(EmbeddedQueue::default())).await;
+    let Shared { store, runs, sandbox, credentials, .. } = &*conductor.shared;
+    // The second one finds it in the cache.
+    for _ in 0..2 {
+        let (run, record) = prepared(&conductor, folder.path()).await;
+        let (digest, compiled) = (record.component.digest, record.compiled.unwrap());
+        let code = runs.compiled(digest, &compiled.engine).await.unwrap();
+        let adopt = |run: RunId| {
+            let key = SigningKey::of_run(&credentials.of(run)).unwrap();
+            ComponentCache::new(elsewhere.path()).adopt(sandbox, digest, &code, &compiled, &key)
+        };
+        adopt(run).unwrap();
+        assert!(matches!(adopt(RunId::new()), Err(ComponentError::OtherSignature)));
+    }
+    conductor.close().await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn agents_of_this_machine_or_of_a_store_without_room_get_the_component_only() {
+    let here = AgentMode::InProcess(InProcess { chromium: None, headed: false, temp: std::env::temp_dir() });
+    let (room, none) = (Arc::new(EmbeddedRunStore::default()), Arc::new(Small::default()));
+    let places: [(Arc<dyn RunStore>, _); 2] = [(room, here), (none, AgentMode::External)];
+    for (runs, agents) in places {
+        let folder = tempfile::tempdir().unwrap();
+        let conductor =
+            conductor_with(folder.path(), Arc::new(EmbeddedQueue::default()), runs.clone(), agents.clone()).await;
+        let (_, record) = prepared(&conductor, folder.path()).await;
+        assert_eq!(record.compiled, None, "{agents:?}");
+        assert_eq!(Digest::of(&runs.component(record.component.digest).await.unwrap()), record.component.digest);
+        conductor.close().await;
+        conductor.shared.store.close().await;
+    }
 }

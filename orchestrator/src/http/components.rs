@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use super::Api;
 use super::extract::{Failures, Named};
 use super::problem::Problem;
-use crate::inputs::{component_size, receive_component};
+use crate::inputs::{find_component, receive_component};
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(get, put))
@@ -34,8 +34,11 @@ pub struct ComponentView {
     responses((status = 200, description = "The server has it", body = ComponentView), Failures))]
 async fn get(State(api): State<Api>, Named(digest): Named<String>) -> Result<Json<ComponentView>, Problem> {
     let digest = parsed(&digest)?;
-    let size = component_size(&api.settings.data, digest).await;
-    let size = size.ok_or_else(|| Problem::not_found(format!("there is no component {digest}")))?;
+    let data = api.settings.data.clone();
+    let found = tokio::task::spawn_blocking(move || find_component(&data, digest)).await;
+    let size = found
+        .map_err(Problem::internal)??
+        .ok_or_else(|| Problem::not_found(format!("there is no component {digest}")))?;
     Ok(Json(ComponentView { digest, size }))
 }
 

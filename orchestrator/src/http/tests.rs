@@ -82,9 +82,9 @@ impl Server {
         let store = Store::open(options).await.unwrap();
         let settings = Arc::new(settings);
         let (queue, runs) = (Arc::new(EmbeddedQueue::default()), Arc::new(EmbeddedRunStore::default()));
-        let conductor = Conductor::new(store.clone(), queue, runs, Sandbox::new().unwrap(), settings.clone());
-        let api =
-            Api::new(store.clone(), conductor, settings.clone(), Credentials::open(&settings.data).unwrap(), checks);
+        let (sandbox, credentials) = (Sandbox::new().unwrap(), Credentials::open(&settings.data).unwrap());
+        let conductor = Conductor::new(store.clone(), queue, runs, sandbox, credentials.clone(), settings.clone());
+        let api = Api::new(store.clone(), conductor, settings.clone(), credentials, checks);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = router(api.clone());

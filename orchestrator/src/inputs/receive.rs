@@ -27,7 +27,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
-use super::components::{inspect, keep, path};
+use super::components::{find_component, inspect, keep, path};
 use super::{CONFIG, Inputs, InputsError, Kept, LaunchOptions, OPTIONS, at, new_upload};
 use crate::http::{MistakeView, Problem};
 
@@ -455,7 +455,7 @@ impl Received {
                     return Ok(None);
                 };
                 let kept = path(data, digest);
-                if !kept.is_file() {
+                if find_component(data, digest)?.is_none() {
                     let help = "send the component itself as `component`";
                     wrong.say(Part::ComponentDigest, "the server does not have this component", Some(help));
                     return Ok(None);

@@ -241,8 +241,8 @@ async fn a_component_that_the_server_has_is_named_by_its_digest() {
     assert_eq!(server.send(&path, &component).await, (200, true.into()));
     assert_eq!(server.send(&path, &component).await, (200, false.into()));
     let known = digest.parse().unwrap();
-    assert_eq!(component_size(server.data.path(), known).await, Some(component.len() as u64));
-    assert_eq!(component_size(server.data.path(), Digest::of(b"other")).await, None);
+    assert_eq!(find_component(server.data.path(), known).unwrap(), Some(component.len() as u64));
+    assert_eq!(find_component(server.data.path(), Digest::of(b"other")).unwrap(), None);
     assert_eq!(server.launch(&parts).await.0, 200);
 }
 
@@ -426,4 +426,56 @@ async fn until(is_so: impl Fn() -> bool) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("it never was");
+}
+
+/// Lets it be long ago that somebody was told of any component.
+fn age_components(data: &Path) {
+    for file in fs::read_dir(data.join("components")).unwrap() {
+        let file = fs::File::open(file.unwrap().path()).unwrap();
+        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(25 * 3600)).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_component_stays_while_a_run_was_launched_with_it_or_somebody_may_launch_one() {
+    let server = Server::start().await;
+    let data = server.data.path();
+    let put = format!("PUT /components/{} HTTP/1.1", digest());
+    let has = || find_component(data, Digest::of(&component())).unwrap().is_some();
+    assert_eq!(remove_unused_components(data).unwrap(), 0, "there is nothing yet");
+
+    assert_eq!(server.send(&put, &component()).await, (200, true.into()));
+    fs::write(data.join("components/notes.txt"), "of somebody").unwrap();
+    assert_eq!(remove_unused_components(data).unwrap(), 0, "it was just sent");
+    age_components(data);
+    assert_eq!(server.send(&put, &component()).await, (200, false.into()));
+    assert_eq!(remove_unused_components(data).unwrap(), 0, "it was sent again");
+    age_components(data);
+    assert!(has());
+    assert_eq!(remove_unused_components(data).unwrap(), 0, "somebody has asked for it");
+    age_components(data);
+    assert_eq!(remove_unused_components(data).unwrap(), 1);
+    assert!(!has());
+    assert!(data.join("components/notes.txt").is_file());
+
+    assert_eq!(server.send(&put, &component()).await, (200, true.into()));
+    age_components(data);
+    let digest = digest();
+    let parts = [("configtemplate", TEMPLATE.as_bytes()), TUNE, ("component_digest", digest.as_bytes())];
+    let (status, mistaken) = server.launch(&[("component_digest", digest.as_bytes())]).await;
+    assert_eq!(status, 422, "{mistaken}");
+    assert_eq!(remove_unused_components(data).unwrap(), 0, "a launch was tried with it");
+    age_components(data);
+    let (status, launched) = server.launch(&parts).await;
+    assert_eq!(status, 200, "{launched}");
+    age_components(data);
+    assert_eq!(remove_unused_components(data).unwrap(), 0, "a run was launched with it");
+    let run: RunId = launched["run_id"].as_str().unwrap().parse().unwrap();
+    age_components(data);
+    let again = Inputs::open(data, run).unwrap().copy().unwrap();
+    fs::remove_dir_all(Inputs::folder(data, run)).unwrap();
+    assert_eq!(remove_unused_components(data).unwrap(), 0, "another run is being launched with it");
+    drop(again);
+    age_components(data);
+    assert_eq!(remove_unused_components(data).unwrap(), 1);
 }

@@ -132,13 +132,30 @@ pub(super) fn orchestrator_only() -> ProtocolError {
 
 #[async_trait]
 impl RunStore for Link {
-    async fn put_component(&self, _digest: Digest, _bytes: Vec<u8>) -> Result<(), ProtocolError> {
+    async fn put_component(&self, _run: RunId, _digest: Digest, _bytes: Vec<u8>) -> Result<(), ProtocolError> {
         Err(orchestrator_only())
     }
 
     async fn component(&self, digest: Digest) -> Result<Vec<u8>, ProtocolError> {
         match self.shared.ask(Ask::Component { digest }, Vec::new()).await? {
             (Answer::Component, bytes) => Ok(bytes),
+            (other, _) => Err(unexpected(&other)),
+        }
+    }
+
+    async fn put_compiled(
+        &self,
+        _run: RunId,
+        _digest: Digest,
+        _engine: &str,
+        _code: Vec<u8>,
+    ) -> Result<(), ProtocolError> {
+        Err(orchestrator_only())
+    }
+
+    async fn compiled(&self, digest: Digest, engine: &str) -> Result<Vec<u8>, ProtocolError> {
+        match self.shared.ask(Ask::Compiled { digest, engine: engine.to_owned() }, Vec::new()).await? {
+            (Answer::Compiled, code) => Ok(code),
             (other, _) => Err(unexpected(&other)),
         }
     }
@@ -152,6 +169,10 @@ impl RunStore for Link {
             Answer::AgentRecord { record } => Ok(*record),
             other => Err(unexpected(&other)),
         }
+    }
+
+    async fn keep(&self, _run: RunId) -> Result<(), ProtocolError> {
+        Err(orchestrator_only())
     }
 
     async fn delete(&self, _run: RunId) -> Result<(), ProtocolError> {

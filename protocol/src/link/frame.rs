@@ -28,6 +28,10 @@ pub(super) enum Ask {
     Component {
         digest: Digest,
     },
+    Compiled {
+        digest: Digest,
+        engine: String,
+    },
     AgentRecord,
     AgentState {
         state: AgentState,
@@ -77,6 +81,8 @@ pub(super) enum Answer {
     Done,
     /// The component is the payload.
     Component,
+    /// The code is the payload.
+    Compiled,
     AgentRecord {
         record: Box<AgentRecord>,
     },

@@ -57,6 +57,7 @@ fn requests_are_written_as_before() {
     };
     let asks = [
         Ask::Component { digest: record().component.digest },
+        Ask::Compiled { digest: record().component.digest, engine: "5e0f".to_owned() },
         Ask::AgentRecord,
         Ask::AgentState { state: AgentState::Opening },
         Ask::AgentState { state: AgentState::Open },
@@ -83,6 +84,7 @@ fn replies_are_written_as_before() {
     let answers = [
         Answer::Done,
         Answer::Component,
+        Answer::Compiled,
         Answer::AgentRecord { record: Box::new(record()) },
         Answer::Job { delivery: Some(Delivery { tag: 5, job }) },
         Answer::Job { delivery: None },

@@ -26,6 +26,8 @@ use crate::{
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long an answer may take that nothing has to happen for.
 const ANSWER: Duration = Duration::from_secs(60);
+/// How long a component may take to come, compiled or not.
+const TRANSFER: Duration = Duration::from_secs(600);
 /// How long the answer to a heartbeat may take.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
@@ -155,12 +157,26 @@ impl Shared {
 
 #[async_trait]
 impl RunStore for RemoteLink {
-    async fn put_component(&self, _digest: Digest, _bytes: Vec<u8>) -> Result<(), ProtocolError> {
+    async fn put_component(&self, _run: RunId, _digest: Digest, _bytes: Vec<u8>) -> Result<(), ProtocolError> {
         Err(super::client::orchestrator_only())
     }
 
     async fn component(&self, digest: Digest) -> Result<Vec<u8>, ProtocolError> {
-        self.ask(Some(10 * ANSWER), |link| async move { link.component(digest).await }).await
+        self.ask(Some(TRANSFER), |link| async move { link.component(digest).await }).await
+    }
+
+    async fn put_compiled(
+        &self,
+        _run: RunId,
+        _digest: Digest,
+        _engine: &str,
+        _code: Vec<u8>,
+    ) -> Result<(), ProtocolError> {
+        Err(super::client::orchestrator_only())
+    }
+
+    async fn compiled(&self, digest: Digest, engine: &str) -> Result<Vec<u8>, ProtocolError> {
+        self.ask(Some(TRANSFER), |link| async move { link.compiled(digest, engine).await }).await
     }
 
     async fn put_agent(&self, _run: RunId, _index: u32, _record: AgentRecord) -> Result<(), ProtocolError> {
@@ -169,6 +185,10 @@ impl RunStore for RemoteLink {
 
     async fn agent(&self, run: RunId, index: u32) -> Result<AgentRecord, ProtocolError> {
         self.ask(Some(ANSWER), |link| async move { RunStore::agent(&*link, run, index).await }).await
+    }
+
+    async fn keep(&self, _run: RunId) -> Result<(), ProtocolError> {
+        Err(super::client::orchestrator_only())
     }
 
     async fn delete(&self, _run: RunId) -> Result<(), ProtocolError> {

@@ -147,6 +147,15 @@ impl<F: Fn(&AgentState) + Send + Sync + 'static> Server<F> {
                 }
                 return Ok((Answer::Component, self.runs.component(digest).await?));
             }
+            Ask::Compiled { digest, engine } => {
+                let record = self.runs.agent(run, by.agent).await?;
+                let is_its_own = record.component.digest == digest
+                    && record.compiled.is_some_and(|compiled| compiled.engine == engine);
+                if !is_its_own {
+                    return Err(ProtocolError::NotFound(format!("the compiled component {digest}")));
+                }
+                return Ok((Answer::Compiled, self.runs.compiled(digest, &engine).await?));
+            }
             Ask::AgentRecord => Answer::AgentRecord { record: Box::new(self.runs.agent(run, by.agent).await?) },
             Ask::AgentState { state } => {
                 if let AgentState::Failed { message } | AgentState::Died { message } = &state {
