@@ -69,7 +69,7 @@ def job(message):
 def asked(message):
     return message
 
-threading.Thread(target=lambda: (sys.stdin.read(), os.killpg(0, 9)), daemon=True).start()
+threading.Thread(target=lambda: (os.read(0, 1), os.killpg(0, 9)), daemon=True).start()
 app.worker_main(["worker", "--queues", queue, "--pool", "prefork", "--concurrency", "1", "--prefetch-multiplier", "1",
     "--loglevel", "ERROR", "--without-gossip", "--without-mingle", "--without-heartbeat"])
 "#;

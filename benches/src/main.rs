@@ -51,13 +51,14 @@ fn main() -> anyhow::Result<()> {
         let known = MEASUREMENTS.map(|(name, _)| name).join(", ");
         anyhow::bail!("there is no measurement `{unknown}`: choose from {known}");
     }
-    let mut rows = Vec::new();
+    println!("{}", measure::header());
     for (name, measure) in MEASUREMENTS {
         if chosen.is_empty() || chosen.iter().any(|chosen| chosen == name) {
             eprintln!("measuring {name}");
-            rows.extend(measure()?);
+            for row in measure()? {
+                println!("{row}");
+            }
         }
     }
-    println!("{}", measure::table(&rows));
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! How rows are measured and shown.
 
-use std::fmt::Write as _;
+use std::fmt;
 use std::time::Duration;
 
 /// What was measured, for one operation of each side.
@@ -76,26 +76,26 @@ impl Row {
     }
 }
 
-/// The rows as a table: figures per operation (median, and least of all), and Armada's median over the peer's.
-pub(crate) fn table(rows: &[Row]) -> String {
-    let mut table =
-        format!("{:<38} {:>22} {:>22} {:>8} {:>6}  peer\n", "what (median, least)", "armada", "peer", "ratio", "must");
-    for row in rows {
+/// What is above the rows: figures per operation (median, and least of all), and Armada's median over the peer's.
+pub(crate) fn header() -> String {
+    format!("{:<38} {:>22} {:>22} {:>8} {:>6}  peer", "what (median, least)", "armada", "peer", "ratio", "must")
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let figures =
-            |figures: Figures| format!("{} ({})", row.unit.show(figures.median), row.unit.show(figures.least));
-        let must = row.must_reach.map_or("-".to_owned(), |must| format!("{must}x"));
-        // A string takes what is written to it.
-        let _ = writeln!(
-            table,
-            "{:<38} {:>22} {:>22} {:>7.2}x {must:>6}  {}",
-            row.what,
-            figures(row.armada),
-            figures(row.peer_figures),
-            row.ratio(),
-            row.peer
-        );
+            |figures: Figures| format!("{} ({})", self.unit.show(figures.median), self.unit.show(figures.least));
+        write!(
+            f,
+            "{:<38} {:>22} {:>22} {:>7.2}x {:>6}  {}",
+            self.what,
+            figures(self.armada),
+            figures(self.peer_figures),
+            self.ratio(),
+            self.must_reach.map_or("-".to_owned(), |must| format!("{must:.2}x")),
+            self.peer
+        )
     }
-    table
 }
 
 impl Unit {
