@@ -21,7 +21,7 @@ pub mod patient;
 pub mod rabbitmq;
 pub mod redis;
 pub mod report;
-mod timestamp;
+pub mod timestamp;
 mod traits;
 
 pub use change::Change;

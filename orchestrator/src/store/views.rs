@@ -1,8 +1,10 @@
 //! What the store shows of what happened: the same JSON in the API's answers and in the stream of changes.
 //!
 //! Names follow the system that Armada succeeds where it has the thing (`run_uuid`, `job_status`, `event_content`, …), so that
-//! what reads its API can read this one. Moments are RFC 3339 in UTC, to the millisecond.
+//! what reads its API can read this one. Moments are RFC 3339 in UTC, to the
+//! millisecond.
 
+use armada_protocol::timestamp;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -106,6 +108,7 @@ pub struct RunView {
     pub run_uuid: Uuid,
     /// When it was accepted.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "timestamp::serialize")]
     pub run_datetime: Timestamp,
     /// The project's name.
     pub project: String,
@@ -134,9 +137,11 @@ pub struct RunView {
     pub jobs_cancelled: u64,
     /// When its first agent was to begin.
     #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(serialize_with = "timestamp::serialize_option")]
     pub started_at: Option<Timestamp>,
     /// When it ended.
     #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(serialize_with = "timestamp::serialize_option")]
     pub finished_at: Option<Timestamp>,
     /// Its place in lists: see `after` and `before`.
     pub cursor: u64,
@@ -158,6 +163,7 @@ pub struct AgentView {
     pub starts: u64,
     /// When this was so.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "timestamp::serialize")]
     pub updated_at: Timestamp,
 }
 
@@ -170,6 +176,7 @@ pub struct JobView {
     pub run_uuid: Uuid,
     /// When it became known.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "timestamp::serialize")]
     pub job_datetime: Timestamp,
     /// The agent that makes its attempt, or made the last one.
     pub job_associated_agent: Option<u64>,
@@ -193,9 +200,11 @@ pub struct JobView {
     pub progress: Option<Box<RawValue>>,
     /// When its first attempt began.
     #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(serialize_with = "timestamp::serialize_option")]
     pub started_at: Option<Timestamp>,
     /// When it ended.
     #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(serialize_with = "timestamp::serialize_option")]
     pub finished_at: Option<Timestamp>,
     /// Its place in lists: see `after` and `before`.
     pub cursor: u64,
@@ -223,6 +232,7 @@ pub struct ReportView {
     pub attachment: Option<String>,
     /// When it was reported.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "timestamp::serialize")]
     pub event_datetime: Timestamp,
     /// Its place in lists: see `after` and `before`.
     pub cursor: u64,
@@ -245,9 +255,11 @@ pub struct AttemptView {
     pub error: Option<Box<RawValue>>,
     /// When it began.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "timestamp::serialize")]
     pub started_at: Timestamp,
     /// When it ended.
     #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(serialize_with = "timestamp::serialize_option")]
     pub finished_at: Option<Timestamp>,
 }
 
@@ -266,6 +278,7 @@ pub struct ArtifactView {
     pub size: u64,
     /// When it was kept.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "timestamp::serialize")]
     pub created_at: Timestamp,
 }
 

@@ -38,6 +38,16 @@ fn places(items: &[Value]) -> Vec<u64> {
 }
 
 #[tokio::test]
+async fn moments_have_one_length_and_sort_as_text() {
+    let server = Server::start().await;
+    let run = stored(&server, 11).await;
+    let items = server.get(&format!("/api/jobs?run_uuid={run}&page_size=11")).await.items();
+    let moments: Vec<&str> = items.iter().map(|job| job["job_datetime"].as_str().unwrap()).collect();
+    assert_eq!((moments[0], moments[10]), ("1970-01-01T00:00:10.000Z", "1970-01-01T00:00:00.000Z"));
+    assert!(moments.is_sorted_by(|a, b| a > b));
+}
+
+#[tokio::test]
 async fn pages_and_cursors_show_every_row_once_and_the_newest_first() {
     let server = Server::start().await;
     let run = stored(&server, 25).await;
