@@ -161,7 +161,7 @@ impl Conductor {
     async fn accept(&self, inputs: Inputs, new: NewRun) -> Result<Launched, ConductorError> {
         let run = new.run;
         // The inputs have their place before the run is known: whoever finds the run finds them.
-        inputs.keep()?;
+        tokio::task::spawn_blocking(move || inputs.keep()).await??;
         match self.shared.store.create_run(new).await {
             Ok(Stored::New) => {
                 self.conduct(run);
@@ -172,7 +172,15 @@ impl Conductor {
                 Ok(Launched { run: before, is_new: false })
             }
             Err(error) => {
-                self.remove_inputs(run).await;
+                // A store that has gone away may have it, unheard.
+                match self.shared.store.run(run).await {
+                    Ok(_) => {
+                        self.conduct(run);
+                        return Ok(Launched { run, is_new: true });
+                    }
+                    Err(StoreError::NotFound(_)) => self.remove_inputs(run).await,
+                    Err(_) => tracing::warn!(%run, "whether a run was accepted is not known: its inputs are kept"),
+                }
                 Err(error.into())
             }
         }
@@ -212,7 +220,8 @@ impl Conductor {
         let conductor = self.clone();
         self.see_to(async move {
             let Shared { store, queue, .. } = &*conductor.shared;
-            if store.run(run).await?.status.has_ended() {
+            let view = store.run(run).await?;
+            if view.status.has_ended() {
                 // What is left of its end is done first.
                 let last = conductor.conducting().remove(&run);
                 if let Some(last) = last {
@@ -220,7 +229,9 @@ impl Conductor {
                 }
                 // What has failed is in the store, too. Once the jobs are to be made again, nothing may come between them and
                 // whoever conducts their run.
-                queue.delete_dead(run).await?;
+                if view.jobs_failed > 0 {
+                    queue.delete_dead(run).await?;
+                }
             }
             let jobs = store.retry_failed(run).await?;
             conductor.conduct(run);
@@ -240,7 +251,8 @@ impl Conductor {
     /// Launches a run with the inputs of another.
     pub async fn replay(&self, run: RunId) -> Result<RunId, ConductorError> {
         let view = self.shared.store.run(run).await?;
-        let inputs = self.inputs(run).await?.copy()?;
+        let inputs = self.inputs(run).await?;
+        let inputs = tokio::task::spawn_blocking(move || inputs.copy()).await??;
         tracing::info!(of = %view.run_uuid, run = %inputs.run(), "replaying a run");
         Ok(self.launch(inputs, None, Some(run)).await?.run)
     }
@@ -328,7 +340,7 @@ impl Conductor {
         };
         wait = AGAIN;
         while let Err(error) = self.end(run, failure.as_ref()).await {
-            if !error.may_pass() {
+            if let ConductorError::Store(StoreError::NotFound(_) | StoreError::Conflict(_)) = error {
                 // Somebody has removed the run, or ended it in another way.
                 tracing::warn!(%run, %error, "a run's end was not stored");
                 return;
@@ -397,19 +409,20 @@ impl Conductor {
         let mut crew = Crew::start(self, run, count, connections, context, &shutdown);
         let tending = self.tend(run, &configuration);
         let failure = tokio::select! {
-            _ = self.stopped(run) => None,
-            left = crew.left() => match left {
-                Left::Stopped => {
-                    self.stopped(run).await;
-                    None
-                }
-                Left::Nobody(reason) => Some(without_agents(reason)),
-            },
-            failed = tending => Some(failed.map_or_else(Ending::from, without_agents)),
+            biased;
             () = ending.cancelled() => {
                 crew.end().await;
                 return Ok(Over::ServerEnds);
             }
+            _ = self.stopped(run) => None,
+            left = crew.left() => match left {
+                Left::Stopped => tokio::select! {
+                    _ = self.stopped(run) => None,
+                    () = ending.cancelled() => return Ok(Over::ServerEnds),
+                },
+                Left::Nobody(reason) => Some(without_agents(reason)),
+            },
+            failed = tending => Some(failed.map_or_else(Ending::from, without_agents)),
         };
         if let Some(failure) = failure {
             store.stop_run(run, failure).await?;
@@ -432,6 +445,7 @@ impl Conductor {
     /// Stores how a run ended, and removes what only its agents needed. A failure counts unless something else has ended the run.
     async fn end(&self, run: RunId, failure: Option<&Ending>) -> Result<(), ConductorError> {
         let Shared { store, queue, runs, .. } = &*self.shared;
+        self.waiting().remove(&run);
         if let Some(failure) = failure {
             store.stop_run(run, failure.clone()).await?;
         }
@@ -440,11 +454,15 @@ impl Conductor {
             store.abandon(run, ending.outcome.clone()).await?;
         }
         if ending.as_ref().is_none_or(|ending| ending.status() == RunStatus::Failed) {
-            self.settle_leftover(run).await?;
+            match self.settle_leftover(run).await {
+                Err(error) if !error.may_pass() => {
+                    tracing::warn!(%run, %error, "what is left on the queue cannot be taken: it goes with the queue");
+                }
+                settled => settled?,
+            }
         }
         self.bury(run).await?;
         queue.delete(run).await?;
-        self.waiting().remove(&run);
         runs.delete(run).await?;
         let (status, reason) = match ending {
             Some(ending) => (ending.status(), ending.reason),

@@ -7,6 +7,7 @@
 
 mod agents;
 mod attempts;
+mod bounds;
 pub(crate) mod foreign_runs;
 mod ledger;
 mod live;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 /// How many times in a row an agent may end without having taken any job before it is given up. One that dies in a job may
 /// be started as often as jobs have attempts.
 const FRUITLESS_STARTS: u32 = 3;
-/// How long to wait before starting an agent again: this, and twice as long each time.
+/// How long to wait before starting an agent again: twice this, and twice as long each time.
 const RESTART: Duration = Duration::from_millis(100);
 /// How long to wait before a ledger that is away is asked again.
 const AWAY: Duration = Duration::from_secs(1);

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use armada_project::Configuration;
-use armada_protocol::RunId;
+use armada_protocol::{ProtocolError, RunId};
 
 use super::{Conductor, ConductorError, Shared};
 use crate::settings::AgentMode;
@@ -90,7 +90,17 @@ impl Conductor {
         self.bury(run).await?;
         if lost.looked.elapsed() >= ASK_QUEUE {
             lost.looked = Instant::now();
-            let waiting = queue.waiting(run).await?;
+            store.forget_lost_delays(run).await?;
+            let waiting = match queue.waiting(run).await {
+                // Somebody has removed it, or its broker has forgotten it: what was on it is put on another.
+                Err(ProtocolError::NotFound(_)) => {
+                    queue.declare(run).await?;
+                    let jobs = store.unqueue(run).await?;
+                    tracing::warn!(%run, jobs, "the queue was gone: its jobs are put on a new one");
+                    return Ok(());
+                }
+                waiting => waiting?,
+            };
             self.waiting().insert(run, waiting.unwrap_or_default());
             lost.times = if is_dispatched && waiting == Some(0) && store.has_queued_jobs(run).await? {
                 lost.times + 1
@@ -115,7 +125,12 @@ impl Conductor {
                 return Ok(());
             }
             let ids = jobs.iter().map(|job| job.uuid).collect();
-            queue.bury(run, jobs).await?;
+            match queue.bury(run, jobs).await.map_err(ConductorError::from) {
+                Err(error) if !error.may_pass() => {
+                    tracing::warn!(%run, %error, "the queue of dead jobs refuses those that failed: only the store has them");
+                }
+                buried => buried?,
+            }
             store.buried(ids).await?;
         }
     }

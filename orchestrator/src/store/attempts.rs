@@ -41,7 +41,8 @@ impl Found {
 
     /// Whether this is the attempt that is being made.
     pub(super) fn is_open(&self, attempt: Attempt) -> bool {
-        self.status == JobStatus::Running && self.attempts == i64::from(attempt.number)
+        let is_its_agent = self.agent == Some(attempt.agent);
+        self.status == JobStatus::Running && is_its_agent && self.attempts == i64::from(attempt.number)
     }
 
     /// The process that makes the attempt.
@@ -74,10 +75,18 @@ pub(super) fn died(agent: Option<u32>, attempt: i64) -> Outcome {
     Outcome::failed(Cause::Agent, format!("{agent} died during attempt {attempt}"))
 }
 
-/// Whether a job that this run does not have is in another one: somebody has copied its message.
-pub(super) async fn is_of_another_run(book: &mut Book, job: Uuid) -> Result<bool, StoreError> {
+/// Whether a job that this run does not have is one of another run, or will be once that is dispatched: somebody has copied its
+/// message, or wants to take its place.
+pub(super) async fn is_of_another_run(book: &mut Book, run: RunId, job: Uuid) -> Result<bool, StoreError> {
     let select = sqlx::query("SELECT id FROM jobs WHERE id = $1").bind(job.to_string());
-    Ok(select.fetch_optional(book.sql()).await?.is_some())
+    if select.fetch_optional(book.sql()).await?.is_some() {
+        return Ok(true);
+    }
+    // The names of a run's jobs begin as its own does.
+    let (least, greatest) = (job.as_u128() >> 64 << 64, job.as_u128() | u128::from(u64::MAX));
+    let select = sqlx::query("SELECT id FROM runs WHERE id BETWEEN $1 AND $2 AND id <> $3");
+    let select = select.bind(Uuid::from_u128(least).to_string()).bind(Uuid::from_u128(greatest).to_string());
+    Ok(select.bind(run.to_string()).fetch_optional(book.sql()).await?.is_some())
 }
 
 /// A job that somebody else has put on the queue. Its name says where it is in the run, whatever the message does; its place

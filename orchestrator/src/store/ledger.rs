@@ -14,6 +14,7 @@ use sqlx::Row as _;
 
 use super::agents::note_agent;
 use super::attempts::{begin, close_attempt, died, find, insert, is_of_another_run, release};
+use super::bounds::TEXT_BYTES;
 use super::reports::store_reports;
 use super::runs::{clean, end_untaken, ending};
 use super::views::{JobStatus, RunStatus, word};
@@ -48,8 +49,8 @@ impl JobStore for Store {
                         AgentState::Opening => ("Opening", None),
                         AgentState::Open => ("Open", None),
                         AgentState::Closed => ("Closed", None),
-                        AgentState::Failed { message } => ("Failed", Some(clean(&message))),
-                        AgentState::Died { message } => ("Lost", Some(clean(&message))),
+                        AgentState::Failed { message } => ("Failed", Some(clean(cut(&message)))),
+                        AgentState::Died { message } => ("Lost", Some(clean(cut(&message)))),
                     };
                     note_agent(book, run, by, state, message).await?;
                     if is_over {
@@ -84,7 +85,7 @@ impl JobStore for Store {
                     let found = match find(book, run, job.uuid).await? {
                         Some(found) => found,
                         None if status.has_ended() => return Ok(Start::Ended),
-                        None if is_of_another_run(book, job.uuid).await? => {
+                        None if is_of_another_run(book, run, job.uuid).await? => {
                             tracing::warn!(%run, job = %job.uuid, "a job of another run is on the queue: it is not done here");
                             return Ok(Start::Ended);
                         }
@@ -125,8 +126,9 @@ impl JobStore for Store {
                             ask_again_ms: ASK_AGAIN.as_millis().try_into().unwrap_or(u64::MAX),
                         });
                     }
-                    live.delays().remove(job.uuid);
-                    begin(book, run, job.uuid, found, by).await.map(Start::Attempt)
+                    let attempt = begin(book, run, job.uuid, found, by).await?;
+                    book.afterwards(move || live.delays().remove(job.uuid));
+                    Ok(Start::Attempt(attempt))
                 }
                 .boxed()
             })
@@ -135,6 +137,7 @@ impl JobStore for Store {
 
     async fn report(&self, attempt: Attempt, first: u64, reports: Vec<Report>) -> Result<(), ProtocolError> {
         let Some(place) = self.open_place(attempt).await? else { return Ok(()) };
+        self.check_bounds(attempt, first, &reports).await?;
         let mut artifacts = Vec::new();
         let mut others = Vec::new();
         let after = first.saturating_add(reports.len() as u64);
@@ -165,7 +168,9 @@ impl JobStore for Store {
                         let is_again = !found.status.has_ended() && found.attempts == i64::from(attempt.number);
                         return Ok(if is_again { Next::Later } else { Next::Ended });
                     }
-                    close_attempt(book, attempt.run, attempt.job, &found, outcome, &live, &retry).await
+                    let next = close_attempt(book, attempt.run, attempt.job, &found, outcome, &live, &retry).await?;
+                    book.afterwards(move || live.bounds.forget(attempt.job));
+                    Ok(next)
                 }
                 .boxed()
             })
@@ -184,6 +189,11 @@ impl JobStore for Store {
         let stop = told.wait_for(Option::is_some).await.map_err(|_| ProtocolError::Closed)?;
         stop.ok_or(ProtocolError::Closed)
     }
+}
+
+/// As much of a text as an agent may say of itself.
+fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(TEXT_BYTES)).unwrap_or_default()
 }
 
 impl Store {
@@ -208,17 +218,22 @@ impl Store {
             self.writer
                 .write(move |book| {
                     async move {
-                        for job in &due {
+                        for (_, job) in &due {
                             let update = sqlx::query("UPDATE jobs SET delayed = 0 WHERE id = $1").bind(job.to_string());
                             update.execute(book.sql()).await?;
                         }
-                        book.afterwards(move || due.into_iter().for_each(|job| live.delays().remove(job)));
+                        book.afterwards(move || due.into_iter().for_each(|(due, job)| live.delays().end(due, job)));
                         Ok(())
                     }
                     .boxed()
                 })
                 .await?;
         }
+    }
+
+    /// Forgets that jobs wait for their time if nothing here does: whoever knew of it is gone.
+    pub(crate) async fn forget_lost_delays(&self, run: RunId) -> Result<(), StoreError> {
+        if self.live.of(run).delays().is_empty() { self.forget_delays(run).await } else { Ok(()) }
     }
 
     /// Forgets that jobs wait for their time: in which process they did is not known any more.

@@ -10,6 +10,8 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
+use super::bounds::Bounds;
+
 /// What is known of the runs that go on, beside what is stored.
 #[derive(Default)]
 pub(super) struct LiveRuns {
@@ -25,11 +27,13 @@ pub(super) struct Live {
     heard: Mutex<HashMap<Incarnation, Instant>>,
     /// Jobs that wait for another attempt, and until when.
     delays: Mutex<Delays>,
+    pub(super) bounds: Bounds,
 }
 
 impl Default for Live {
     fn default() -> Self {
-        Self { stop: watch::Sender::new(None), wake: Notify::new(), heard: Mutex::default(), delays: Mutex::default() }
+        let (heard, delays, bounds) = (Mutex::default(), Mutex::default(), Bounds::default());
+        Self { stop: watch::Sender::new(None), wake: Notify::new(), heard, delays, bounds }
     }
 }
 
@@ -110,8 +114,19 @@ impl Delays {
     }
 
     /// Those whose time has come, as many as this at most. They wait until they are removed.
-    pub(super) fn due(&self, now: Instant, limit: usize) -> Vec<Uuid> {
-        self.order.iter().take_while(|(due, _)| *due <= now).take(limit).map(|(_, job)| *job).collect()
+    pub(super) fn due(&self, now: Instant, limit: usize) -> Vec<(Instant, Uuid)> {
+        self.order.iter().take_while(|(due, _)| *due <= now).take(limit).copied().collect()
+    }
+
+    /// It waits no more, unless that is for another time by now.
+    pub(super) fn end(&mut self, due: Instant, job: Uuid) {
+        if self.times.get(&job) == Some(&due) {
+            self.remove(job);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.is_empty()
     }
 }
 

@@ -1,11 +1,12 @@
 //! The one writer: what waits to be written goes into one transaction, and is answered once that is committed.
 //!
 //! A commit costs the same for one write as for a hundred, so under load writes wait for each other and share one. A write
-//! that fails is undone by itself (a savepoint); when the transaction fails, all of them have.
+//! that fails is undone by itself (a savepoint); when the transaction fails, all of them have. When only the answer to a commit was
+//! lost, the database is asked.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -19,6 +20,9 @@ use super::{StoreError, StoredChange};
 const WAITING: usize = 256;
 /// How long a transaction may take.
 const TRANSACTION: Duration = Duration::from_secs(30);
+/// How long a database that has gone away during a commit is waited for, to ask whether it has done it, and how often it is asked.
+const UNKNOWN: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// How many rows one statement inserts: more make it costly to read, and SQLite takes 32,766 values at most.
 pub(super) const ROWS: usize = 100;
 
@@ -227,21 +231,26 @@ async fn write_all(
 ) {
     let mut writes: Vec<Box<dyn Write>> = Vec::new();
     while asked.recv_many(&mut writes, WAITING).await > 0 {
-        let mut told = Vec::new();
-        let mut after = Vec::new();
-        let committing = transact(&pool, &mut writes, &mut seq, &mut told, &mut after);
-        let committed = match tokio::time::timeout(TRANSACTION, committing).await {
+        let mut written = Written::default();
+        let committing = transact(&pool, &mut writes, &mut seq, &mut written);
+        let mut committed = match tokio::time::timeout(TRANSACTION, committing).await {
             Ok(committed) => committed,
             Err(_) => Err(StoreError::Unavailable(format!("a transaction took longer than {TRANSACTION:?}"))),
         };
+        let last = written.changes.last().filter(|_| written.is_committing).map(|change| change.seq);
+        if let (Err(_), Some(last)) = (&committed, last)
+            && was_committed(&pool, last).await
+        {
+            committed = Ok(());
+        }
         match &committed {
             Ok(()) => {
                 shared.seq.store(u64::try_from(seq).unwrap_or_default(), Ordering::Release);
-                for change in told {
+                for change in written.changes {
                     // Nobody may be watching.
                     let _ = changes.send(change);
                 }
-                after.into_iter().for_each(|act: Box<dyn FnOnce() + Send>| act());
+                written.after.into_iter().for_each(|act| act());
             }
             Err(error) => tracing::warn!(%error, writes = writes.len(), "a transaction failed"),
         }
@@ -252,12 +261,39 @@ async fn write_all(
     }
 }
 
+/// What a transaction has written.
+#[derive(Default)]
+struct Written {
+    changes: Vec<StoredChange>,
+    after: Vec<Box<dyn FnOnce() + Send>>,
+    /// Whether the database was told to commit it.
+    is_committing: bool,
+}
+
+/// Whether a transaction that seems to have failed was committed, and only the answer was lost: then the last of its changes is
+/// there. A database that is away is waited for.
+async fn was_committed(pool: &AnyPool, last: u64) -> bool {
+    let last = i64::try_from(last).unwrap_or(i64::MAX);
+    let begun = Instant::now();
+    let mut looked = 0;
+    // It may be being committed still at the first look.
+    while looked < 2 && begun.elapsed() < UNKNOWN {
+        tokio::time::sleep(LOOK_AGAIN).await;
+        let select = sqlx::query("SELECT seq FROM changes WHERE seq = $1").bind(last);
+        match select.fetch_optional(pool).await {
+            Ok(Some(_)) => return true,
+            Ok(None) => looked += 1,
+            Err(error) => tracing::debug!(%error, "whether a transaction was committed is not known yet"),
+        }
+    }
+    false
+}
+
 async fn transact(
     pool: &AnyPool,
     writes: &mut [Box<dyn Write>],
     seq: &mut i64,
-    told: &mut Vec<StoredChange>,
-    after: &mut Vec<Box<dyn FnOnce() + Send>>,
+    written: &mut Written,
 ) -> Result<(), StoreError> {
     let transaction = pool.begin().await?;
     let is_shared = writes.len() > 1;
@@ -272,8 +308,8 @@ async fn transact(
         *seq = book.seq;
         if has_written {
             book.store_changes().await?;
-            told.append(&mut book.changes);
-            after.append(&mut book.after);
+            written.changes.append(&mut book.changes);
+            written.after.append(&mut book.after);
         } else {
             book.changes.clear();
             book.after.clear();
@@ -289,5 +325,6 @@ async fn transact(
             (false, false) => return Ok(book.transaction.rollback().await?),
         }
     }
+    written.is_committing = true;
     Ok(book.transaction.commit().await?)
 }
