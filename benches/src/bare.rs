@@ -9,12 +9,12 @@ use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
     QueueDeclareOptions,
 };
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer, PublisherConfirm};
 
 /// How many published messages may be without their confirm.
 const WINDOW: usize = 1_000;
-/// How many bytes a message has.
+/// How many bytes a job's message has.
 const MESSAGE: usize = 330;
 
 /// A channel that confirms what is published, with a durable queue of this name.
@@ -27,9 +27,38 @@ pub(crate) async fn channel(broker: &str, queue: &str) -> anyhow::Result<Channel
     Ok(channel)
 }
 
+/// A message as Celery's protocol has them: who does the same work publishes the same bytes.
+fn message() -> (Vec<u8>, BasicProperties) {
+    let body = format!(
+        r#"[["{}"], {{}}, {{"callbacks": null, "errbacks": null, "chain": null, "chord": null}}]"#,
+        "x".repeat(MESSAGE)
+    );
+    let text = |text: &str| AMQPValue::LongString(text.into());
+    let id = "0f2bd3a1-7f44-4a62-9d4f-2f2d2b1f8a11";
+    let mut headers = FieldTable::default();
+    for (name, value) in
+        [("lang", "py"), ("task", "tasks.consume_message"), ("id", id), ("root_id", id), ("origin", "bare")]
+    {
+        headers.insert(name.into(), text(value));
+    }
+    for name in ["parent_id", "group", "eta", "expires"] {
+        headers.insert(name.into(), AMQPValue::Void);
+    }
+    headers.insert("retries".into(), AMQPValue::LongInt(0));
+    headers.insert("ignore_result".into(), AMQPValue::Boolean(true));
+    headers.insert("timelimit".into(), AMQPValue::FieldArray(vec![AMQPValue::Void, AMQPValue::Void].into()));
+    let properties = BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_content_encoding("utf-8".into())
+        .with_delivery_mode(2)
+        .with_correlation_id(id.into())
+        .with_headers(headers);
+    (body.into_bytes(), properties)
+}
+
 /// Publishes so many persistent messages, with a window of confirms; gives how long it took.
 pub(crate) async fn publish(channel: &Channel, queue: &str, count: u64) -> anyhow::Result<Duration> {
-    let body = vec![b'x'; MESSAGE];
+    let (body, properties) = message();
     let started = Instant::now();
     let mut window: VecDeque<PublisherConfirm> = VecDeque::with_capacity(WINDOW);
     for _ in 0..count {
@@ -38,9 +67,8 @@ pub(crate) async fn publish(channel: &Channel, queue: &str, count: u64) -> anyho
         {
             confirmed(oldest).await?;
         }
-        let properties = BasicProperties::default().with_delivery_mode(2);
         let options = BasicPublishOptions::default();
-        window.push_back(channel.basic_publish("".into(), queue.into(), options, &body, properties).await?);
+        window.push_back(channel.basic_publish("".into(), queue.into(), options, &body, properties.clone()).await?);
     }
     for waiting in window {
         confirmed(waiting).await?;

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use armada_project::{Ceiling, ComponentRef, Configuration, Digest, Grant, Mode, Overrides};
-use armada_protocol::report::{Artifact, Event, EventLevel};
+use armada_protocol::report::{Artifact, Event, EventLevel, LogLevel, LogLine};
 use armada_protocol::{
     AgentState, Attempt, Cause, Incarnation, Job, JobStore, Next, Outcome, Report, RunId, Start, Stop,
 };
+use armada_tests::cut::Cut;
 use armada_tests::servers::postgresql;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -38,6 +39,8 @@ cases![
     a_job_of_somebody_else_is_a_job,
     a_job_of_somebody_else_that_comes_too_late_is_known_and_can_be_retried,
     a_job_of_another_run_is_not_done,
+    an_agent_ends_its_own_attempts_only,
+    an_attempt_reports_no_more_than_its_run_allows,
     an_agent_that_is_never_heard_of_again_loses_its_job,
     who_is_gone_takes_nothing_of_the_process_after_it,
     a_job_whose_time_has_come_is_waited_for_no_more,
@@ -322,9 +325,71 @@ async fn a_job_of_another_run_is_not_done(store: Store) {
     let copied = Job { index: u64::MAX, ..job(other, 0) };
     assert_eq!(store.start(run, &copied, Incarnation::new(0)).await.unwrap(), Start::Ended);
     assert_eq!(store.run(run).await.unwrap().jobs, 1);
+    let not_dispatched_yet = job(other, 7);
+    assert_eq!(store.start(run, &not_dispatched_yet, Incarnation::new(0)).await.unwrap(), Start::Ended);
     let beyond = Job { uuid: uuid::Uuid::new_v4(), ..copied };
     assert!(matches!(store.start(run, &beyond, Incarnation::new(0)).await.unwrap(), Start::Attempt(_)));
     assert_eq!(job_view(&store, other, 0).await.job_status, JobStatus::Queued);
+}
+
+async fn an_agent_ends_its_own_attempts_only(store: Store) {
+    let run = running(&store, 1).await;
+    let attempt = begin(&store, run, 0, Incarnation::new(0)).await;
+    store.finish(Attempt { agent: 1, ..attempt }, success()).await.unwrap();
+    assert_eq!(job_view(&store, run, 0).await.job_status, JobStatus::Running);
+    assert_eq!(store.finish(attempt, success()).await.unwrap(), Next::Ended);
+}
+
+async fn an_attempt_reports_no_more_than_its_run_allows(store: Store) {
+    let run = running(&store, 1).await;
+    let attempt = begin(&store, run, 0, Incarnation::new(0)).await;
+    let artifact = |name: &str, bytes: usize| {
+        Report::Artifact(Artifact { name: name.into(), media_type: "text/plain".into(), bytes: vec![7; bytes] })
+    };
+    let line = |bytes: usize| {
+        let (time, level) = (jiff::Timestamp::UNIX_EPOCH, LogLevel::Info);
+        Report::Log(LogLine { time, level, text: "x".repeat(bytes) })
+    };
+    let report = async |first, reports| JobStore::report(&store, attempt, first, reports).await;
+    let most = usize::try_from(grant().limits().artifact_bytes_per_job).unwrap();
+    report(0, vec![artifact("a", most / 2)]).await.unwrap();
+    // Another version takes the place of the one before.
+    report(1, vec![artifact("a", most)]).await.unwrap();
+    assert!(report(2, vec![artifact("b", 1)]).await.is_err());
+    assert!(report(2, vec![line(1 << 20)]).await.is_err(), "a line as long as that");
+    assert!(report(u64::MAX, vec![line(1)]).await.is_err(), "as many reports as that");
+    let mut taken = 0;
+    while report(2 + 64 * taken, vec![line(60 << 10); 64]).await.is_ok() {
+        taken += 1;
+        assert!(taken < 100, "it never ends");
+    }
+    assert!(taken > 0);
+    store.finish(attempt, success()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_committed_unheard_is_known() {
+    let server = postgresql();
+    let cut = Cut::before(server.port());
+    let mut url: url::Url = server.url().parse().unwrap();
+    url.set_port(Some(cut.port())).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(url.to_string(), folder.path()).await;
+    let run = running(&store, 1).await;
+    let attempt = begin(&store, run, 0, Incarnation::new(0)).await;
+    let mut watch = store.watch();
+    cut.lose_the_answer_to(b"COMMIT");
+    let again = Outcome::failed(Cause::Retry, "not yet");
+    assert_eq!(store.finish(attempt, again).await.unwrap(), Next::Later);
+    assert_eq!(watch.try_recv().unwrap().kind, "job", "those who watch hear of it");
+    let mut waiting = Vec::new();
+    while waiting.is_empty() {
+        store.wait_for_work(run, Duration::from_millis(10)).await;
+        store.end_delays(run).await.unwrap();
+        waiting = store.waiting_jobs(run, false, 10).await.unwrap();
+    }
+    assert_eq!(waiting[0].uuid, run.job(0), "its time comes");
+    store.close().await;
 }
 
 async fn an_agent_that_is_never_heard_of_again_loses_its_job(store: Store) {
