@@ -49,9 +49,9 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Row>> {
         let begun = worker.until_done(BEFORE)?;
         to_celery.push((armada, per(worker.until_done(BEFORE + JOBS)? - begun, JOBS)));
     }
-    // One job that goes on, so that its run does, and an agent more.
-    let run = cluster.launch(2, 1, &waiting())?;
-    cluster.until(&run, |run| run.get("status").is_some_and(|status| status == "Running"))?;
+    // One job that goes on, so that its run does, and an agent that has nothing to do.
+    let run = cluster.launch(2, 2, &waiting())?;
+    cluster.until_done(&run, 1)?;
     let armada = runtime.block_on(ask(&cluster, &run))?;
     cluster.cancel(&run)?;
     let latency_bare = runtime.block_on(ask_bare(url))?;

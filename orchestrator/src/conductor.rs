@@ -454,16 +454,11 @@ impl Conductor {
             store.abandon(run, ending.outcome.clone()).await?;
         }
         if ending.as_ref().is_none_or(|ending| ending.status() == RunStatus::Failed) {
-            match self.settle_leftover(run).await {
-                Err(error) if !error.may_pass() => {
-                    tracing::warn!(%run, %error, "what is left on the queue cannot be taken: it goes with the queue");
-                }
-                settled => settled?,
-            }
+            unless_refused(run, "what is left on the queue cannot be taken", self.settle_leftover(run).await)?;
         }
         self.bury(run).await?;
-        queue.delete(run).await?;
-        runs.delete(run).await?;
+        unless_refused(run, "the queue cannot be removed", queue.delete(run).await.map_err(Into::into))?;
+        unless_refused(run, "what agents needed cannot be removed", runs.delete(run).await.map_err(Into::into))?;
         let (status, reason) = match ending {
             Some(ending) => (ending.status(), ending.reason),
             None => {
@@ -524,6 +519,17 @@ impl Conductor {
         {
             tracing::warn!(%run, %error, "what a run was launched with could not be removed");
         }
+    }
+}
+
+/// Goes on where a server refuses something for good: that does not keep a run from ending.
+fn unless_refused(run: RunId, what: &str, done: Result<(), ConductorError>) -> Result<(), ConductorError> {
+    match done {
+        Err(error) if !error.may_pass() => {
+            tracing::warn!(%run, %error, "{what}");
+            Ok(())
+        }
+        done => done,
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use armada_project::Configuration;
 use armada_protocol::{ProtocolError, RunId};
 
-use super::{Conductor, ConductorError, Shared};
+use super::{Conductor, ConductorError, Shared, unless_refused};
 use crate::settings::AgentMode;
 
 /// How often it is looked after a run that nothing is heard of.
@@ -125,12 +125,8 @@ impl Conductor {
                 return Ok(());
             }
             let ids = jobs.iter().map(|job| job.uuid).collect();
-            match queue.bury(run, jobs).await.map_err(ConductorError::from) {
-                Err(error) if !error.may_pass() => {
-                    tracing::warn!(%run, %error, "the queue of dead jobs refuses those that failed: only the store has them");
-                }
-                buried => buried?,
-            }
+            let buried = queue.bury(run, jobs).await.map_err(Into::into);
+            unless_refused(run, "the queue of dead jobs refuses some: only the store has them", buried)?;
             store.buried(ids).await?;
         }
     }

@@ -95,6 +95,56 @@ async fn what_others_have_put_on_the_queue_of_a_run_that_has_ended_is_not_lost()
 }
 
 #[tokio::test]
+async fn jobs_of_a_queue_that_is_gone_are_put_on_a_new_one() {
+    let server = tokio::task::spawn_blocking(armada_tests::servers::shared_rabbitmq).await.unwrap();
+    let queue = Arc::new(RabbitQueue::new(server.url(), "test").unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let conductor = conductor(folder.path(), queue.clone()).await;
+    let new = new_run();
+    let (run, store) = (new.run, &conductor.shared.store);
+    store.create_run(new).await.unwrap();
+    store.set_status(run, RunStatus::Dispatching, None).await.unwrap();
+    let message = RawValue::from_string("{}".to_owned()).unwrap();
+    store.add_jobs(run, vec![Job { uuid: run.job(0), index: 0, message }]).await.unwrap();
+    store.dispatched(run).await.unwrap();
+    store.queued(run, vec![0]).await.unwrap();
+    for _ in 0..2 {
+        let looked = std::time::Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
+        conductor.round(run, true, &mut tend::Lost { looked, times: 0 }).await.unwrap();
+    }
+    assert_eq!(queue.waiting(run).await.unwrap(), Some(1));
+    queue.delete(run).await.unwrap();
+    conductor.close().await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_queue_of_dead_jobs_that_refuses_them_does_not_keep_a_run_from_ending() {
+    use lapin::options::QueueDeclareOptions;
+
+    let server = tokio::task::spawn_blocking(armada_tests::servers::shared_rabbitmq).await.unwrap();
+    let queue = Arc::new(RabbitQueue::new(server.url(), "test").unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let conductor = conductor(folder.path(), queue.clone()).await;
+    let store = &conductor.shared.store;
+    let run = failed(store).await;
+    store.dispatched(run).await.unwrap();
+    queue.declare(run).await.unwrap();
+    // Somebody has made it in another way, so that it cannot be declared.
+    let connection = lapin::Connection::connect(server.url(), lapin::ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let mut options = lapin::types::FieldTable::default();
+    options.insert("x-max-length".into(), lapin::types::AMQPValue::LongInt(1));
+    let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(format!("{run}.dead").into(), durable, options).await.unwrap();
+    conductor.end(run, None).await.unwrap();
+    assert_eq!(store.run(run).await.unwrap().status, RunStatus::Failed);
+    queue.delete_dead(run).await.unwrap();
+    conductor.close().await;
+    store.close().await;
+}
+
+#[tokio::test]
 async fn what_waits_on_queues_is_what_those_say() {
     let folder = tempfile::tempdir().unwrap();
     let queue = Arc::new(EmbeddedQueue::default());
