@@ -110,8 +110,8 @@ impl Store {
         reports: &[Report],
         limits: &Limits,
     ) -> Result<(), ProtocolError> {
-        let of = |report| match report {
-            &Report::Artifact(ref artifact) => Some(artifact),
+        let of = |report: &'_ Report| match report {
+            Report::Artifact(artifact) => Some(artifact),
             _ => None,
         };
         let artifacts: HashMap<&str, &Artifact> =
