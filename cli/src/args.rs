@@ -374,9 +374,9 @@ pub(crate) enum ServeAgents {
 ///
 /// `armada run` and `armada serve` start agents themselves. With `armada serve --agents external` somebody else does, here or
 /// on another machine: one for each --index from 0 to the number of the run's agents, with --server, and in ARMADA_TOKEN the
-/// server's token or, better, the credential of the run (POST /api/runs/ID/credential): with that, an agent need not compile
-/// what the server has compiled for the same kind of machine. An agent ends with its run. Told to end before (SIGTERM), it hands
-/// back its job and ends.
+/// server's token or, better, the token of the run (POST /api/runs/ID/credential): it is good for this run only, and tells the
+/// server's public key, so that an agent need not compile what the server has compiled for the same kind of machine. An agent
+/// ends with its run. Told to end before (SIGTERM), it hands back its job and ends.
 #[derive(Debug, Args)]
 pub(crate) struct Agent {
     /// The run's id.
@@ -388,7 +388,7 @@ pub(crate) struct Agent {
     /// The server's address [default: whoever started this has given a link as standard input].
     #[arg(long, value_name = "URL")]
     pub(crate) server: Option<url::Url>,
-    /// The credential of the run, or the server's token.
+    /// The token of the run, or the server's.
     #[arg(long, value_name = "TOKEN", env = "ARMADA_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
     /// How long a server that is away is waited for.

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::capabilities::Capabilities;
 use crate::capabilities::browser::BrowserOptions;
 use crate::contract::{Failure, FailureKind};
-use crate::engine::{ComponentCache, ComponentError, Sandbox, SigningKey};
+use crate::engine::{ComponentCache, ComponentError, Sandbox, VerifyingKey};
 use crate::instance::{Answer, Budget, Fault, Instance, Template};
 
 /// How long an agent waits for its record, and how often it looks.
@@ -41,8 +41,8 @@ pub struct AgentOptions {
     pub by: Incarnation,
     /// Where compiled components are kept.
     pub cache: ComponentCache,
-    /// What is signed with this need not be compiled again, if the cache does not have it.
-    pub key: Option<SigningKey>,
+    /// What the server with this key has signed need not be compiled again, if the cache does not have it.
+    pub key: Option<VerifyingKey>,
     /// Which Chromium to launch; looked for when not given.
     pub chromium: Option<PathBuf>,
     /// Whether the browser has a window.

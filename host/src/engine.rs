@@ -16,7 +16,7 @@ use std::time::Duration;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails};
 
 pub use cache::{ComponentCache, ComponentError};
-pub use signed::SigningKey;
+pub use signed::{SigningKey, VerifyingKey};
 
 /// How often guests look up from computing. Also how far a guest may overrun its CPU time.
 const TICK: Duration = Duration::from_millis(10);

@@ -24,4 +24,4 @@ pub mod measured;
 mod meter;
 
 pub use capabilities::browser::{ChromiumNotFound, find_chromium, has_display};
-pub use engine::{ComponentCache, ComponentError, Sandbox, SigningKey};
+pub use engine::{ComponentCache, ComponentError, Sandbox, SigningKey, VerifyingKey};

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use armada_host::agent::Connections;
-use armada_host::{ComponentCache, ComponentError, Sandbox, SigningKey};
+use armada_host::{ComponentCache, ComponentError, Sandbox};
 use armada_project::{Configuration, Digest, Injection, Mistake};
 use armada_protocol::patient::Patient;
 use armada_protocol::{
@@ -484,8 +484,8 @@ impl Conductor {
         Ok(tokio::task::spawn_blocking(compile).await??)
     }
 
-    /// Stores what a component was compiled to where agents of a run find it. Gives its name, signed for the run; nothing if it
-    /// cannot be stored: then they compile it themselves.
+    /// Stores what a component was compiled to where agents of a run find it. Gives its name, signed; nothing if it cannot
+    /// be stored: then they compile it themselves.
     async fn publish_code(
         &self,
         run: RunId,
@@ -493,8 +493,7 @@ impl Conductor {
         code: Vec<u8>,
     ) -> Result<Option<CompiledRef>, ConductorError> {
         let Shared { runs, sandbox, credentials, .. } = &*self.shared;
-        let Some(key) = SigningKey::of_run(&credentials.of(run)) else { return Ok(None) };
-        let sandbox = sandbox.clone();
+        let (sandbox, key) = (sandbox.clone(), credentials.signing_key().clone());
         let sign = move || (key.sign(&sandbox, digest, &code), code);
         let (compiled, code) = tokio::task::spawn_blocking(sign).await?;
         match runs.put_compiled(run, digest, &compiled.engine, code).await {

@@ -129,8 +129,7 @@ pub struct AgentRecord {
 pub struct CompiledRef {
     /// The configuration of the engines that can load it.
     pub engine: String,
-    /// The keyed signature of component, configuration and code, in hexadecimal digits. Only the run's orchestrator and agents
-    /// have the key; the store has not.
+    /// The orchestrator's signature of component, configuration and code, in hexadecimal digits. Nobody else can make it.
     pub signature: String,
 }
 

@@ -343,7 +343,7 @@ fn agents_from_elsewhere_run_what_the_server_has_compiled_and_nothing_that_someb
     let variables = [("ARMADA_TOKEN", "secret"), ("ARMADA_REDIS_URL", redis.url())];
     let mut serve = Serve::start(&["--agents", "external"], &variables);
     // Who can write to Redis replaces what would have to be compiled, then what is compiled already.
-    for (kind, told) in [("component", None), ("compiled", Some("is not signed with this agent's key"))] {
+    for (kind, told) in [("component", None), ("compiled", Some("is not signed by this agent's server"))] {
         let run = serve.launch(&quick(2), 1);
         let view = serve.until(&run, "it is prepared", |run| run["status"] != "Pending");
         let digest = view["component_digest"].as_str().unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use armada_host::agent::{AgentOptions, Connections};
-use armada_host::{ComponentCache, Sandbox, SigningKey};
+use armada_host::{ComponentCache, Sandbox, VerifyingKey};
 use armada_protocol::link::{Link, RemoteLink};
 use armada_protocol::patient::Patient;
 use armada_protocol::rabbitmq::RabbitQueue;
@@ -34,7 +34,7 @@ pub(crate) fn agent(arguments: &Agent) -> anyhow::Result<Ending> {
             by,
             cache,
             // Whoever started an agent of this machine shares its cache.
-            key: arguments.server.as_ref().and(arguments.token.as_deref()).and_then(SigningKey::of_run),
+            key: arguments.server.as_ref().and(arguments.token.as_deref()).and_then(VerifyingKey::of_token),
             chromium: arguments.browser.chromium.clone(),
             headed: arguments.browser.headed,
             temp: temp.unwrap_or_else(std::env::temp_dir),

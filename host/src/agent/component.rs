@@ -9,13 +9,13 @@ use armada_protocol::{AgentRecord, CompiledRef, ProtocolError, RunStore};
 use wasmtime::component::Component;
 
 use super::AgentError;
-use crate::engine::{ComponentCache, ComponentError, Sandbox, SigningKey};
+use crate::engine::{ComponentCache, ComponentError, Sandbox, VerifyingKey};
 
 /// Loads the component of an agent.
 pub(super) async fn load(
     sandbox: &Sandbox,
     cache: ComponentCache,
-    key: Option<SigningKey>,
+    key: Option<VerifyingKey>,
     record: &AgentRecord,
     runs: &dyn RunStore,
 ) -> Result<Component, AgentError> {
@@ -48,7 +48,7 @@ enum NotAdopted {
 async fn adopt(
     sandbox: &Sandbox,
     cache: &ComponentCache,
-    key: SigningKey,
+    key: VerifyingKey,
     digest: Digest,
     compiled: CompiledRef,
     runs: &dyn RunStore,
@@ -81,6 +81,7 @@ mod tests {
     use armada_protocol::embedded::EmbeddedRunStore;
 
     use super::*;
+    use crate::engine::SigningKey;
 
     /// The smallest component.
     const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
@@ -94,14 +95,14 @@ mod tests {
         runs: Arc<EmbeddedRunStore>,
         run: RunId,
         record: AgentRecord,
-        key: SigningKey,
+        key: VerifyingKey,
     }
 
     async fn place() -> Place {
         let (folder, orchestrator) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let configuration = Configuration::resolve(folder.path(), Mode::Local, &Overrides::default()).unwrap();
         let (sandbox, component) = (Sandbox::new().unwrap(), ComponentRef::of(EMPTY));
-        let (runs, run, key) = (Arc::new(EmbeddedRunStore::default()), RunId::new(), SigningKey::of_run("c").unwrap());
+        let (runs, run, key) = (Arc::new(EmbeddedRunStore::default()), RunId::new(), key(1));
         let code = ComponentCache::new(orchestrator.path()).code(&sandbox, component.digest, EMPTY).unwrap();
         let compiled = key.sign(&sandbox, component.digest, &code);
         runs.put_component(run, component.digest, b"another".to_vec()).await.unwrap();
@@ -109,16 +110,20 @@ mod tests {
         let grant = Grant::new(configuration.sandbox(), &Ceiling::none());
         let record = AgentRecord { message: serde_json::Map::new(), component, grant, compiled: Some(compiled) };
         let cache = ComponentCache::new(folder.path().join("components"));
-        Place { _folder: folder, cache, sandbox, runs, run, record, key }
+        Place { _folder: folder, cache, sandbox, runs, run, record, key: key.verifying_key() }
+    }
+
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::from_seed(&[seed; 32]).unwrap()
     }
 
     impl Place {
-        async fn load(&self, key: Option<&SigningKey>) -> Result<Component, AgentError> {
-            load(&self.sandbox, self.cache.clone(), key.cloned(), &self.record, &*self.runs).await
+        async fn load(&self, key: Option<VerifyingKey>) -> Result<Component, AgentError> {
+            load(&self.sandbox, self.cache.clone(), key, &self.record, &*self.runs).await
         }
 
         /// What was compiled is not used. What is there to be compiled is not used either, until it is what it should be.
-        async fn compiles_itself(&self, key: Option<&SigningKey>) {
+        async fn compiles_itself(&self, key: Option<VerifyingKey>) {
             let refused = self.load(key).await;
             let is_other = matches!(refused, Err(AgentError::Component(ComponentError::OtherDigest { .. })));
             assert!(is_other, "{:?}", refused.err());
@@ -130,15 +135,15 @@ mod tests {
     #[tokio::test]
     async fn what_is_compiled_and_signed_is_not_compiled_again() {
         let place = place().await;
-        place.load(Some(&place.key)).await.unwrap();
+        place.load(Some(place.key)).await.unwrap();
         place.runs.delete(place.run).await.unwrap();
         place.load(None).await.unwrap();
     }
 
     #[tokio::test]
     async fn an_agent_without_a_key_or_with_another_compiles_itself() {
-        for key in [None, SigningKey::of_run("another")] {
-            place().await.compiles_itself(key.as_ref()).await;
+        for key in [None, Some(key(2).verifying_key())] {
+            place().await.compiles_itself(key).await;
         }
     }
 
@@ -149,7 +154,7 @@ mod tests {
         let mut code = place.runs.compiled(Digest::of(EMPTY), &compiled.engine).await.unwrap();
         code[100] ^= 1;
         place.runs.put_compiled(place.run, Digest::of(EMPTY), &compiled.engine, code).await.unwrap();
-        place.compiles_itself(Some(&place.key)).await;
+        place.compiles_itself(Some(place.key)).await;
     }
 
     #[tokio::test]
@@ -157,11 +162,11 @@ mod tests {
         let mut place = place().await;
         let compiled = place.record.compiled.clone().unwrap();
         place.record.compiled = Some(CompiledRef { engine: "0123456789abcdef".to_owned(), ..compiled });
-        place.compiles_itself(Some(&place.key)).await;
+        place.compiles_itself(Some(place.key)).await;
         let place = self::place().await;
         place.runs.delete(place.run).await.unwrap();
-        assert!(matches!(place.load(Some(&place.key)).await, Err(AgentError::Protocol(ProtocolError::NotFound(_)))));
+        assert!(matches!(place.load(Some(place.key)).await, Err(AgentError::Protocol(ProtocolError::NotFound(_)))));
         place.runs.put_component(place.run, Digest::of(EMPTY), EMPTY.to_vec()).await.unwrap();
-        place.load(Some(&place.key)).await.unwrap();
+        place.load(Some(place.key)).await.unwrap();
     }
 }

@@ -4,24 +4,28 @@
 //! So each file comes with a keyed tag over its content, the component's digest and the engine's configuration; the key
 //! is made once per cache and readable by its owner only. A file that is damaged, was written by somebody else, or
 //! belongs to another component or configuration has no valid tag, and is compiled again. What another machine has compiled
-//! is taken in only if it was signed with the key of its run, and has a tag of this cache from then on.
+//! is taken in only if the agent's server has signed it, and has a tag of this cache from then on.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use armada_project::Digest;
 use armada_protocol::CompiledRef;
+use ring::hmac;
 use wasmtime::component::Component;
 
-use super::{Sandbox, SigningKey};
+use super::signed::statement;
+use super::{Sandbox, VerifyingKey};
 
 /// How large a component may be, in bytes.
 const COMPONENT_BYTES: usize = 256 << 20;
 /// How much a cache keeps unless it is told otherwise, in bytes.
 const DEFAULT_BYTES: u64 = 4 << 30;
+/// How long a cache's key is, in bytes.
+const KEY_BYTES: usize = 32;
 
 /// Why a component cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -38,10 +42,10 @@ pub enum ComponentError {
         /// The digest it has.
         found: Digest,
     },
-    /// It was compiled by somebody who does not have the run's key.
+    /// It was compiled by somebody who is not the agent's server.
     #[error(
-        "the compiled component is not signed with this agent's key: somebody has replaced it, or the agent's token is not the \
-         credential of its run"
+        "the compiled component is not signed by this agent's server: somebody has replaced it, or the agent's token is not the \
+         one of its run"
     )]
     OtherSignature,
     /// It is too large.
@@ -105,15 +109,15 @@ impl ComponentCache {
         Ok(code)
     }
 
-    /// Takes in what another engine of this configuration has compiled a component to, and loads it, provided that it was
-    /// signed with this key.
+    /// Takes in what another engine of this configuration has compiled a component to, and loads it, provided that
+    /// the server with this key has signed it.
     pub fn adopt(
         &self,
         sandbox: &Sandbox,
         digest: Digest,
         code: &[u8],
         compiled: &CompiledRef,
-        key: &SigningKey,
+        key: &VerifyingKey,
     ) -> Result<Component, ComponentError> {
         if !key.has_signed(sandbox, digest, code, compiled) {
             return Err(ComponentError::OtherSignature);
@@ -122,7 +126,7 @@ impl ComponentCache {
     }
 
     /// Looks for something in the cache.
-    fn look<T>(&self, digest: Digest, look: impl FnOnce(&SigningKey) -> io::Result<T>) -> Option<T> {
+    fn look<T>(&self, digest: Digest, look: impl FnOnce(&hmac::Key) -> io::Result<T>) -> Option<T> {
         match look(&self.key().ok()?) {
             Ok(found) => Some(found),
             Err(error) => {
@@ -144,11 +148,11 @@ impl ComponentCache {
         })
     }
 
-    fn keep(&self, sandbox: &Sandbox, digest: Digest, code: &[u8]) -> io::Result<(Entry, SigningKey)> {
+    fn keep(&self, sandbox: &Sandbox, digest: Digest, code: &[u8]) -> io::Result<(Entry, hmac::Key)> {
         let key = self.key()?;
         let entry = Entry::new(&self.folder, sandbox, digest);
         write_atomically(&entry.code, code)?;
-        write_atomically(&entry.tag, &key.signature(entry.configuration, digest, code))?;
+        write_atomically(&entry.tag, hmac::sign(&key, entry.statement(code).as_ref()).as_ref())?;
         self.evict(&entry);
         Ok((entry, key))
     }
@@ -158,17 +162,18 @@ impl ComponentCache {
     }
 
     /// The key of this cache, made when there is none.
-    fn key(&self) -> io::Result<SigningKey> {
+    fn key(&self) -> io::Result<hmac::Key> {
         let path = self.folder.join("key");
         if let Some(key) = read_key(&path)? {
             return Ok(key);
         }
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-        let key = SigningKey::random()?;
+        let mut key = [0; KEY_BYTES];
+        fs::File::open("/dev/urandom")?.read_exact(&mut key)?;
         let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-        file.write_all(key.as_bytes())?;
+        file.write_all(&key)?;
         match file.persist_noclobber(&path) {
-            Ok(_) => Ok(key),
+            Ok(_) => Ok(hmac::Key::new(hmac::HMAC_SHA256, &key)),
             // Another process was first.
             Err(_) => read_key(&path)?.ok_or_else(|| io::Error::other("the cache's key cannot be read")),
         }
@@ -216,16 +221,14 @@ fn invalid(error: wasmtime::Error) -> ComponentError {
     ComponentError::Invalid(format!("{error:#}"))
 }
 
-fn read_key(path: &Path) -> io::Result<Option<SigningKey>> {
+fn read_key(path: &Path) -> io::Result<Option<hmac::Key>> {
     match fs::read(path) {
-        Ok(bytes) => match SigningKey::from_bytes(bytes) {
-            Some(key) => Ok(Some(key)),
-            None => {
-                // Whatever this is, it is no key: what was signed with it is compiled again.
-                fs::remove_file(path)?;
-                Ok(None)
-            }
-        },
+        Ok(key) if key.len() == KEY_BYTES => Ok(Some(hmac::Key::new(hmac::HMAC_SHA256, &key))),
+        Ok(_) => {
+            // Whatever this is, it is no key: what has a tag of it is compiled again.
+            fs::remove_file(path)?;
+            Ok(None)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -254,19 +257,23 @@ impl Entry {
         Self { digest, configuration: sandbox.configuration(), tag: code.with_extension("tag"), code }
     }
 
+    /// What the code's tag is made of.
+    fn statement(&self, code: &[u8]) -> ring::digest::Digest {
+        statement(self.configuration, self.digest, code)
+    }
+
     /// Reads the code if its tag says that we have written it.
-    fn read(&self, key: &SigningKey) -> io::Result<Vec<u8>> {
+    fn read(&self, key: &hmac::Key) -> io::Result<Vec<u8>> {
         let code = fs::read(&self.code)?;
         let tag = fs::read(&self.tag)?;
-        if !key.knows(self.configuration, self.digest, &code, &tag) {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "its tag is not valid"));
-        }
+        let invalid = |_| io::Error::new(io::ErrorKind::InvalidData, "its tag is not valid");
+        hmac::verify(key, self.statement(&code).as_ref(), &tag).map_err(invalid)?;
         // For `evict`. A cache that cannot be written to is still good to read.
         let _ = fs::File::open(&self.code).and_then(|file| file.set_modified(SystemTime::now()));
         Ok(code)
     }
 
-    fn load(&self, sandbox: &Sandbox, key: &SigningKey) -> io::Result<Component> {
+    fn load(&self, sandbox: &Sandbox, key: &hmac::Key) -> io::Result<Component> {
         self.read(key)?;
         from_file(sandbox, &self.code).map_err(|error| io::Error::other(format!("{error:#}")))
     }
@@ -275,8 +282,8 @@ impl Entry {
 /// Maps a compiled component from its file, so that all processes that run it share its pages.
 #[allow(unsafe_code, reason = "native code is run as it is; see SAFETY")]
 fn from_file(sandbox: &Sandbox, path: &Path) -> wasmtime::Result<Component> {
-    // SAFETY: the content was made by `precompile_component` of an engine of this configuration, here or by somebody who has
-    // the key of a run, as its tag has just proved. The file is only ever replaced by renaming, never written to in place,
+    // SAFETY: the content was made by `precompile_component` of an engine of this configuration, here or by the server
+    // that has signed it, as its tag has just proved. The file is only ever replaced by renaming, never written to in place,
     // in a folder that only its owner can write to.
     unsafe { Component::deserialize_file(&sandbox.engine, path) }
 }
@@ -285,13 +292,14 @@ fn from_file(sandbox: &Sandbox, path: &Path) -> wasmtime::Result<Component> {
 #[allow(unsafe_code, reason = "native code is run as it is; see SAFETY")]
 fn from_memory(sandbox: &Sandbox, compiled: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: the bytes come from `precompile_component` of this very engine, or of another one of this configuration by
-    // somebody who has the key of the run, as their signature has proved.
+    // the agent's server, as its signature has proved.
     unsafe { Component::deserialize(&sandbox.engine, compiled) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::SigningKey;
 
     /// The smallest component.
     const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
@@ -349,14 +357,18 @@ mod tests {
         assert!(ours.load(&sandbox, digest).is_none());
     }
 
-    /// What an agent elsewhere gets of the smallest component, and the key that it is signed with.
-    fn signed(sandbox: &Sandbox) -> (Vec<u8>, CompiledRef, SigningKey) {
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::from_seed(&[seed; 32]).unwrap()
+    }
+
+    /// What an agent elsewhere gets of the smallest component, and the key that its signature is checked with.
+    fn signed(sandbox: &Sandbox) -> (Vec<u8>, CompiledRef, VerifyingKey) {
         let (_folder, theirs, _) = cache();
-        let (digest, key) = (Digest::of(EMPTY), SigningKey::of_run("credential").unwrap());
+        let (digest, key) = (Digest::of(EMPTY), key(1));
         let code = theirs.code(sandbox, digest, EMPTY).unwrap();
         assert_eq!(theirs.code(sandbox, digest, b"is not looked at again").unwrap(), code);
         let compiled = key.sign(sandbox, digest, &code);
-        (code, compiled, key)
+        (code, compiled, key.verifying_key())
     }
 
     #[test]
@@ -374,11 +386,11 @@ mod tests {
     fn what_was_compiled_elsewhere_and_is_not_signed_for_this_is_refused_and_not_kept() {
         let (_folder, ours, sandbox) = cache();
         let (digest, (code, compiled, key)) = (Digest::of(EMPTY), signed(&sandbox));
-        let (mut flipped, other) = (code.clone(), SigningKey::of_run("another").unwrap());
+        let (mut flipped, other) = (code.clone(), self::key(2));
         flipped[100] ^= 1;
         let elsewhere = CompiledRef { engine: "0123456789abcdef".to_owned(), ..compiled.clone() };
         for (what, digest, code, compiled, key) in [
-            ("another key", digest, &code[..], &compiled, &other),
+            ("another key", digest, &code[..], &compiled, &other.verifying_key()),
             ("signed with another key", digest, &code, &other.sign(&sandbox, digest, &code), &key),
             ("another component", Digest::of(b"other"), &code, &compiled, &key),
             ("another engine", digest, &code, &elsewhere, &key),

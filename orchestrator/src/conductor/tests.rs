@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use armada_host::VerifyingKey;
 use armada_project::ComponentRef;
 use armada_protocol::embedded::{EmbeddedQueue, EmbeddedRunStore};
 use armada_protocol::rabbitmq::RabbitQueue;
@@ -269,7 +270,7 @@ async fn prepared(conductor: &Conductor, data: &std::path::Path) -> (RunId, Agen
 }
 
 #[tokio::test]
-async fn agents_from_elsewhere_get_what_is_compiled_signed_for_their_run() {
+async fn agents_from_elsewhere_get_what_is_compiled_signed_by_their_server() {
     let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let conductor = conductor(folder.path(), Arc::new(EmbeddedQueue::default())).await;
     let Shared { store, runs, sandbox, credentials, .. } = &*conductor.shared;
@@ -278,12 +279,13 @@ async fn agents_from_elsewhere_get_what_is_compiled_signed_for_their_run() {
         let (run, record) = prepared(&conductor, folder.path()).await;
         let (digest, compiled) = (record.component.digest, record.compiled.unwrap());
         let code = runs.compiled(digest, &compiled.engine).await.unwrap();
-        let adopt = |run: RunId| {
-            let key = SigningKey::of_run(&credentials.of(run)).unwrap();
+        let adopt = |credentials: &Credentials| {
+            let key = VerifyingKey::of_token(&credentials.token(run)).unwrap();
             ComponentCache::new(elsewhere.path()).adopt(sandbox, digest, &code, &compiled, &key)
         };
-        adopt(run).unwrap();
-        assert!(matches!(adopt(RunId::new()), Err(ComponentError::OtherSignature)));
+        adopt(credentials).unwrap();
+        let another = Credentials::open(elsewhere.path()).unwrap();
+        assert!(matches!(adopt(&another), Err(ComponentError::OtherSignature)));
     }
     conductor.close().await;
     store.close().await;

@@ -49,7 +49,8 @@ pub(super) fn is_link(path: &str) -> bool {
 /// A credential.
 #[derive(Debug, Serialize, ToSchema)]
 struct CredentialView {
-    /// What agents of the run send as bearer token: `ARMADA_TOKEN` of `armada agent`.
+    /// What agents of the run send as bearer token: `ARMADA_TOKEN` of `armada agent`. Two parts in hexadecimal digits with a dot
+    /// between them: the credential, and the public key that the server's signatures of compiled components are checked with.
     token: String,
 }
 
@@ -59,7 +60,7 @@ struct CredentialView {
     responses((status = 200, description = "The credential", body = CredentialView), Failures))]
 async fn credential(State(api): State<Api>, Named(run): Named<Uuid>) -> Result<Json<CredentialView>, Problem> {
     api.store.run(RunId(run)).await?;
-    Ok(Json(CredentialView { token: api.credentials.of(RunId(run)) }))
+    Ok(Json(CredentialView { token: api.credentials.token(RunId(run)) }))
 }
 
 async fn connect(
