@@ -74,6 +74,13 @@ fn text_of(report: &Report) -> &str {
     }
 }
 
+fn artifact_of(report: &Report) -> Option<&Artifact> {
+    match report {
+        Report::Artifact(artifact) => Some(artifact),
+        _ => None,
+    }
+}
+
 impl Store {
     /// Refuses reports that are more than the attempt's run allows.
     pub(super) async fn check_bounds(
@@ -110,12 +117,8 @@ impl Store {
         reports: &[Report],
         limits: &Limits,
     ) -> Result<(), ProtocolError> {
-        let of = |report: &'_ Report| match report {
-            Report::Artifact(artifact) => Some(artifact),
-            _ => None,
-        };
         let artifacts: HashMap<&str, &Artifact> =
-            reports.iter().filter_map(of).map(|artifact| (artifact.name.as_str(), artifact)).collect();
+            reports.iter().filter_map(artifact_of).map(|artifact| (artifact.name.as_str(), artifact)).collect();
         if artifacts.is_empty() {
             return Ok(());
         }
