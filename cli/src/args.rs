@@ -1,11 +1,14 @@
 //! The arguments of the command. What is written here is its `--help`.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use armada_project::{Ceiling, Language, Mode, Overrides};
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use serde::Deserialize;
+use clap::builder::Resettable;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use crate::test::Expression;
 
@@ -22,6 +25,23 @@ use crate::test::Expression;
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Arguments {
+    /// The arguments of this process. A variable of the environment that is empty is as if it were not there.
+    pub(crate) fn of_process() -> Self {
+        let mut matches = without_empty_variables(Self::command()).get_matches();
+        Self::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.format(&mut Self::command()).exit())
+    }
+}
+
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let command = command.mut_args(|argument| match argument.get_env() {
+        Some(name) if is_empty(name) => argument.env(Resettable::Reset),
+        _ => argument,
+    });
+    command.mut_subcommands(without_empty_variables)
 }
 
 #[derive(Debug, Subcommand)]
@@ -290,7 +310,8 @@ pub(crate) struct Serve {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ServeSettings {
     /// Where to listen [default: 127.0.0.1:8080]. Elsewhere than on this machine, a token is needed.
-    #[arg(long, value_name = "ADDRESS:PORT", env = "ARMADA_LISTEN")]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "ARMADA_LISTEN", value_parser = parse_listen)]
+    #[serde(deserialize_with = "read_listen")]
     pub(crate) listen: Option<SocketAddr>,
     /// The folder of what lasts [default: armada in the user's data folder].
     #[arg(long, value_name = "DIR", env = "ARMADA_DATA")]
@@ -349,6 +370,16 @@ pub(crate) struct ServeSettings {
     pub(crate) max_csv_mib: Option<u64>,
 }
 
+fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("`{text}` is no address with a port: expected one such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080")
+    })
+}
+
+fn read_listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    parse_listen(&String::deserialize(deserializer)?).map(Some).map_err(D::Error::custom)
+}
+
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
@@ -391,7 +422,8 @@ pub(crate) struct Agent {
     /// The token of the run, or the server's.
     #[arg(long, value_name = "TOKEN", env = "ARMADA_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
-    /// How long a server that is away is waited for.
+    /// How long a server that is away is waited for: the first time, and whenever the connection is cut. RabbitMQ, where it is
+    /// given, is waited for without end, and Redis for 30 seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 600.0, value_parser = parse_seconds)]
     pub(crate) patience_seconds: f64,
     #[command(flatten)]
@@ -448,7 +480,8 @@ pub(crate) struct LayerArguments {
 
 impl LayerArguments {
     pub(crate) fn overrides(&self) -> Overrides {
-        Overrides { agents: self.agents, jobs: self.jobs, set: self.set.clone(), set_env: self.set_env.clone() }
+        let (set, set_env) = (self.set.clone(), self.set_env.clone());
+        Overrides { agents: self.agents, jobs: self.jobs, set, set_env, ..Overrides::default() }
     }
 }
 

@@ -17,8 +17,6 @@ mod test;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use crate::args::{Arguments, Command};
 
 /// How a command ended.
@@ -47,7 +45,7 @@ impl Ending {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::of_process();
     let _telemetry = console::set_up(&arguments);
     let json = arguments.command.is_for_machines();
     let ended = signals::listen().map_err(Into::into).and_then(|()| carry_out(arguments.command));

@@ -6,7 +6,7 @@
 
 pub(crate) mod json;
 mod live;
-mod plain;
+pub(crate) mod plain;
 pub(crate) mod prepare;
 mod results;
 pub(crate) mod summary;

@@ -21,8 +21,9 @@ use crate::run::{DROPPING, agent_command};
 use crate::{places, signals};
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+const DAY_SECONDS: f64 = 24.0 * 3600.0;
 /// The longest time that can be set: a year.
-const LONGEST_SECONDS: f64 = 365.0 * 24.0 * 3600.0;
+const LONGEST_SECONDS: f64 = 365.0 * DAY_SECONDS;
 
 pub(crate) fn serve(arguments: Serve) -> anyhow::Result<Ending> {
     let file = arguments.config.as_deref().map(read).transpose()?.unwrap_or_default();
@@ -92,11 +93,15 @@ fn settings(given: ServeSettings, file: ServeSettings, temp: &Path) -> anyhow::R
         Some(path) => Ceiling::open(&path)?,
         None => Ceiling::none(),
     };
-    let seconds = |name: &str, given: Option<f64>, file: Option<f64>, default: Duration| match given.or(file) {
-        Some(seconds) if !(0.001..=LONGEST_SECONDS).contains(&seconds) => {
-            bail!("{name} is {seconds}: expected a number of seconds between 0.001 and {LONGEST_SECONDS}")
+    let time = |name: &str, unit: &str, seconds: f64, given: Option<f64>| match given {
+        Some(number) if !(0.001..=LONGEST_SECONDS / seconds).contains(&number) => {
+            let longest = LONGEST_SECONDS / seconds;
+            bail!("{name} is {number}: expected a number of {unit} between 0.001 and {longest}")
         }
-        seconds => Ok(seconds.map_or(default, Duration::from_secs_f64)),
+        number => Ok(number.map(|number| Duration::from_secs_f64(number * seconds))),
+    };
+    let seconds = |name: &str, given: Option<f64>, file: Option<f64>, default: Duration| {
+        time(name, "seconds", 1.0, given.or(file)).map(|time| time.unwrap_or(default))
     };
     let mut settings = Settings::new(std::path::absolute(data)?, cache, agents);
     let silence = settings.agent_silence;
@@ -112,16 +117,15 @@ fn settings(given: ServeSettings, file: ServeSettings, temp: &Path) -> anyhow::R
         file.retry_longest_seconds,
         settings.retry.longest,
     )?;
-    let keep_runs = match given.keep_runs_days.or(file.keep_runs_days) {
-        Some(days) => Some(seconds("keep_runs_days", Some(days * 24.0 * 3600.0), None, Duration::ZERO)?),
-        None => None,
-    };
-    let mib = |given: Option<u64>, file: Option<u64>, default: u64| {
-        given.or(file).map_or(default, |mib| mib.saturating_mul(1 << 20))
+    let keep_runs = time("keep_runs_days", "days", DAY_SECONDS, given.keep_runs_days.or(file.keep_runs_days))?;
+    let mib = |name: &str, given: Option<u64>, file: Option<u64>, default: u64| match given.or(file) {
+        Some(0) => bail!("{name} is 0: expected a number of MiB from 1 on"),
+        mib => Ok(mib.map_or(default, |mib| mib.saturating_mul(1 << 20))),
     };
     let limits = settings.uploads;
-    settings.uploads.component = mib(given.max_component_mib, file.max_component_mib, limits.component);
-    settings.uploads.csv = mib(given.max_csv_mib, file.max_csv_mib, limits.csv);
+    settings.uploads.component =
+        mib("max_component_mib", given.max_component_mib, file.max_component_mib, limits.component)?;
+    settings.uploads.csv = mib("max_csv_mib", given.max_csv_mib, file.max_csv_mib, limits.csv)?;
     settings.no_agent = seconds("no_agent_seconds", given.no_agent_seconds, file.no_agent_seconds, settings.no_agent)?;
     settings.grace = seconds("grace_seconds", given.grace_seconds, file.grace_seconds, settings.grace)?;
     settings.listen = listen;

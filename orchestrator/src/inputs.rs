@@ -15,7 +15,9 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use armada_project::{Capability, Ceiling, ComponentRef, Configuration, Digest, Grant, Mistakes, Mode, Overrides};
+use armada_project::{
+    Capability, Ceiling, ComponentRef, Configuration, Digest, Given, Grant, Mistakes, Mode, Overrides,
+};
 use armada_protocol::RunId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -63,7 +65,7 @@ impl LaunchOptions {
 
     fn overrides(&self) -> Overrides {
         let set = self.set.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        Overrides { agents: self.agents, jobs: self.jobs, set, set_env: Vec::new() }
+        Overrides { agents: self.agents, jobs: self.jobs, set, given: Given::Request, ..Overrides::default() }
     }
 }
 

@@ -51,6 +51,9 @@ impl Component {
     /// Looks into a component.
     pub fn read(bytes: Vec<u8>) -> Result<Self, ComponentFlaw> {
         let broken = |error: wasmparser::BinaryReaderError| ComponentFlaw::NoComponent(error.to_string());
+        if !bytes.starts_with(b"\0asm") {
+            return Err(ComponentFlaw::NoComponent("it does not begin as WebAssembly does".to_owned()));
+        }
         let mut imports = BTreeSet::new();
         let (mut sdk, mut uses, mut tests, mut lifecycle, mut depth) = (None, None, Vec::new(), false, 0_usize);
         for payload in Parser::new(0).parse_all(&bytes) {

@@ -67,7 +67,7 @@ pub use messages::Messages;
 pub use mistake::{MAX_MISTAKES_PER_FILE, Mistake, Mistakes, Note};
 pub use origin::{Explained, Origin, Place};
 pub use path::{Step, ValuePath};
-pub use project::{InvalidSet, Language, Mode, Overrides, Project, UnknownMode};
+pub use project::{Given, InvalidSet, Language, Mode, Overrides, Project, UnknownMode};
 pub use sandbox::{Ceiling, Sandbox};
 pub use scaffold::{ScaffoldError, scaffold};
 pub use schema::template_schema;

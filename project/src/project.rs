@@ -97,7 +97,7 @@ impl FromStr for Mode {
     }
 }
 
-/// What the command line says over the configuration.
+/// What is said over the configuration, on the command line unless it is said otherwise.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overrides {
     /// `--agents`: so many agents, whatever the template and the rows of `data_agent.csv` say.
@@ -108,6 +108,18 @@ pub struct Overrides {
     pub set: Vec<(String, Value)>,
     /// `--set-env NAME=VARIABLE`: texts for placeholders, over both. Of two for one name, the last holds.
     pub set_env: Vec<(String, String)>,
+    /// Where advice is for.
+    pub given: Given,
+}
+
+/// How a configuration and what goes over it are given: what there is to do about a mistake is said in these terms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Given {
+    /// A project's folder, and a command line.
+    #[default]
+    Command,
+    /// A request to a server: a form with parts and `options`.
+    Request,
 }
 
 impl Overrides {

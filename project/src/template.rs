@@ -13,7 +13,7 @@ use crate::json::{self, MAX_DEPTH};
 use crate::mistake::{Mistake, Mistakes, Note};
 use crate::node::{At, Member, Node, Shape, Source, to_map};
 use crate::origin::{Origin, Place};
-use crate::project::{Mode, Overrides};
+use crate::project::{Given, Mode, Overrides};
 use crate::rows::Target;
 use crate::setting::Problem;
 use crate::suggest::{did_you_mean, found, list, nearest, quoted, shown};
@@ -332,7 +332,15 @@ impl Filler<'_> {
 
     fn missing(&mut self, name: &str, at: At) {
         let file = self.tune_name;
-        let or_give = format!("or give it with `--set {0}=VALUE` or `--set-env {0}`", shown(name));
+        let (or_give, create) = match self.overrides.given {
+            Given::Command => {
+                (format!("or give it with `--set {0}=VALUE` or `--set-env {0}`", shown(name)), format!("create {file}"))
+            }
+            Given::Request => {
+                let sent = format!("send {file} as the part `configtune`");
+                ("or give it in `set` of the part `options`".to_owned(), sent)
+            }
+        };
         self.layers.report(at, self.mistakes, || match &self.values {
             File::Object(values) => {
                 let add = format!("add {} to {file}, {or_give}", quoted(name));
@@ -342,7 +350,7 @@ impl Filler<'_> {
             }
             _ => (
                 format!("`{}` has no value: there is no {file}", shown(name)),
-                Some(format!("create {file} with {{{}: …}}, {or_give}", quoted(name))),
+                Some(format!("{create} with {{{}: …}}, {or_give}", quoted(name))),
             ),
         });
     }

@@ -257,7 +257,7 @@ impl Broker {
         if error.is_no_queue() || error.is_final() || since.elapsed() > self.patience {
             return Err(self.explain(queue, error));
         }
-        tracing::debug!("RabbitMQ at {self}: {error}; trying again");
+        backoff.tell(format_args!("RabbitMQ at {self}: {error}"));
         backoff.wait().await;
         Ok(())
     }

@@ -103,7 +103,7 @@ impl RedisRunStore {
                 Ok(answer) => return Ok(answer),
                 Err(error) if is_final(&error) || started.elapsed() > self.patience => return Err(self.explain(error)),
                 Err(error) => {
-                    tracing::debug!("{self}: {error}; trying again");
+                    backoff.tell(format_args!("{self} cannot be used: {error}"));
                     backoff.wait().await;
                 }
             }

@@ -95,6 +95,8 @@ fn a_project_is_sent_once_and_followed_to_its_end() {
         (&json!("lifecycle"), &json!(3), &json!(2))
     );
     assert_eq!(endings(&told), [0, 1, 2]);
+    let again = told.iter().find(|told| told["type"] == "retried").unwrap();
+    assert_eq!(again["outcome"]["failed"]["error"]["cause"], "retry", "{again}");
     let summary = told.last().unwrap();
     assert_eq!(
         (&summary["type"], &summary["succeeded"], &summary["failed"]),
@@ -112,6 +114,27 @@ fn a_project_is_sent_once_and_followed_to_its_end() {
     assert!(printed.contains("launched lifecycle as run") && printed.contains("/cancel"), "{printed}");
     assert!(errors.contains("[1/1] done job 0") && errors.contains("1 job: 1 succeeded"), "{errors}");
     assert_eq!(components(&serve), 1);
+}
+
+#[test]
+fn what_a_job_reports_is_told_as_of_a_run_of_this_machine() {
+    let serve = Serve::start(&[], &[]);
+    let (code, told) = Followed::start(&serve, &["reports", "artifact"]).finish();
+    assert_eq!(code, Some(0), "{told:#?}");
+    let of = |kind: &str, job: u64| {
+        let of_job = |told: &&Value| told["type"] == kind && told["attempt"]["index"] == job;
+        told.iter().filter(of_job).collect::<Vec<_>>()
+    };
+    assert_eq!((of("event", 0).len(), of("log", 0).len(), of("event", 1).len()), (31, 30, 1), "{told:#?}");
+    assert_eq!(of("event", 1)[0]["event"]["content"], "ready");
+    for ended in told.iter().filter(|told| told["type"] == "ended") {
+        let job = &ended["job"];
+        let artifacts = job["artifacts"].as_array().unwrap();
+        let counts = (job["events"].as_array().unwrap().len(), artifacts.len());
+        assert_eq!(counts, if job["index"] == 0 { (31, 30) } else { (1, 1) }, "{job}");
+        let path = artifacts[0]["path"].as_str().unwrap().trim_start_matches(serve.url());
+        assert_eq!(serve.ask("GET", path, None).0, 200, "{path}");
+    }
 }
 
 #[test]
@@ -158,7 +181,9 @@ fn a_token_is_asked_for_and_sent() {
         let mut command = launch(&serve, true, &["quick"]);
         let (code, printed, errors) = finish(command.arg("--follow").envs(token.map(|token| ("ARMADA_TOKEN", token))));
         assert_eq!(code, expected, "{printed}{errors}");
-        assert_eq!(errors.contains("set ARMADA_TOKEN"), expected == 2, "{errors}");
+        let advice = ["asks for a token: set ARMADA_TOKEN", "the token in ARMADA_TOKEN is not the server's"];
+        let said = advice.map(|advice| errors.contains(advice));
+        assert_eq!(said, [token.is_none(), token == Some("close sesame")], "{errors}");
         assert!(!errors.contains("sesame"), "{errors}");
     }
 }

@@ -89,6 +89,9 @@ fn settings_that_cannot_be_are_refused_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     for (arguments, told) in [
         (["--listen", "0.0.0.0:0"], "set a token (ARMADA_TOKEN)"),
+        (["--listen", "localhost:8080"], "expected one such as 127.0.0.1:8080"),
+        (["--keep-runs-days", "0"], "a number of days between 0.001 and 365"),
+        (["--max-csv-mib", "0"], "from 1 on"),
         (["--chromium", "/nowhere/chromium"], "give --chromium or ARMADA_CHROMIUM the path"),
         (["--cors-origin", "example.org"], "`example.org` is no origin"),
         (["--cors-origin", "https://example.org/"], "expected one such as https://example.org"),

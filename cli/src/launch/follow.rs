@@ -3,22 +3,27 @@
 //! What happens comes as a stream of numbered changes. When the stream breaks, it is taken up after the last number: nothing is
 //! missed and nothing counted twice.
 
+mod jobs;
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use armada_orchestrator::http::{LaunchView, Problem};
-use armada_orchestrator::store::views::{AgentView, JobStatus, JobView, RunStatus, RunView};
-use armada_protocol::{AgentState, Attempt, Cause, Change, JobError, JobRecord, Outcome, RunId, Status};
+use armada_orchestrator::store::views::{AgentView, RunStatus, RunView};
+use armada_protocol::{AgentState, Change, RunId};
 use futures::{SinkExt as _, StreamExt as _};
+use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
+use self::jobs::{ArtifactMessage, Jobs, Told};
 use super::server::{CONNECTING, Server};
 use crate::Ending;
-use crate::console::printable_line;
+use crate::console::{printable_line, progress};
+use crate::run::plain;
 use crate::run::{About, Show, Summary, TICK, shown};
 use crate::signals::{Interruption, signal_that_came};
 
@@ -51,17 +56,27 @@ pub(super) async fn follow(
     json: bool,
     interruption: &Interruption,
 ) -> anyhow::Result<Ending> {
-    let mut following =
-        Following { run: about.run, seq: 0, summary: Summary::new(about.jobs), show: shown(json), ended: None };
+    let mut following = Following {
+        run: about.run,
+        seq: 0,
+        jobs: Jobs::of(about.run),
+        summary: Summary::new(about.jobs),
+        show: shown(json),
+        way: Way::Open,
+        heard: Instant::now(),
+        ended: None,
+    };
     following.show.begin(about).context("standard output")?;
     let ended = tokio::select! {
         ended = following.until_the_end(server) => ended,
         () = interruption.gently.cancelled() => {
             let cancel = server.url(&launched.links.cancel);
-            let reason = format!(
-                "no longer following: the run goes on. See {}, or end it with POST {cancel}",
-                server.url(&launched.links.this)
-            );
+            let goes_on = match following.way {
+                Way::Open => "the run goes on",
+                Way::Broken | Way::Away => "the server cannot be reached, and the run may go on",
+            };
+            let this = server.url(&launched.links.this);
+            let reason = format!("no longer following: {goes_on}. See {this}, or end it with POST {cancel}");
             // Where this cannot be written, nothing can.
             let _ = following.show.ending(&reason);
             return Ok(Ending::Interrupted(signal_that_came().unwrap_or(INTERRUPT)));
@@ -87,9 +102,23 @@ struct Following {
     run: RunId,
     /// The number of the last change that was shown.
     seq: u64,
+    jobs: Jobs,
     summary: Summary,
     show: Box<dyn Show>,
+    way: Way,
+    /// When the server was last heard.
+    heard: Instant,
     ended: Option<RunView>,
+}
+
+/// How the way to the server is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Open,
+    /// The stream has broken.
+    Broken,
+    /// It could not be taken up again, and that has been said.
+    Away,
 }
 
 /// Why a stream ended.
@@ -103,17 +132,16 @@ enum Broken {
 impl Following {
     async fn until_the_end(&mut self, server: &Server) -> anyhow::Result<()> {
         let mut wait = AGAIN;
-        let mut last_seen = Instant::now();
         loop {
-            let seq = self.seq;
+            let heard = self.heard;
             match self.watch(server).await {
                 Ok(()) => return Ok(()),
                 Err(Broken::Failed(error)) => return Err(error),
                 Err(Broken::Connection(error)) => {
-                    if self.seq > seq {
-                        (wait, last_seen) = (AGAIN, Instant::now());
+                    if self.heard > heard {
+                        wait = AGAIN;
                     }
-                    if last_seen.elapsed() > AWAY {
+                    if self.heard.elapsed() > AWAY {
                         return Err(error.context("the server is away; the run may go on without being followed"));
                     }
                     tracing::debug!("the stream of changes broke: {error:#}");
@@ -126,44 +154,60 @@ impl Following {
 
     /// Follows one stream to the end of the run, or of the stream.
     async fn watch(&mut self, server: &Server) -> Result<(), Broken> {
-        let mut socket = connect(server, self.run, self.seq).await?;
+        let mut socket = match connect(server, self.run, self.seq).await {
+            Ok(socket) => socket,
+            Err(Broken::Connection(error)) => {
+                if self.way != Way::Away {
+                    self.way = Way::Away;
+                    say(&format!("the server cannot be reached: trying again ({error:#})"));
+                }
+                return Err(Broken::Connection(error));
+            }
+            Err(failed) => return Err(failed),
+        };
+        if self.way == Way::Away {
+            say("the server is back: following the run again");
+        }
+        (self.way, self.heard) = (Way::Open, Instant::now());
+        let followed = self.listen(server, &mut socket).await;
+        self.way = Way::Broken;
+        followed
+    }
+
+    async fn listen(&mut self, server: &Server, socket: &mut Socket) -> Result<(), Broken> {
         let mut ticks = tokio::time::interval(TICK);
-        let mut heard = Instant::now();
         loop {
             let message = tokio::select! {
                 message = socket.next() => message,
                 _ = ticks.tick() => {
                     self.show.tick(&self.summary);
-                    if heard.elapsed() > SILENCE {
+                    if self.heard.elapsed() > SILENCE {
                         return Err(Broken::Connection(anyhow!("the server is silent")));
                     }
                     continue;
                 }
             };
-            heard = Instant::now();
+            let Some(message) = message else { return Err(closed()) };
+            let message = message.map_err(|error| Broken::Connection(error.into()))?;
+            self.heard = Instant::now();
             match message {
-                Some(Ok(Message::Text(text))) => {
-                    if self.take(&text).map_err(Broken::Failed)? {
+                Message::Text(text) => {
+                    if self.take(server, &text).await.map_err(Broken::Failed)? {
                         // The run is over, whether or not the server hears good-bye.
                         let _ = tokio::time::timeout(TICK, socket.close(None)).await;
                         return Ok(());
                     }
                 }
                 // Answers are sent with what is read next.
-                Some(Ok(Message::Ping(_))) => {
-                    socket.flush().await.map_err(|error| Broken::Connection(error.into()))?;
-                }
-                Some(Ok(Message::Close(_))) | None => {
-                    return Err(Broken::Connection(anyhow!("the server closed the stream")));
-                }
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(Broken::Connection(error.into())),
+                Message::Ping(_) => socket.flush().await.map_err(|error| Broken::Connection(error.into()))?,
+                Message::Close(_) => return Err(closed()),
+                _ => {}
             }
         }
     }
 
     /// Shows what happened. Says whether the run is over.
-    fn take(&mut self, text: &str) -> anyhow::Result<bool> {
+    async fn take(&mut self, server: &Server, text: &str) -> anyhow::Result<bool> {
         let unreadable = "the server says something that this version cannot read: update it";
         let message: ChangeMessage = serde_json::from_str(text).context(unreadable)?;
         if message.kind == "forgotten" {
@@ -177,7 +221,18 @@ impl Following {
         let data = data.get();
         let change = match message.kind.as_str() {
             "agent" => agent_change(serde_json::from_str(data).context(unreadable)?),
-            "job" => job_change(self.run, serde_json::from_str(data).context(unreadable)?),
+            "job" => match self.jobs.job(serde_json::from_str(data).context(unreadable)?) {
+                Told::Nothing => None,
+                Told::Change(change) => Some(change),
+                Told::Again(attempt) => Some(Change::Retried(attempt, server.outcome(&attempt).await)),
+            },
+            "report" => self.jobs.report(serde_json::from_str(data).context(unreadable)?),
+            "artifact" => {
+                let message: ArtifactMessage = serde_json::from_str(data).context(unreadable)?;
+                let path = server.artifact(message.job_uuid, &message.name);
+                self.jobs.artifact(message, path);
+                None
+            }
             "run" => {
                 let run: RunView = serde_json::from_str(data).context(unreadable)?;
                 let is_over = run.status.has_ended();
@@ -195,10 +250,17 @@ impl Following {
     }
 }
 
+fn closed() -> Broken {
+    Broken::Connection(anyhow!("the server closed the stream"))
+}
+
 async fn connect(server: &Server, run: RunId, after: u64) -> Result<Socket, Broken> {
     let request = server.changes(run, after).map_err(Broken::Failed)?;
     match tokio::time::timeout(CONNECTING, connect_async(request)).await {
         Ok(Ok((socket, _))) => Ok(socket),
+        Ok(Err(SocketError::Http(answer))) if answer.status() == StatusCode::UNAUTHORIZED => {
+            Err(Broken::Failed(server.unknown()))
+        }
         // It is there, and does not want to.
         Ok(Err(SocketError::Http(answer))) if answer.status().is_client_error() => {
             let problem = answer.body().as_ref().and_then(|body| serde_json::from_slice::<Problem>(body).ok());
@@ -221,45 +283,7 @@ fn agent_change(view: AgentView) -> Option<Change> {
     Some(Change::Agent { index: u32::try_from(view.agent).ok()?, state })
 }
 
-/// What has happened to a job that is so now.
-fn job_change(run: RunId, view: JobView) -> Option<Change> {
-    let agent = view.job_associated_agent.and_then(|agent| u32::try_from(agent).ok());
-    let number = u32::try_from(view.attempts).unwrap_or(u32::MAX);
-    let attempt = || Some(Attempt { run, job: view.job_uuid, index: view.index, number, agent: agent? });
-    let error = view.error.as_ref().and_then(|error| serde_json::from_str::<JobError>(error.get()).ok());
-    let status = match view.job_status {
-        JobStatus::Waiting if number > 0 => {
-            let unknown = || JobError {
-                cause: Cause::Agent,
-                message: "its agent ended, and did not say how it went".to_owned(),
-                traceback: Vec::new(),
-            };
-            return Some(Change::Retried(attempt()?, Outcome::Failed { error: error.unwrap_or_else(unknown) }));
-        }
-        JobStatus::Waiting | JobStatus::Queued => return None,
-        JobStatus::Running => {
-            let progress = view.progress.as_ref().and_then(|progress| serde_json::from_str(progress.get()).ok());
-            return Some(match progress {
-                Some(progress) => Change::Progress(attempt()?, progress),
-                None => Change::Started(attempt()?),
-            });
-        }
-        JobStatus::Success => Status::Success,
-        JobStatus::Failed => Status::Failed,
-        JobStatus::Cancelled => Status::Cancelled,
-    };
-    Some(Change::Ended(Box::new(JobRecord {
-        index: view.index,
-        uuid: view.job_uuid,
-        status,
-        result: view.result,
-        error,
-        attempts: number,
-        agent,
-        started: view.started_at,
-        finished: view.finished_at?,
-        events: Vec::new(),
-        log: Vec::new(),
-        artifacts: Vec::new(),
-    })))
+/// Says something that is no part of the run, on standard error, above what is shown of it.
+fn say(line: &str) {
+    progress().suspend(|| plain::say(&printable_line(line)));
 }

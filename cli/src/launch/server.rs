@@ -9,16 +9,18 @@ use anyhow::{Context as _, anyhow, ensure};
 use armada_orchestrator::http::{LaunchView, Problem};
 use armada_orchestrator::inputs::LaunchOptions;
 use armada_project::{Component, ComponentRef, Digest};
-use armada_protocol::RunId;
+use armada_protocol::{Attempt, Cause, JobError, Outcome, RunId};
 use futures::stream;
 use indicatif::{ProgressBar, ProgressStyle};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Client, RequestBuilder, Response, StatusCode, Url};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::io::AsyncReadExt as _;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::handshake::client::Request as SocketRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
+use uuid::Uuid;
 
 use crate::console::progress;
 
@@ -50,6 +52,26 @@ pub(super) struct Launching<'a> {
     pub(super) tune: &'static str,
     pub(super) options: LaunchOptions,
     pub(super) component: ComponentRef,
+}
+
+/// The attempts at a job.
+#[derive(Deserialize)]
+struct Attempts {
+    items: Vec<AttemptMessage>,
+}
+
+/// An attempt.
+#[derive(Deserialize)]
+struct AttemptMessage {
+    attempt: u32,
+    error: Option<JobError>,
+}
+
+impl AttemptMessage {
+    /// Without an error, the agent has handed the job back.
+    fn outcome(self) -> Outcome {
+        self.error.map_or(Outcome::Cancelled, |error| Outcome::Failed { error })
+    }
 }
 
 impl Server {
@@ -84,7 +106,7 @@ impl Server {
                 let problem: Result<Problem, _> = answer.json().await;
                 problem.map(|_| false).map_err(|_| anyhow!("{} is not an Armada server", self.base))
             }
-            _ => Err(refusal(answer).await),
+            _ => Err(self.refusal(answer).await),
         }
     }
 
@@ -106,7 +128,7 @@ impl Server {
         let sent = self.send(request).await;
         bar.finish_and_clear();
         let answer = sent?;
-        if answer.status().is_success() { Ok(()) } else { Err(refusal(answer).await) }
+        if answer.status().is_success() { Ok(()) } else { Err(self.refusal(answer).await) }
     }
 
     /// Launches a run. Sent again, it is the same run.
@@ -119,7 +141,7 @@ impl Server {
             match tried {
                 Ok(answer) if answer.status().is_success() => return read(answer).await,
                 Ok(answer) if answer.status() != StatusCode::SERVICE_UNAVAILABLE || attempt == ATTEMPTS => {
-                    return Err(refusal(answer).await);
+                    return Err(self.refusal(answer).await);
                 }
                 Err(error) if attempt == ATTEMPTS => return Err(error),
                 _ => {}
@@ -142,6 +164,59 @@ impl Server {
         Ok(request)
     }
 
+    /// How an attempt went after which a job gets another.
+    pub(super) async fn outcome(&self, attempt: &Attempt) -> Outcome {
+        let unknown = "its agent ended, and the server did not say how it went";
+        match self.attempts(attempt.job).await.map(|list| list.items) {
+            Ok(attempts) => attempts
+                .into_iter()
+                .find(|made| made.attempt == attempt.number)
+                .map_or(Outcome::failed(Cause::Agent, unknown), AttemptMessage::outcome),
+            Err(error) => {
+                tracing::debug!("attempts of job {}: {error:#}", attempt.index);
+                Outcome::failed(Cause::Agent, unknown)
+            }
+        }
+    }
+
+    async fn attempts(&self, job: Uuid) -> anyhow::Result<Attempts> {
+        let asked = self.client.get(self.url(&format!("/api/jobs/{job}/attempts"))).timeout(ANSWER);
+        let answer = self.send(asked).await?;
+        if answer.status().is_success() { read(answer).await } else { Err(self.refusal(answer).await) }
+    }
+
+    /// Where a file is that a job has kept.
+    pub(super) fn artifact(&self, job: Uuid, name: &str) -> String {
+        let folder = self.url(&format!("/api/jobs/{job}/artifacts"));
+        let Ok(mut url) = folder.parse::<Url>() else { return folder };
+        // What a URL cannot have as it is, such as a space, is escaped.
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.push(name);
+        }
+        url.into()
+    }
+
+    /// Why a server refused something.
+    async fn refusal(&self, answer: Response) -> anyhow::Error {
+        let status = answer.status();
+        match answer.json::<Problem>().await {
+            Ok(_) if status == StatusCode::UNAUTHORIZED => self.unknown(),
+            Ok(problem) if problem.mistakes.is_empty() => anyhow!("the server says: {}", problem.detail),
+            Ok(problem) => problem.into(),
+            Err(_) => anyhow!("the server answered {status}: is it an Armada server?"),
+        }
+    }
+
+    /// The server does not know who asks.
+    pub(super) fn unknown(&self) -> anyhow::Error {
+        match self.token {
+            None => anyhow!("the server asks for a token: set ARMADA_TOKEN to the one that it was started with"),
+            Some(_) => {
+                anyhow!("the token in ARMADA_TOKEN is not the server's: set it to the one that it was started with")
+            }
+        }
+    }
+
     async fn send(&self, request: RequestBuilder) -> anyhow::Result<Response> {
         let request = match &self.token {
             Some(token) => request.bearer_auth(token),
@@ -159,19 +234,6 @@ impl Server {
 
 async fn read<T: DeserializeOwned>(answer: Response) -> anyhow::Result<T> {
     answer.json().await.map_err(|error| anyhow!(error.without_url()).context("the server's answer cannot be read"))
-}
-
-/// Why a server refused something.
-pub(super) async fn refusal(answer: Response) -> anyhow::Error {
-    let status = answer.status();
-    match answer.json::<Problem>().await {
-        Ok(_) if status == StatusCode::UNAUTHORIZED => {
-            anyhow!("the server asks for a token: set ARMADA_TOKEN to the one that it was started with")
-        }
-        Ok(problem) if problem.mistakes.is_empty() => anyhow!("the server says: {}", problem.detail),
-        Ok(problem) => problem.into(),
-        Err(_) => anyhow!("the server answered {status}: is it an Armada server?"),
-    }
 }
 
 /// What a launch is sent as.

@@ -63,7 +63,7 @@ fn ended(record: &JobRecord) -> String {
 }
 
 /// Says something that stays.
-pub(super) fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     // Where standard error is closed, nobody listens.
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use armada_protocol::RunId;
 use axum::Router;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -95,6 +96,9 @@ async fn watch(
         let detail = format!("this is a WebSocket: {}", rejection.body_text());
         Problem::new(StatusCode::UPGRADE_REQUIRED, detail)
     })?;
+    if let Some(run) = params.run {
+        may_be_told_of(&api.store, run, params.after).await?;
+    }
     let Some(counted) = api.watchers.admit() else {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many clients are watching: try again later"));
     };
@@ -115,6 +119,20 @@ async fn watch(
             watcher.close(gone).await;
         }
     }))
+}
+
+/// Refuses a run that never was: it is not there, nor is it kept that it was removed, nor may that be forgotten.
+async fn may_be_told_of(store: &Store, run: Uuid, after: Option<u64>) -> Result<(), StoreError> {
+    let missing = match store.run(RunId(run)).await {
+        Err(missing @ StoreError::NotFound(_)) => missing,
+        found => return found.map(drop),
+    };
+    let is_kept = !store.changes_after(0, Some(run), 1).await?.is_empty();
+    let is_forgotten = match after {
+        Some(after) => store.forgotten_after(after, Some(run)).await?.is_some(),
+        None => false,
+    };
+    if is_kept || is_forgotten { Ok(()) } else { Err(missing) }
 }
 
 /// Why a client watches no more.

@@ -260,6 +260,7 @@ impl Stream for Pieces {
 struct Received {
     folder: TempDir,
     parts: BTreeSet<Part>,
+    empty: BTreeSet<Part>,
 }
 
 impl Received {
@@ -275,17 +276,15 @@ impl Received {
             let detail = "a launch is sent as multipart/form-data, with a boundary in its Content-Type";
             Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
         })?;
-        let mut received = Self { folder: new_upload(data)?, parts: BTreeSet::new() };
-        let mut seen = BTreeSet::new();
+        let mut received = Self { folder: new_upload(data)?, parts: BTreeSet::new(), empty: BTreeSet::new() };
         while let Some(field) = coming(form.next_field()).await?.map_err(broken)? {
             let name = field.name().unwrap_or_default();
             let part = Part::ALL.into_iter().find(|part| part.name() == name).ok_or_else(|| unknown(name))?;
-            if !seen.insert(part) {
+            if received.parts.contains(&part) || received.empty.contains(&part) {
                 return Err(Problem::bad_request(format!("the part `{name}` is there twice")));
             }
-            if received.take(part, field, part.limit(limits), &unparsed).await? {
-                received.parts.insert(part);
-            }
+            let has_content = received.take(part, field, part.limit(limits), &unparsed).await?;
+            if has_content { &mut received.parts } else { &mut received.empty }.insert(part);
         }
         Ok(received)
     }
@@ -386,7 +385,10 @@ impl Received {
             [_] => {}
             [] => {
                 let help = "send `component` (the file), `component_digest` (of one that the server has) or `bundle`";
-                wrong.say(Part::Component, "there is no component", Some(help));
+                match programs.into_iter().find(|part| self.empty.contains(part)) {
+                    Some(part) => wrong.say(part, "there is nothing in it", Some(help)),
+                    None => wrong.say(Part::Component, "there is no component", Some(help)),
+                }
             }
             [first, second, ..] => {
                 let message = format!("there is `{}` too", second.name());
@@ -397,7 +399,8 @@ impl Received {
         for part in files.filter(|part| self.has(Part::Bundle) && self.has(*part)) {
             wrong.say(part, "there is a `bundle` too, which has its own", Some("leave out one of the two"));
         }
-        if !self.has(Part::Template) && !self.has(Part::Bundle) {
+        if ![Part::Template, Part::Bundle].into_iter().any(|part| self.has(part)) && !self.empty.contains(&Part::Bundle)
+        {
             wrong.say(Part::Template, "there is no configuration", Some("send config/config_template.json"));
         }
         Ok(())

@@ -103,7 +103,7 @@ impl JobConsumer for Consumer {
                         return Err(self.broker.explain(Some(&self.run.to_string()), error));
                     }
                     Err(error) => {
-                        tracing::warn!("RabbitMQ at {}: {error}; trying again", self.broker);
+                        self.backoff.tell(format_args!("RabbitMQ at {}: {error}", self.broker));
                         self.backoff.wait().await;
                     }
                 }
@@ -111,11 +111,16 @@ impl JobConsumer for Consumer {
             };
             let delivery = match subscription.deliveries.next().await {
                 Some(Ok(delivery)) => delivery,
-                ended => {
-                    let reason =
-                        ended.and_then(Result::err).map_or("the broker has ended it".to_owned(), |e| e.to_string());
-                    tracing::warn!("RabbitMQ at {}: the consumer was lost: {reason}; connecting again", self.broker);
+                // The broker ends it when the queue is removed, which is how a run ends: subscribing again shows that.
+                None => {
+                    tracing::debug!("RabbitMQ at {}: the broker has ended the consumer", self.broker);
                     self.subscription = None;
+                    self.backoff.wait().await;
+                    continue;
+                }
+                Some(Err(error)) => {
+                    self.subscription = None;
+                    self.backoff.tell(format_args!("RabbitMQ at {}: the consumer was lost: {error}", self.broker));
                     self.backoff.wait().await;
                     continue;
                 }

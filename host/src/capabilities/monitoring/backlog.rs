@@ -2,7 +2,8 @@
 //!
 //! While the ledger is away, a job goes on and reports. The newest reports are in memory; once those are more than the
 //! bound, they go to the end of a file, which has no name and so is gone with the agent, however that ends. They are
-//! taken from the file first, so the order stays. A disk that refuses costs nothing but memory: the grant's limits of what a
+//! taken from the disk first, so the order stays. There are several files, each bounded, and one that is read goes: a job that
+//! reports without end, and never faster than it is read, does not fill the disk. A disk that refuses costs nothing but memory: the grant's limits of what a
 //! job may report bound that as well.
 
 use std::collections::VecDeque;
@@ -17,6 +18,8 @@ use armada_protocol::report::Artifact;
 const MEMORY_BYTES: u64 = 1 << 20;
 /// How much is taken at once, in bytes: so much, or a single report that has more. It is far less than a link carries.
 const BATCH_BYTES: u64 = 1 << 20;
+/// After how many bytes another file is begun.
+const FILE_BYTES: u64 = 32 << 20;
 /// What a report takes beside its text and content, in bytes.
 const REPORT_BYTES: u64 = size_of::<Report>() as u64;
 
@@ -24,8 +27,9 @@ const REPORT_BYTES: u64 = size_of::<Report>() as u64;
 pub(super) struct Backlog {
     folder: PathBuf,
     memory_limit: u64,
-    /// The older ones.
-    spilled: Option<Spilled>,
+    file_limit: u64,
+    /// The older ones: files that are not read yet, in their order.
+    spilled: VecDeque<Spilled>,
     /// The newer ones.
     newest: VecDeque<Report>,
     newest_bytes: u64,
@@ -39,7 +43,8 @@ impl Backlog {
         Self {
             folder,
             memory_limit: MEMORY_BYTES,
-            spilled: None,
+            file_limit: FILE_BYTES,
+            spilled: VecDeque::new(),
             newest: VecDeque::new(),
             newest_bytes: 0,
             disk_refuses: false,
@@ -48,7 +53,7 @@ impl Backlog {
 
     /// How many bytes of artifacts are on disk, among them those that were replaced since.
     pub(super) fn artifact_bytes_on_disk(&self) -> u64 {
-        self.spilled.as_ref().map_or(0, |spilled| spilled.artifact_bytes)
+        self.spilled.iter().map(|spilled| spilled.artifact_bytes).sum()
     }
 
     /// Adds a report. Of progress only the last one counts, and of artifacts the last of each name: one before it that is
@@ -84,10 +89,10 @@ impl Backlog {
     /// Takes the oldest ones: so many that the caller can send them at once. Fails when what is on disk cannot be read.
     pub(super) fn take(&mut self) -> io::Result<Vec<Report>> {
         let mut batch = Vec::new();
-        if let Some(spilled) = &mut self.spilled {
+        if let Some(spilled) = self.spilled.front_mut() {
             spilled.read(&mut batch)?;
             if spilled.is_empty() {
-                self.spilled = None;
+                self.spilled.pop_front();
             }
             return Ok(batch);
         }
@@ -113,16 +118,17 @@ impl Backlog {
         });
     }
 
+    /// Writes what is in memory to a file. One that cannot be written to the end of stays as it was.
     fn spill(&mut self) -> io::Result<()> {
-        let spilled = match &mut self.spilled {
-            Some(spilled) => spilled,
-            none => none.insert(Spilled::create(&self.folder)?),
-        };
-        let written = spilled.append(&self.newest);
-        if spilled.is_empty() {
-            self.spilled = None;
+        if let Some(last) = self.spilled.back_mut()
+            && last.end < self.file_limit
+        {
+            return last.append(&self.newest);
         }
-        written
+        let mut spilled = Spilled::create(&self.folder)?;
+        spilled.append(&self.newest)?;
+        self.spilled.push_back(spilled);
+        Ok(())
     }
 }
 
@@ -238,6 +244,10 @@ mod tests {
         pub(crate) fn bytes_in_memory(&self) -> u64 {
             self.newest_bytes
         }
+
+        fn bytes_on_disk(&self) -> u64 {
+            self.spilled.iter().map(|spilled| spilled.file.metadata().unwrap().len()).sum()
+        }
     }
 
     fn log(text: String) -> Report {
@@ -280,10 +290,11 @@ mod tests {
         #[test]
         fn what_counts_is_taken_once_and_in_order_from_memory_and_disk(
             memory_limit in 0..4000_u64,
+            file_limit in 0..8000_u64,
             steps in prop::collection::vec(prop_oneof![5 => report().prop_map(Some), 1 => Just(None)], 0..200),
         ) {
             let folder = tempfile::tempdir().unwrap();
-            let mut backlog = Backlog { memory_limit, ..Backlog::new(folder.path().to_owned()) };
+            let mut backlog = Backlog { memory_limit, file_limit, ..Backlog::new(folder.path().to_owned()) };
             let (mut pushed, mut taken) = (Vec::new(), Vec::new());
             for step in steps {
                 match step {
@@ -304,7 +315,7 @@ mod tests {
                 taken.append(&mut batch);
             }
             prop_assert_eq!(counted(&taken), counted(&pushed));
-            prop_assert!(backlog.spilled.is_none() && backlog.newest.is_empty());
+            prop_assert!(backlog.spilled.is_empty() && backlog.newest.is_empty());
         }
     }
 
@@ -341,7 +352,7 @@ mod tests {
         let reports: Vec<_> = (0..50).map(|number| log(format!("{number:0100}"))).collect();
         reports[..25].iter().cloned().for_each(|report| backlog.push(report));
         // A file that can only be read refuses as a full disk does.
-        let spilled = backlog.spilled.as_mut().unwrap();
+        let spilled = backlog.spilled.back_mut().unwrap();
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&spilled.file));
         spilled.file = File::open(path).unwrap();
         reports[25..].iter().cloned().for_each(|report| backlog.push(report));
@@ -353,6 +364,24 @@ mod tests {
     }
 
     #[test]
+    fn a_job_that_reports_without_end_does_not_fill_the_disk_while_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        // A batch has one of them.
+        let (file_limit, size) = (2 << 20, 600 << 10);
+        let mut backlog = Backlog { memory_limit: 0, file_limit, ..Backlog::new(folder.path().to_owned()) };
+        let save = |backlog: &mut Backlog| backlog.push(artifact("a".to_owned(), vec![7; size]));
+        // Something is always left to read.
+        save(&mut backlog);
+        for round in 0..30 {
+            save(&mut backlog);
+            assert_eq!(backlog.take().unwrap().len(), 1);
+            assert_eq!(backlog.artifact_bytes_on_disk(), size as u64);
+            let on_disk = backlog.bytes_on_disk();
+            assert!(on_disk <= file_limit + 2 * size as u64, "{on_disk} bytes after {round} rounds");
+        }
+    }
+
+    #[test]
     fn no_file_is_left_or_seen() {
         let folder = tempfile::tempdir().unwrap();
         let mut backlog = Backlog { memory_limit: 0, ..Backlog::new(folder.path().to_owned()) };
@@ -361,6 +390,6 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         assert_eq!(backlog.take().unwrap().len(), 1);
         assert_eq!(backlog.artifact_bytes_on_disk(), 0);
-        assert!(backlog.spilled.is_none());
+        assert!(backlog.spilled.is_empty());
     }
 }

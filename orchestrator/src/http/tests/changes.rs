@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::Server;
@@ -96,6 +96,19 @@ async fn until_number(socket: &mut Socket, seq: u64) -> Vec<Value> {
             return messages;
         }
     }
+}
+
+#[tokio::test]
+async fn a_run_that_never_was_is_not_watched() {
+    let server = Server::start().await;
+    let run = server.run().await;
+    for query in ["", "&after=0"] {
+        let url = format!("ws://{}/api/changes?run={}{query}", server.address, uuid::Uuid::new_v4());
+        let refused = tokio_tungstenite::connect_async(url).await.unwrap_err();
+        assert!(matches!(&refused, Error::Http(answer) if answer.status() == 404), "{query}: {refused}");
+        watch(&server, &format!("?run={run}{query}")).await;
+    }
+    server.stop().await;
 }
 
 #[tokio::test]
