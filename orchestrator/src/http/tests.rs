@@ -5,6 +5,7 @@ mod changes;
 mod document;
 mod guarding;
 mod health;
+mod linking;
 mod reading;
 mod reporting;
 
