@@ -268,13 +268,13 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_read_as_a_frame_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
             let _ = runtime.block_on(read::<_, Request>(&mut bytes.as_slice()));
         }
 
         #[test]
         fn a_frame_cut_short_is_an_error(cut in 1_usize..30) {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
             let mut bytes = Vec::new();
             runtime.block_on(write(&mut bytes, &Request { id: 1, ask: Ask::NextJob }, b"payload")).unwrap();
             bytes.truncate(bytes.len() - cut);
