@@ -36,7 +36,7 @@ pub(crate) fn serve(arguments: Serve) -> anyhow::Result<Ending> {
         let address = server.address()?;
         writeln!(std::io::stdout(), "listening on http://{address}").context("standard output")?;
         tokio::select! {
-            served = server.serve(interruption.gently.clone()) => served.context("the server")?,
+            () = server.serve(interruption.gently.clone()) => {}
             // Agents are killed with the tasks that own them; the store is made for that.
             () = interruption.at_once.cancelled() => {}
         }

@@ -16,7 +16,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use armada_host::agent::Connections;
-use armada_protocol::{AgentState, Incarnation, RunId, link};
+use armada_protocol::link::{self, Allowance, Peer};
+use armada_protocol::{AgentState, Incarnation, RunId};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
@@ -116,7 +117,8 @@ impl Agents {
         };
         let Connections { queue, runs, jobs } = self.connections.clone();
         let by = Incarnation::new(index);
-        let serving = link::serve(ours, self.run, by, queue, runs, jobs.clone(), told);
+        let peer = Peer { run: self.run, by, allowance: Allowance::own() };
+        let serving = link::serve(ours, peer, queue, runs, jobs.clone(), told);
         let over = run_is_over(&*jobs, self.run);
         let waiting = async {
             // Once the run is over, the process ends by itself, or is made to.

@@ -40,6 +40,7 @@ use self::extract::Failures;
 use self::guard::Guard;
 use self::health::Check;
 pub use self::launch::{LaunchView, Links};
+use self::link::AgentLinks;
 pub use self::problem::{MistakeView, Problem};
 use crate::conductor::Conductor;
 use crate::credentials::Credentials;
@@ -61,7 +62,7 @@ pub struct Api {
     /// What else the server needs.
     checks: Arc<[Check]>,
     watchers: Streams,
-    links: Streams,
+    links: AgentLinks,
 }
 
 /// What goes on beyond a request, as much as there may be of one kind.
@@ -99,14 +100,14 @@ impl Api {
         credentials: Credentials,
         checks: Vec<Check>,
     ) -> Self {
-        let (watchers, links) = (Streams::new(changes::WATCHERS), Streams::new(link::LINKS));
-        links.going.spawn(metrics::keep(links.closing.clone()));
+        let (watchers, links) = (Streams::new(changes::WATCHERS), AgentLinks::new(link::LINKS));
+        links.streams.going.spawn(metrics::keep(links.streams.closing.clone()));
         Self { store, conductor, settings, credentials, checks: checks.into(), watchers, links }
     }
 
     /// Ends the links of agents, so that those come to the next server.
     pub async fn close_links(&self) {
-        self.links.close().await;
+        self.links.streams.close().await;
     }
 
     /// Ends those who watch, once they have heard what happened last. To be called when nothing happens any more, before the

@@ -9,6 +9,7 @@
 
 pub mod agents;
 pub mod conductor;
+mod connections;
 pub mod credentials;
 pub mod http;
 pub mod inputs;

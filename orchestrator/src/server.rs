@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::conductor::{Conductor, ConductorError};
+use crate::connections::{Bounds, Connections};
 use crate::credentials::Credentials;
 use crate::http::health::Check;
 use crate::http::{self, Api};
@@ -69,6 +70,7 @@ pub enum ServerError {
 /// A server that listens.
 pub struct Server {
     listener: TcpListener,
+    connections: Connections,
     api: Api,
     grace: Duration,
     /// Held as long as the folder is used.
@@ -80,6 +82,8 @@ impl Server {
     pub async fn start(settings: Settings) -> Result<Self, ServerError> {
         let lock = lock(&settings.data)?;
         inputs::sweep(&settings.data)?;
+        // Before anything is opened that many files are needed for.
+        let connections = Connections::new(Bounds::of_this_process());
         let settings = Arc::new(settings);
         let credentials = Credentials::open(&settings.data)
             .map_err(|error| ServerError::Data { folder: settings.data.display().to_string(), error })?;
@@ -127,7 +131,8 @@ impl Server {
             tracing::info!(runs = resumed, "going on with the runs that had not ended");
         }
         let grace = settings.grace;
-        Ok(Self { listener, api: Api::new(store, conductor, settings, credentials, checks), grace, _lock: lock })
+        let api = Api::new(store, conductor, settings, credentials, checks);
+        Ok(Self { listener, connections, api, grace, _lock: lock })
     }
 
     /// Where it listens.
@@ -136,25 +141,23 @@ impl Server {
     }
 
     /// Answers until it is told to end; then ends in order.
-    pub async fn serve(self, shutdown: CancellationToken) -> std::io::Result<()> {
-        let Self { listener, api, grace, _lock } = self;
+    pub async fn serve(self, shutdown: CancellationToken) {
+        let Self { listener, connections, api, grace, _lock } = self;
         let router = http::router(api.clone());
-        let told = shutdown.clone();
         let tidying = CancellationToken::new();
         let (data, keep) = (api.settings.data.clone(), api.settings.keep_runs);
         let tidied =
             tokio::spawn(retention::keep(api.store.clone(), api.conductor.clone(), data, keep, tidying.clone()));
-        let serving = axum::serve(listener, router).with_graceful_shutdown(async move { told.cancelled().await });
         let ending = async {
             shutdown.cancelled().await;
             api.close_links().await;
             tokio::time::sleep(grace).await;
         };
-        let served = tokio::select! {
-            served = serving.into_future() => served,
+        tokio::select! {
+            () = connections.serve(listener, router, shutdown.clone()) => {}
             // A client that does not let go is let go.
-            () = ending => Ok(()),
-        };
+            () = ending => {}
+        }
         tidying.cancel();
         if let Err(error) = tidied.await {
             tracing::error!(%error, "the task that removes what is not kept failed");
@@ -162,8 +165,8 @@ impl Server {
         api.close_links().await;
         api.conductor.close().await;
         api.close_watchers().await;
+        connections.close().await;
         api.store.close().await;
-        served
     }
 }
 

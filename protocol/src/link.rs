@@ -14,7 +14,7 @@ mod server;
 
 pub use client::Link;
 pub use remote::RemoteLink;
-pub use server::{Served, serve};
+pub use server::{Allowance, Peer, Served, serve};
 
 /// What a connection to a server's API becomes when it becomes a link: the name that HTTP's `Upgrade` has for it.
 pub const PROTOCOL: &str = "armada-link-1";
@@ -24,12 +24,15 @@ pub const INCARNATION: &str = "armada-incarnation";
 #[cfg(test)]
 pub(crate) mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
     use armada_project::{Ceiling, ComponentRef, Configuration, Digest, Grant, Mode, Overrides};
+    use async_trait::async_trait;
+    use bytes::Bytes;
     use serde_json::value::RawValue;
-    use tokio::io::DuplexStream;
-    use tokio::sync::mpsc;
+    use tokio::io::{AsyncWriteExt as _, DuplexStream};
+    use tokio::sync::{Semaphore, mpsc};
     use tokio::task::JoinHandle;
     use uuid::Uuid;
 
@@ -37,7 +40,7 @@ pub(crate) mod tests {
     use crate::embedded::{EmbeddedJobStore, EmbeddedQueue, EmbeddedRunStore};
     use crate::report::{Artifact, Event, EventLevel};
     use crate::{
-        AgentRecord, Change, CompiledRef, Incarnation, Job, JobQueue, JobStore, Ledger as _, Next, Outcome,
+        AgentRecord, AgentState, Change, CompiledRef, Incarnation, Job, JobQueue, JobStore, Ledger as _, Next, Outcome,
         ProtocolError, Report, RunId, RunOptions, RunStore, Start, Stop,
     };
 
@@ -65,11 +68,21 @@ pub(crate) mod tests {
         }
 
         fn agent(&self, index: u32) -> (Link, JoinHandle<Result<Served, ProtocolError>>) {
-            let (ours, theirs): (DuplexStream, DuplexStream) = tokio::io::duplex(256);
-            let (queue, runs, jobs) = (self.queue.clone(), self.runs.clone(), self.jobs.clone());
-            let serving =
-                tokio::spawn(async move { serve(ours, RUN, Incarnation::new(index), queue, runs, jobs, |_| ()).await });
+            let (theirs, serving) = self.stream(index, Allowance::own(), self.runs.clone());
             (Link::connect(theirs), serving)
+        }
+
+        /// The agent's end of a link, for a test that writes frames itself.
+        fn stream(
+            &self,
+            index: u32,
+            allowance: Allowance,
+            runs: Arc<dyn RunStore>,
+        ) -> (DuplexStream, JoinHandle<Result<Served, ProtocolError>>) {
+            let (ours, theirs) = tokio::io::duplex(256);
+            let (queue, jobs) = (self.queue.clone(), self.jobs.clone());
+            let peer = Peer { run: RUN, by: Incarnation::new(index), allowance };
+            (theirs, tokio::spawn(async move { serve(ours, peer, queue, runs, jobs, |_| ()).await }))
         }
     }
 
@@ -108,8 +121,8 @@ pub(crate) mod tests {
 
         let (link, serving) = orchestrator.agent(3);
         assert_eq!(RunStore::agent(&link, RUN, 3).await.unwrap().message["a"], 1);
-        assert_eq!(link.component(Digest::of(b"wasm")).await.unwrap(), b"wasm");
-        assert_eq!(link.compiled(Digest::of(b"wasm"), "5e0f").await.unwrap(), b"code");
+        assert_eq!(link.component(Digest::of(b"wasm")).await.unwrap(), b"wasm".as_slice());
+        assert_eq!(link.compiled(Digest::of(b"wasm"), "5e0f").await.unwrap(), b"code".as_slice());
         // What is not for this agent, it does not get.
         for missing in [
             link.component(Digest::of(b"other")).await,
@@ -185,17 +198,141 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn who_waits_for_too_much_at_once_is_let_go() {
         let orchestrator = Orchestrator::new().await;
-        let (ours, mut theirs) = tokio::io::duplex(1 << 20);
-        let Orchestrator { queue, runs, jobs, .. } = &orchestrator;
-        let (queue, runs, jobs) = (queue.clone(), runs.clone(), jobs.clone());
-        let serving =
-            tokio::spawn(async move { serve(ours, RUN, Incarnation::new(0), queue, runs, jobs, |_| ()).await });
+        let (mut theirs, serving) = orchestrator.stream(0, Allowance::own(), orchestrator.runs.clone());
         for id in 0..=server::REQUESTS as u64 {
-            let request = frame::Request { id, ask: frame::Ask::Stopped };
-            frame::write(&mut theirs, &request, &[]).await.unwrap();
+            ask(&mut theirs, id, frame::Ask::Stopped).await;
         }
         let served = tokio::time::timeout(Duration::from_secs(60), serving).await;
         assert_eq!(served.unwrap().unwrap().unwrap(), Served::default());
+    }
+
+    async fn ask(stream: &mut DuplexStream, id: u64, ask: frame::Ask) {
+        frame::write(stream, &frame::Request { id, ask }, &[]).await.unwrap();
+    }
+
+    async fn reply(stream: &mut DuplexStream) -> (frame::Reply, Vec<u8>) {
+        frame::read(stream).await.unwrap().unwrap()
+    }
+
+    /// Lets every other task go on for as long as it can.
+    async fn settle() {
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_component_is_read_for_an_agent_when_it_has_taken_the_one_before() {
+        let orchestrator = Orchestrator::new().await;
+        let digest = Digest::of(b"wasm");
+        orchestrator.runs.put_component(RUN, digest, vec![1; 10_000]).await.unwrap();
+        orchestrator.runs.put_agent(RUN, 0, record()).await.unwrap();
+        let counted = Arc::new(Counted { runs: orchestrator.runs.clone(), reads: AtomicUsize::new(0) });
+        let (mut theirs, serving) = orchestrator.stream(0, Allowance::own(), counted.clone());
+        for id in 0..3 {
+            ask(&mut theirs, id, frame::Ask::Component { digest }).await;
+        }
+        for read in 1..=3 {
+            settle().await;
+            assert_eq!(counted.reads.load(Ordering::Relaxed), read);
+            assert_eq!(reply(&mut theirs).await.1, [1; 10_000]);
+        }
+        drop(theirs);
+        serving.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_agent_from_elsewhere_that_announces_too_much_is_let_go() {
+        let orchestrator = Orchestrator::new().await;
+        for (artifacts, most) in [(0, 32 << 20), (64 << 20, 80 << 20)] {
+            for (json, payload, is_let_go) in [(0, most + 1, true), (most, 1, true), (most, 0, false)] {
+                let allowance = Allowance::distant(artifacts);
+                let (mut theirs, serving) = orchestrator.stream(0, allowance, orchestrator.runs.clone());
+                theirs.write_u32(json).await.unwrap();
+                theirs.write_u32(payload).await.unwrap();
+                settle().await;
+                assert_eq!(serving.is_finished(), is_let_go, "{json} and {payload} with {artifacts}");
+                drop(theirs);
+                serving.await.unwrap().unwrap();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn large_requests_of_a_run_take_turns_and_small_ones_go_on() {
+        let orchestrator = Orchestrator::new().await;
+        let allowance = Allowance { large: Arc::new(Semaphore::new(100)), ..Allowance::distant(0) };
+        let (mut first, one) = orchestrator.stream(0, allowance.clone(), orchestrator.runs.clone());
+        let (mut second, two) = orchestrator.stream(1, allowance.clone(), orchestrator.runs.clone());
+        // It announces a large request, and sends none of it.
+        first.write_u32(100 << 10).await.unwrap();
+        first.write_u32(0).await.unwrap();
+        settle().await;
+        assert_eq!(allowance.large.available_permits(), 0);
+        ask(&mut second, 7, frame::Ask::Alive).await;
+        assert_eq!(reply(&mut second).await.0.id, 7);
+        let state = AgentState::Failed { message: "x".repeat(90 << 10) };
+        let told = tokio::spawn(async move {
+            ask(&mut second, 8, frame::Ask::AgentState { state }).await;
+            reply(&mut second).await.0.id
+        });
+        settle().await;
+        assert!(!told.is_finished());
+        drop(first);
+        one.await.unwrap().unwrap();
+        assert_eq!(told.await.unwrap(), 8);
+        two.await.unwrap().unwrap();
+        assert_eq!(allowance.large.available_permits(), 100);
+    }
+
+    #[tokio::test]
+    async fn a_link_from_elsewhere_that_is_silent_is_ended() {
+        let orchestrator = Orchestrator::new().await;
+        let allowance = Allowance { silence: Some(Duration::from_millis(20)), ..Allowance::distant(0) };
+        let (_theirs, serving) = orchestrator.stream(0, allowance, orchestrator.runs.clone());
+        serving.await.unwrap().unwrap();
+    }
+
+    /// A store that counts how often a component is read.
+    struct Counted {
+        runs: Arc<EmbeddedRunStore>,
+        reads: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl RunStore for Counted {
+        async fn put_component(&self, run: RunId, digest: Digest, bytes: Vec<u8>) -> Result<(), ProtocolError> {
+            self.runs.put_component(run, digest, bytes).await
+        }
+
+        async fn component(&self, digest: Digest) -> Result<Bytes, ProtocolError> {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+            self.runs.component(digest).await
+        }
+
+        async fn put_compiled(&self, run: RunId, of: Digest, engine: &str, code: Vec<u8>) -> Result<(), ProtocolError> {
+            self.runs.put_compiled(run, of, engine, code).await
+        }
+
+        async fn compiled(&self, digest: Digest, engine: &str) -> Result<Bytes, ProtocolError> {
+            self.runs.compiled(digest, engine).await
+        }
+
+        async fn put_agent(&self, run: RunId, index: u32, record: AgentRecord) -> Result<(), ProtocolError> {
+            self.runs.put_agent(run, index, record).await
+        }
+
+        async fn agent(&self, run: RunId, index: u32) -> Result<AgentRecord, ProtocolError> {
+            self.runs.agent(run, index).await
+        }
+
+        async fn keep(&self, run: RunId) -> Result<(), ProtocolError> {
+            self.runs.keep(run).await
+        }
+
+        async fn delete(&self, run: RunId) -> Result<(), ProtocolError> {
+            self.runs.delete(run).await
+        }
     }
 
     #[tokio::test]

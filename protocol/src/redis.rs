@@ -11,6 +11,7 @@ use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use ::redis::{Client, ErrorKind, FromRedisValue, Pipeline, RedisError, pipe};
 use armada_project::{ComponentRef, Digest, Grant};
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
@@ -219,9 +220,9 @@ impl RunStore for RedisRunStore {
         self.put(run, component_key(digest), bytes, COMPONENT_TIMEOUT).await
     }
 
-    async fn component(&self, digest: Digest) -> Result<Vec<u8>, ProtocolError> {
+    async fn component(&self, digest: Digest) -> Result<Bytes, ProtocolError> {
         let bytes = self.get(component_key(digest), COMPONENT_TIMEOUT).await?;
-        bytes.ok_or_else(|| ProtocolError::NotFound(format!("the component {digest}")))
+        bytes.map(Bytes::from).ok_or_else(|| ProtocolError::NotFound(format!("the component {digest}")))
     }
 
     async fn put_compiled(&self, run: RunId, digest: Digest, engine: &str, code: Vec<u8>) -> Result<(), ProtocolError> {
@@ -229,9 +230,9 @@ impl RunStore for RedisRunStore {
         self.put(run, compiled_key(digest, engine), code, COMPONENT_TIMEOUT).await
     }
 
-    async fn compiled(&self, digest: Digest, engine: &str) -> Result<Vec<u8>, ProtocolError> {
+    async fn compiled(&self, digest: Digest, engine: &str) -> Result<Bytes, ProtocolError> {
         let code = self.get(compiled_key(digest, engine), COMPONENT_TIMEOUT).await?;
-        code.ok_or_else(|| ProtocolError::NotFound(format!("the compiled component {digest}")))
+        code.map(Bytes::from).ok_or_else(|| ProtocolError::NotFound(format!("the compiled component {digest}")))
     }
 
     async fn put_agent(&self, run: RunId, index: u32, record: AgentRecord) -> Result<(), ProtocolError> {

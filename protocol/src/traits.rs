@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use armada_project::Digest;
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -109,14 +110,14 @@ pub trait RunStore: Send + Sync {
     /// Keeps a component under its digest, for a run.
     async fn put_component(&self, run: RunId, digest: Digest, bytes: Vec<u8>) -> Result<(), ProtocolError>;
 
-    /// A component's bytes. Whoever reads them checks them against the digest.
-    async fn component(&self, digest: Digest) -> Result<Vec<u8>, ProtocolError>;
+    /// A component's bytes, shared where they are in memory. Whoever reads them checks them against the digest.
+    async fn component(&self, digest: Digest) -> Result<Bytes, ProtocolError>;
 
     /// Keeps what a component was compiled to for engines of this configuration, for a run.
     async fn put_compiled(&self, run: RunId, digest: Digest, engine: &str, code: Vec<u8>) -> Result<(), ProtocolError>;
 
     /// What a component was compiled to. It is native code: whoever reads it checks its signature before anything else.
-    async fn compiled(&self, digest: Digest, engine: &str) -> Result<Vec<u8>, ProtocolError>;
+    async fn compiled(&self, digest: Digest, engine: &str) -> Result<Bytes, ProtocolError>;
 
     /// Keeps an agent's record.
     async fn put_agent(&self, run: RunId, index: u32, record: AgentRecord) -> Result<(), ProtocolError>;

@@ -50,7 +50,7 @@ async fn records_and_components_are_kept_for_a_while_and_read_as_they_were() {
     assert!(store.component(digest).await.unwrap() == component);
 
     store.put_compiled(run, digest, "5e0f", b"code".to_vec()).await.unwrap();
-    assert_eq!(store.compiled(digest, "5e0f").await.unwrap(), b"code");
+    assert_eq!(store.compiled(digest, "5e0f").await.unwrap(), b"code".as_slice());
     let missing = store.compiled(digest, "other").await;
     assert!(matches!(missing, Err(ProtocolError::NotFound(_))), "{missing:?}");
 
@@ -102,8 +102,8 @@ async fn what_a_run_needs_is_kept_for_as_long_as_the_run_is() {
     }
     store.delete(run).await.unwrap();
     assert!(matches!(store.agent(run, 0).await, Err(ProtocolError::NotFound(_))));
-    assert_eq!(store.component(digest).await.unwrap(), b"wasm", "another run may need it");
-    assert_eq!(store.compiled(digest, "5e0f").await.unwrap(), b"code");
+    assert_eq!(store.component(digest).await.unwrap(), b"wasm".as_slice(), "another run may need it");
+    assert_eq!(store.compiled(digest, "5e0f").await.unwrap(), b"code".as_slice());
     // Of a run that it does not know, there is nothing to keep.
     store.keep(RunId::new()).await.unwrap();
 }

@@ -151,7 +151,7 @@ mod tests {
     async fn what_was_replaced_is_not_run() {
         let place = place().await;
         let compiled = place.record.compiled.as_ref().unwrap();
-        let mut code = place.runs.compiled(Digest::of(EMPTY), &compiled.engine).await.unwrap();
+        let mut code = place.runs.compiled(Digest::of(EMPTY), &compiled.engine).await.unwrap().to_vec();
         code[100] ^= 1;
         place.runs.put_compiled(place.run, Digest::of(EMPTY), &compiled.engine, code).await.unwrap();
         place.compiles_itself(Some(place.key)).await;

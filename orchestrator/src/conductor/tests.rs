@@ -8,6 +8,7 @@ use armada_protocol::embedded::{EmbeddedQueue, EmbeddedRunStore};
 use armada_protocol::rabbitmq::RabbitQueue;
 use armada_protocol::{Incarnation, Job, Start};
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::*;
@@ -221,7 +222,7 @@ impl RunStore for Small {
         self.0.put_component(run, digest, bytes).await
     }
 
-    async fn component(&self, digest: Digest) -> Result<Vec<u8>, ProtocolError> {
+    async fn component(&self, digest: Digest) -> Result<Bytes, ProtocolError> {
         self.0.component(digest).await
     }
 
@@ -229,7 +230,7 @@ impl RunStore for Small {
         Err(ProtocolError::Invalid("it is too large".to_owned()))
     }
 
-    async fn compiled(&self, digest: Digest, engine: &str) -> Result<Vec<u8>, ProtocolError> {
+    async fn compiled(&self, digest: Digest, engine: &str) -> Result<Bytes, ProtocolError> {
         self.0.compiled(digest, engine).await
     }
 

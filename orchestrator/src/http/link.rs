@@ -4,7 +4,13 @@
 //! machine does. An agent whose connection is cut comes back with the same incarnation and goes on; one that is not heard of for
 //! too long is taken for dead by whoever looks after its run.
 
-use armada_protocol::{Incarnation, RunId, link};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use armada_host::agent::Connections;
+use armada_protocol::link::{self, Allowance, Peer};
+use armada_protocol::{Incarnation, ProtocolError, RunId};
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -12,15 +18,17 @@ use axum::response::{IntoResponse as _, Response};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::Api;
 use super::extract::{Failures, Named};
 use super::guard;
 use super::problem::Problem;
+use super::{Api, Streams};
 use crate::store::views::RunStatus;
 
 /// How many agents from elsewhere may be connected at the same time. They do not take the places of those who watch.
@@ -63,6 +71,83 @@ async fn credential(State(api): State<Api>, Named(run): Named<Uuid>) -> Result<J
     Ok(Json(CredentialView { token: api.credentials.token(RunId(run)) }))
 }
 
+/// The links that there are, at most one for each agent of a run. The newest one counts: an agent whose connection was cut does
+/// not wait until that is noticed here.
+#[derive(Clone)]
+pub(super) struct AgentLinks {
+    pub(super) streams: Streams,
+    runs: Arc<Mutex<HashMap<RunId, RunLinks>>>,
+    /// What the next link is known by.
+    next: Arc<AtomicU64>,
+}
+
+/// The links of one run.
+struct RunLinks {
+    /// They share it: what one run takes, others need not do without.
+    allowance: Allowance,
+    /// What each link is known by, and what ends it.
+    agents: HashMap<u32, (u64, CancellationToken)>,
+}
+
+impl AgentLinks {
+    pub(super) fn new(most: usize) -> Self {
+        Self { streams: Streams::new(most), runs: Arc::default(), next: Arc::default() }
+    }
+
+    fn runs(&self) -> MutexGuard<'_, HashMap<RunId, RunLinks>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the links of a run share, if it has any.
+    fn allowance(&self, run: RunId) -> Option<Allowance> {
+        self.runs().get(&run).map(|links| links.allowance.clone())
+    }
+
+    /// Counts a link for as long as this is held, in the place of the one that the agent had; if it had none, only if there may
+    /// be one more. The allowance is that of the run's first link.
+    fn admit(&self, run: RunId, agent: u32, allowance: Allowance) -> Option<Linked> {
+        let mut runs = self.runs();
+        let older = runs.get(&run).and_then(|links| links.agents.get(&agent));
+        let counted = match older {
+            Some((_, over)) => {
+                over.cancel();
+                self.streams.going.token()
+            }
+            None => self.streams.admit()?,
+        };
+        let (number, over) = (self.next.fetch_add(1, Ordering::Relaxed), self.streams.closing.child_token());
+        let links = runs.entry(run).or_insert_with(|| RunLinks { allowance, agents: HashMap::new() });
+        links.agents.insert(agent, (number, over.clone()));
+        let allowance = links.allowance.clone();
+        Some(Linked { links: self.clone(), run, agent, number, over, allowance, _counted: counted })
+    }
+}
+
+/// One link, until this is dropped.
+struct Linked {
+    links: AgentLinks,
+    run: RunId,
+    agent: u32,
+    number: u64,
+    over: CancellationToken,
+    allowance: Allowance,
+    _counted: TaskTrackerToken,
+}
+
+impl Drop for Linked {
+    fn drop(&mut self) {
+        let mut runs = self.links.runs();
+        let Some(links) = runs.get_mut(&self.run) else { return };
+        // Another may have taken its place.
+        if links.agents.get(&self.agent).is_some_and(|(number, _)| *number == self.number) {
+            links.agents.remove(&self.agent);
+        }
+        if links.agents.is_empty() {
+            runs.remove(&self.run);
+        }
+    }
+}
+
 async fn connect(
     State(api): State<Api>,
     Path((run, agent)): Path<(Uuid, u32)>,
@@ -102,30 +187,32 @@ async fn connect(
         response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static(link::PROTOCOL));
         return Ok(response);
     };
-    let Some(counted) = api.links.admit() else {
+    let connections = api.conductor.connections();
+    let allowance = match api.links.allowance(run) {
+        Some(allowance) => allowance,
+        None => match connections.runs.agent(run, agent).await {
+            Ok(record) => Allowance::distant(record.grant.limits().artifact_bytes_per_job),
+            // The agents of a run are put there before it goes on, also when this server has begun anew.
+            Err(error @ (ProtocolError::NotFound(_) | ProtocolError::Unavailable(_))) => {
+                return Err(Problem::unavailable(error));
+            }
+            Err(error) => return Err(Problem::internal(error)),
+        },
+    };
+    let Some(linked) = api.links.admit(run, agent, allowance) else {
         let detail = format!("{LINKS} agents are connected already, and there may be no more: the server has no room");
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
     };
-    let (connections, closing) = (api.conductor.connections(), api.links.closing.clone());
     tokio::spawn(async move {
-        let _counted = counted;
-        let linked = async {
+        let serving = async {
             let Ok(stream) = upgrade.await else { return };
-            let by = Incarnation { agent, id };
-            let served = link::serve(
-                TokioIo::new(stream),
-                run,
-                by,
-                connections.queue,
-                connections.runs,
-                connections.jobs,
-                |_| (),
-            );
-            if let Err(error) = served.await {
+            let peer = Peer { run, by: Incarnation { agent, id }, allowance: linked.allowance.clone() };
+            let Connections { queue, runs, jobs } = connections;
+            if let Err(error) = link::serve(TokioIo::new(stream), peer, queue, runs, jobs, |_| ()).await {
                 tracing::debug!(%run, agent, %error, "an agent's link ended");
             }
         };
-        closing.run_until_cancelled(linked).await;
+        linked.over.run_until_cancelled(serving).await;
     });
     let headers = [(header::CONNECTION, "upgrade"), (header::UPGRADE, link::PROTOCOL)];
     Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
@@ -135,14 +222,31 @@ async fn connect(
 mod tests {
     use super::*;
 
+    const RUN: RunId = RunId(Uuid::nil());
+
     #[tokio::test]
     async fn who_watches_takes_no_place_of_an_agent() {
-        let (watchers, links) = (crate::http::Streams::new(1), crate::http::Streams::new(2));
+        let (watchers, links) = (Streams::new(1), AgentLinks::new(2));
         let held = watchers.admit().unwrap();
         assert!(watchers.admit().is_none());
-        assert!(links.admit().is_some() && links.admit().is_some(), "who has gone is not counted");
+        let link = |agent| links.admit(RUN, agent, Allowance::distant(0));
+        assert!(link(0).is_some() && link(1).is_some() && link(2).is_some(), "who has gone is not counted");
         drop(held);
         assert!(watchers.admit().is_some());
+    }
+
+    #[tokio::test]
+    async fn an_agent_takes_the_place_of_its_older_link_also_when_there_is_no_other() {
+        let links = AgentLinks::new(1);
+        let first = links.admit(RUN, 0, Allowance::distant(0)).unwrap();
+        assert!(links.admit(RUN, 1, Allowance::distant(0)).is_none());
+        let second = links.admit(RUN, 0, Allowance::distant(0)).unwrap();
+        assert!(first.over.is_cancelled() && !second.over.is_cancelled());
+        drop(first);
+        assert!(links.admit(RUN, 1, Allowance::distant(0)).is_none(), "the newer one is still there");
+        drop(second);
+        assert!(links.allowance(RUN).is_none(), "nothing is kept of a run without links");
+        assert!(links.admit(RUN, 1, Allowance::distant(0)).is_some());
     }
 
     #[test]

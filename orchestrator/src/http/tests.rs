@@ -5,6 +5,7 @@ mod changes;
 mod document;
 mod guarding;
 mod health;
+mod linking;
 mod reading;
 mod reporting;
 
@@ -21,10 +22,12 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::health::Check;
 use super::{Api, router};
 use crate::conductor::Conductor;
+use crate::connections::{Bounds, Connections};
 use crate::credentials::Credentials;
 use crate::settings::{AgentMode, Settings};
 use crate::store::{Retry, Store, StoreOptions};
@@ -88,7 +91,10 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = router(api.clone());
-        let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let serving = tokio::spawn(async move {
+            let connections = Connections::new(Bounds::of_this_process());
+            connections.serve(listener, router, CancellationToken::new()).await;
+        });
         Self { store, api, address, serving, folder }
     }
 

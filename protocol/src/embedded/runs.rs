@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use armada_project::Digest;
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use crate::traits::check_stored;
 use crate::{AgentRecord, ProtocolError, RunId, RunStore};
@@ -28,7 +29,7 @@ enum Shared {
 
 #[derive(Debug)]
 struct Kept {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     /// The runs that it is kept for.
     runs: HashSet<RunId>,
 }
@@ -40,12 +41,12 @@ impl EmbeddedRunStore {
 
     fn put(&self, run: RunId, what: Shared, bytes: Vec<u8>) {
         let mut stored = self.stored();
-        let kept = stored.shared.entry(what).or_insert_with(|| Kept { bytes: Vec::new(), runs: HashSet::new() });
-        kept.bytes = bytes;
+        let kept = stored.shared.entry(what).or_insert_with(|| Kept { bytes: Bytes::new(), runs: HashSet::new() });
+        kept.bytes = bytes.into();
         kept.runs.insert(run);
     }
 
-    fn get(&self, what: &Shared) -> Option<Vec<u8>> {
+    fn get(&self, what: &Shared) -> Option<Bytes> {
         self.stored().shared.get(what).map(|kept| kept.bytes.clone())
     }
 }
@@ -58,7 +59,7 @@ impl RunStore for EmbeddedRunStore {
         Ok(())
     }
 
-    async fn component(&self, digest: Digest) -> Result<Vec<u8>, ProtocolError> {
+    async fn component(&self, digest: Digest) -> Result<Bytes, ProtocolError> {
         let bytes = self.get(&Shared::Component(digest));
         bytes.ok_or_else(|| ProtocolError::NotFound(format!("the component {digest}")))
     }
@@ -69,7 +70,7 @@ impl RunStore for EmbeddedRunStore {
         Ok(())
     }
 
-    async fn compiled(&self, digest: Digest, engine: &str) -> Result<Vec<u8>, ProtocolError> {
+    async fn compiled(&self, digest: Digest, engine: &str) -> Result<Bytes, ProtocolError> {
         let code = self.get(&Shared::Compiled(digest, engine.to_owned()));
         code.ok_or_else(|| ProtocolError::NotFound(format!("the compiled component {digest}")))
     }
@@ -112,11 +113,11 @@ mod tests {
             store.put_component(run, digest, b"wasm".to_vec()).await.unwrap();
         }
         store.put_compiled(a, digest, "x", b"code".to_vec()).await.unwrap();
-        assert_eq!(store.compiled(digest, "x").await.unwrap(), b"code");
+        assert_eq!(store.compiled(digest, "x").await.unwrap(), b"code".as_slice());
         assert!(matches!(store.compiled(digest, "y").await, Err(ProtocolError::NotFound(_))));
         store.delete(a).await.unwrap();
         assert!(matches!(store.compiled(digest, "x").await, Err(ProtocolError::NotFound(_))));
-        assert_eq!(store.component(digest).await.unwrap(), b"wasm");
+        assert_eq!(store.component(digest).await.unwrap(), b"wasm".as_slice());
         store.delete(b).await.unwrap();
         assert!(matches!(store.component(digest).await, Err(ProtocolError::NotFound(_))));
         assert!(store.stored().shared.is_empty());

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use armada_project::Digest;
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -136,9 +137,9 @@ impl RunStore for Link {
         Err(orchestrator_only())
     }
 
-    async fn component(&self, digest: Digest) -> Result<Vec<u8>, ProtocolError> {
+    async fn component(&self, digest: Digest) -> Result<Bytes, ProtocolError> {
         match self.shared.ask(Ask::Component { digest }, Vec::new()).await? {
-            (Answer::Component, bytes) => Ok(bytes),
+            (Answer::Component, bytes) => Ok(bytes.into()),
             (other, _) => Err(unexpected(&other)),
         }
     }
@@ -153,9 +154,9 @@ impl RunStore for Link {
         Err(orchestrator_only())
     }
 
-    async fn compiled(&self, digest: Digest, engine: &str) -> Result<Vec<u8>, ProtocolError> {
+    async fn compiled(&self, digest: Digest, engine: &str) -> Result<Bytes, ProtocolError> {
         match self.shared.ask(Ask::Compiled { digest, engine: engine.to_owned() }, Vec::new()).await? {
-            (Answer::Compiled, code) => Ok(code),
+            (Answer::Compiled, code) => Ok(code.into()),
             (other, _) => Err(unexpected(&other)),
         }
     }

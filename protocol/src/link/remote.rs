@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use armada_project::Digest;
 use async_trait::async_trait;
+use bytes::Bytes;
 use reqwest::header::{CONNECTION, UPGRADE};
 use reqwest::{Client, StatusCode};
 use tokio::sync::Mutex;
@@ -161,7 +162,7 @@ impl RunStore for RemoteLink {
         Err(super::client::orchestrator_only())
     }
 
-    async fn component(&self, digest: Digest) -> Result<Vec<u8>, ProtocolError> {
+    async fn component(&self, digest: Digest) -> Result<Bytes, ProtocolError> {
         self.ask(Some(TRANSFER), |link| async move { link.component(digest).await }).await
     }
 
@@ -175,7 +176,7 @@ impl RunStore for RemoteLink {
         Err(super::client::orchestrator_only())
     }
 
-    async fn compiled(&self, digest: Digest, engine: &str) -> Result<Vec<u8>, ProtocolError> {
+    async fn compiled(&self, digest: Digest, engine: &str) -> Result<Bytes, ProtocolError> {
         self.ask(Some(TRANSFER), |link| async move { link.compiled(digest, engine).await }).await
     }
 
