@@ -189,7 +189,7 @@ impl Store {
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     if is_sqlite {
-                        // WAL lets readers read while the writer writes; FULL has what is committed survive a power cut.
+                        // WAL lets readers read while the writer writes.
                         let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
                                         PRAGMA busy_timeout = 5000";
                         sqlx::raw_sql(settings).execute(connection).await?;
@@ -207,7 +207,7 @@ impl Store {
         })?;
         migrations().run(&pool).await?;
         let (changes, _) = broadcast::channel(WATCHED);
-        let writer = Writer::start(pool.clone(), changes.clone()).await?;
+        let writer = Writer::start(pool.clone(), is_sqlite, changes.clone()).await?;
         Ok(Self { pool, writer, changes, live: Arc::default(), artifacts: artifacts.into(), lease, retry })
     }
 

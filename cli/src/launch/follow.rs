@@ -191,13 +191,12 @@ impl Following {
             let message = message.map_err(|error| Broken::Connection(error.into()))?;
             self.heard = Instant::now();
             match message {
-                Message::Text(text) => {
-                    if self.take(server, &text).await.map_err(Broken::Failed)? {
-                        // The run is over, whether or not the server hears good-bye.
-                        let _ = tokio::time::timeout(TICK, socket.close(None)).await;
-                        return Ok(());
-                    }
+                Message::Text(text) if self.take(server, &text).await.map_err(Broken::Failed)? => {
+                    // The run is over, whether or not the server hears good-bye.
+                    let _ = tokio::time::timeout(TICK, socket.close(None)).await;
+                    return Ok(());
                 }
+                Message::Text(_) => {}
                 // Answers are sent with what is read next.
                 Message::Ping(_) => socket.flush().await.map_err(|error| Broken::Connection(error.into()))?,
                 Message::Close(_) => return Err(closed()),

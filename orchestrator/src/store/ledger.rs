@@ -42,7 +42,7 @@ impl JobStore for Store {
         }
         Ok(self
             .writer
-            .write(move |book| {
+            .note(move |book| {
                 async move {
                     let has_died = matches!(state, AgentState::Died { .. });
                     let (state, message) = match state {
@@ -73,7 +73,7 @@ impl JobStore for Store {
         live.hear(by);
         Ok(self
             .writer
-            .write(move |book| {
+            .note(move |book| {
                 async move {
                     let select =
                         sqlx::query("SELECT status, paused, ending, attempts_per_job FROM runs WHERE id = $1");
@@ -158,7 +158,7 @@ impl JobStore for Store {
         let (live, retry) = (self.live.of(attempt.run), self.retry.clone());
         Ok(self
             .writer
-            .write(move |book| {
+            .note(move |book| {
                 async move {
                     let Some(found) = find(book, attempt.run, attempt.job).await? else {
                         return Err(StoreError::NotFound(format!("job {}", attempt.job)));

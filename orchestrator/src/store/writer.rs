@@ -123,6 +123,8 @@ impl Book {
 
 /// A write that waits.
 trait Write: Send {
+    /// Whether it is to be on the disk before it is answered.
+    fn is_durable(&self) -> bool;
     /// Writes. Says whether that succeeded.
     fn write<'b>(&'b mut self, book: &'b mut Book) -> BoxFuture<'b, bool>;
     /// Answers whoever asked for it, alone or with others.
@@ -142,6 +144,7 @@ impl StoreError {
 }
 
 struct Asked<F, T> {
+    is_durable: bool,
     act: Option<F>,
     outcome: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
@@ -152,6 +155,10 @@ where
     F: for<'b> FnOnce(&'b mut Book) -> BoxFuture<'b, Result<T, StoreError>> + Send,
     T: Send,
 {
+    fn is_durable(&self) -> bool {
+        self.is_durable
+    }
+
     fn write<'b>(&'b mut self, book: &'b mut Book) -> BoxFuture<'b, bool> {
         Box::pin(async move {
             let Some(act) = self.act.take() else { return false };
@@ -177,7 +184,11 @@ where
 
 impl Writer {
     /// Begins to write.
-    pub(super) async fn start(pool: AnyPool, changes: broadcast::Sender<StoredChange>) -> Result<Self, StoreError> {
+    pub(super) async fn start(
+        pool: AnyPool,
+        is_sqlite: bool,
+        changes: broadcast::Sender<StoredChange>,
+    ) -> Result<Self, StoreError> {
         let greatest = "SELECT COALESCE(MAX(seq), 0) AS seq FROM (SELECT MAX(seq) AS seq FROM changes UNION ALL \
                         SELECT MAX(seq) AS seq FROM jobs UNION ALL SELECT MAX(seq) AS seq FROM reports UNION ALL \
                         SELECT MAX(seq) AS seq FROM runs) AS all_of_them";
@@ -188,7 +199,7 @@ impl Writer {
             seq: AtomicU64::new(u64::try_from(seq).unwrap_or_default()),
             writing: Mutex::default(),
         });
-        let writing = tokio::spawn(write_all(pool, changes, asked, shared.clone(), seq));
+        let writing = tokio::spawn(write_all(pool, is_sqlite, changes, asked, shared.clone(), seq));
         *shared.writing.lock().unwrap_or_else(PoisonError::into_inner) = Some(writing);
         Ok(Self { shared })
     }
@@ -197,8 +208,27 @@ impl Writer {
         self.shared.seq.load(Ordering::Acquire)
     }
 
-    /// Has something written. It is, or is not, whatever becomes of whoever waits for it.
+    /// Has something written. It is, or is not, whatever becomes of whoever waits for it. Once this answers, it is on the disk.
     pub(super) async fn write<T, F>(&self, act: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'b> FnOnce(&'b mut Book) -> BoxFuture<'b, Result<T, StoreError>> + Send + 'static,
+    {
+        self.ask(true, act).await
+    }
+
+    /// The same for what agents say of their jobs, which need not wait for the disk: it survives whatever becomes of this process,
+    /// and is on the disk a moment later. With SQLite, a power cut in between takes it back, agents and all, as if their machine
+    /// had ended a moment earlier: the ledger has the jobs done again.
+    pub(super) async fn note<T, F>(&self, act: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'b> FnOnce(&'b mut Book) -> BoxFuture<'b, Result<T, StoreError>> + Send + 'static,
+    {
+        self.ask(false, act).await
+    }
+
+    async fn ask<T, F>(&self, is_durable: bool, act: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'b> FnOnce(&'b mut Book) -> BoxFuture<'b, Result<T, StoreError>> + Send + 'static,
@@ -206,7 +236,7 @@ impl Writer {
         let ends = || StoreError::Unavailable("it ends".to_owned());
         let waiting = self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(ends)?;
         let (reply, answer) = oneshot::channel();
-        let asked = Asked { act: Some(act), outcome: None, reply };
+        let asked = Asked { is_durable, act: Some(act), outcome: None, reply };
         waiting.send(Box::new(asked)).await.map_err(|_| ends())?;
         answer.await.map_err(|_| ends())?
     }
@@ -224,6 +254,7 @@ impl Writer {
 
 async fn write_all(
     pool: AnyPool,
+    is_sqlite: bool,
     changes: broadcast::Sender<StoredChange>,
     mut asked: mpsc::Receiver<Box<dyn Write>>,
     shared: Arc<Shared>,
@@ -232,7 +263,7 @@ async fn write_all(
     let mut writes: Vec<Box<dyn Write>> = Vec::new();
     while asked.recv_many(&mut writes, WAITING).await > 0 {
         let mut written = Written::default();
-        let committing = transact(&pool, &mut writes, &mut seq, &mut written);
+        let committing = transact(&pool, is_sqlite, &mut writes, &mut seq, &mut written);
         let mut committed = match tokio::time::timeout(TRANSACTION, committing).await {
             Ok(committed) => committed,
             Err(_) => Err(StoreError::Unavailable(format!("a transaction took longer than {TRANSACTION:?}"))),
@@ -291,11 +322,18 @@ async fn was_committed(pool: &AnyPool, last: u64) -> bool {
 
 async fn transact(
     pool: &AnyPool,
+    is_sqlite: bool,
     writes: &mut [Box<dyn Write>],
     seq: &mut i64,
     written: &mut Written,
 ) -> Result<(), StoreError> {
-    let transaction = pool.begin().await?;
+    // FULL has what is committed survive a power cut; NORMAL, the end of this process only.
+    let is_durable = writes.iter().any(|write| write.is_durable());
+    let transaction = match is_durable {
+        _ if !is_sqlite => pool.begin().await?,
+        true => pool.begin_with("PRAGMA synchronous = FULL; BEGIN").await?,
+        false => pool.begin_with("PRAGMA synchronous = NORMAL; BEGIN").await?,
+    };
     let is_shared = writes.len() > 1;
     let mut book = Book { transaction, seq: *seq, now: 0, changes: Vec::new(), after: Vec::new() };
     for write in writes {
