@@ -2,9 +2,10 @@
 //!
 //! What was asked over a connection that broke is asked again over the next one; everything that is asked can be (see
 //! [`Patient`](crate::patient::Patient)). That a connection is dead, and not only silent, shows by the agent's own heartbeat: it
-//! is answered, or the connection is given up.
+//! is answered, or the connection is given up, unless something large is on its way before it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use armada_project::Digest;
@@ -16,6 +17,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
+use super::frame::time_to_take;
 use super::{INCARNATION, Link, PROTOCOL};
 use crate::backoff::Backoff;
 use crate::{
@@ -46,6 +48,24 @@ struct Shared {
     /// How long somebody waits for a server that is away.
     patience: Duration,
     link: Mutex<Option<Arc<Link>>>,
+    /// How many large things are on their way: heartbeats wait behind them.
+    transfers: AtomicUsize,
+}
+
+/// A large thing that is on its way.
+struct Transfer<'a>(&'a AtomicUsize);
+
+impl<'a> Transfer<'a> {
+    fn begin(transfers: &'a AtomicUsize) -> Self {
+        transfers.fetch_add(1, Ordering::Relaxed);
+        Self(transfers)
+    }
+}
+
+impl Drop for Transfer<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl RemoteLink {
@@ -65,7 +85,8 @@ impl RemoteLink {
             .extend(["api", "runs", &run.to_string(), "agents", &by.agent.to_string(), "link"]);
         let client = Client::builder().connect_timeout(CONNECT).http1_only().build();
         let client = client.map_err(|error| invalid(format!("no connection can be made: {error}")))?;
-        Ok(Self { shared: Arc::new(Shared { client, url, token, by, patience, link: Mutex::default() }) })
+        let transfers = AtomicUsize::new(0);
+        Ok(Self { shared: Arc::new(Shared { client, url, token, by, patience, link: Mutex::default(), transfers }) })
     }
 
     /// Asks over a connection, and again over another one for as long as there is patience. Without a limit, it waits for
@@ -163,6 +184,7 @@ impl RunStore for RemoteLink {
     }
 
     async fn component(&self, digest: Digest) -> Result<Bytes, ProtocolError> {
+        let _transfer = Transfer::begin(&self.shared.transfers);
         self.ask(Some(TRANSFER), |link| async move { link.component(digest).await }).await
     }
 
@@ -177,6 +199,7 @@ impl RunStore for RemoteLink {
     }
 
     async fn compiled(&self, digest: Digest, engine: &str) -> Result<Bytes, ProtocolError> {
+        let _transfer = Transfer::begin(&self.shared.transfers);
         self.ask(Some(TRANSFER), |link| async move { link.compiled(digest, engine).await }).await
     }
 
@@ -241,6 +264,8 @@ impl JobStore for RemoteLink {
     async fn alive(&self, run: RunId, by: Incarnation) -> Result<(), ProtocolError> {
         let link = self.shared.link().await?;
         match timeout(HEARTBEAT, link.alive(run, by)).await {
+            // Something large is in its way, and has a limit of its own.
+            Err(_) if self.shared.transfers.load(Ordering::Relaxed) > 0 => Ok(()),
             Ok(Err(ProtocolError::Closed | ProtocolError::Io(_))) | Err(_) => {
                 self.shared.give_up(&link).await;
                 Err(ProtocolError::Closed)
@@ -254,11 +279,17 @@ impl JobStore for RemoteLink {
     }
 
     async fn report(&self, attempt: Attempt, first: u64, reports: Vec<Report>) -> Result<(), ProtocolError> {
+        let size = |report: &Report| match report {
+            Report::Artifact(artifact) => artifact.bytes.len(),
+            _ => 0,
+        };
+        let bytes = reports.iter().map(size).sum();
+        let _transfer = (bytes > 0).then(|| Transfer::begin(&self.shared.transfers));
         let tell = |link: Arc<Link>| {
             let reports = reports.clone();
             async move { link.report(attempt, first, reports).await }
         };
-        self.ask(Some(ANSWER), tell).await
+        self.ask(Some(ANSWER + time_to_take(bytes)), tell).await
     }
 
     async fn finish(&self, attempt: Attempt, outcome: Outcome) -> Result<Next, ProtocolError> {
