@@ -12,6 +12,7 @@ use std::time::Duration;
 use armada_tests::command::{Running, armada, armada_for, finish, read_results};
 use armada_tests::processes::{assert_gone, descendants, signal, wait_for};
 use nix::pty::openpty;
+use nix::sys::termios::{LocalFlags, tcgetattr};
 use serde_json::{Value, json};
 
 use crate::scaffold::Scaffold;
@@ -101,6 +102,11 @@ fn answer(keys: &[u8]) -> (Option<i32>, String, tempfile::TempDir) {
         shown.push(byte[0]);
         // The last language has been shown: it waits for an answer.
         if shown.ends_with(b"Rust\r\n") && shown.windows(4).filter(|four| four == b"Rust").count() == 1 {
+            // What is typed before it reads key by key is lost.
+            wait_for("the keys to be read", Duration::from_secs(60), || {
+                let modes = tcgetattr(&typing).unwrap().local_flags;
+                (!modes.contains(LocalFlags::ICANON)).then_some(())
+            });
             typing.write_all(keys).unwrap();
         }
     }
