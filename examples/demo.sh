@@ -29,7 +29,7 @@ echo "The site is $url; its members log in as ada@example.com with \"correct hor
 if toolchain=$(rustup show active-toolchain 2>/dev/null); then export RUSTUP_TOOLCHAIN="${toolchain%% *}"; fi
 
 code=0
-"$bin/armada" run "examples/$example" --set SITE_URL="$url" --output "$out/results.jsonl" || code=$?
+"$bin/armada" run "examples/$example" --set SITE_URL="$url" --private-host "${url#http://}" --output "$out/results.jsonl" || code=$?
 
 if test -s "$out/results.jsonl"; then
 	printf '\nThe first results, without their events:\n' >&2

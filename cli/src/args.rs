@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use armada_project::{Ceiling, Language, Mode, Overrides};
+use armada_project::{Ceiling, HostPattern, Language, Mode, Overrides};
 use clap::builder::Resettable;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use serde::de::Error as _;
@@ -338,6 +338,10 @@ pub(crate) struct ServeSettings {
     /// The most that any project is allowed: a JSON file in the form of run_message.sandbox [default: no ceiling].
     #[arg(long, value_name = "FILE", env = "ARMADA_CEILING")]
     pub(crate) ceiling: Option<PathBuf>,
+    /// This host may be reached although it is not on the public internet, such as `localhost:8000` or `*.internal`. May be
+    /// repeated; a list in the file, called `private_hosts`.
+    #[arg(long = "private-host", value_name = "HOST", env = "ARMADA_PRIVATE_HOSTS", value_delimiter = ',')]
+    pub(crate) private_hosts: Vec<HostPattern>,
     /// Which Chromium to use [default: the one on the PATH].
     #[arg(long, value_name = "FILE", env = "ARMADA_CHROMIUM")]
     pub(crate) chromium: Option<PathBuf>,
@@ -494,12 +498,18 @@ pub(crate) struct CeilingArguments {
     /// A JSON file with the most that any project is allowed, in the form of run_message.sandbox [default: no ceiling].
     #[arg(long, value_name = "FILE", env = "ARMADA_CEILING")]
     pub(crate) ceiling: Option<PathBuf>,
+    /// This host may be reached although it is not on the public internet, such as `localhost:8000`, if the project asks for
+    /// it. May be repeated.
+    #[arg(long = "private-host", value_name = "HOST", env = "ARMADA_PRIVATE_HOSTS", value_delimiter = ',')]
+    pub(crate) private_hosts: Vec<HostPattern>,
 }
 
 impl CeilingArguments {
-    /// The operator's ceiling, if there is one.
+    /// What the operator allows at most.
     pub(crate) fn open(&self) -> anyhow::Result<Ceiling> {
-        Ok(self.ceiling.as_ref().map_or(Ok(Ceiling::none()), |path| Ceiling::open(path))?)
+        let mut ceiling = self.ceiling.as_ref().map_or(Ok(Ceiling::none()), |path| Ceiling::open(path))?;
+        ceiling.private_hosts.extend(self.private_hosts.iter().cloned());
+        Ok(ceiling)
     }
 }
 

@@ -11,11 +11,10 @@ use armada_orchestrator::agents::AgentCommand;
 use armada_orchestrator::server::Server;
 use armada_orchestrator::settings::{AgentMode, InProcess, Secret, Settings, own_variables};
 use armada_orchestrator::store::Retry;
-use armada_project::Ceiling;
 use url::Url;
 
 use crate::Ending;
-use crate::args::{BrowserArguments, CacheArguments, Serve, ServeAgents, ServeSettings};
+use crate::args::{BrowserArguments, CacheArguments, CeilingArguments, Serve, ServeAgents, ServeSettings};
 use crate::run::temp::Temp;
 use crate::run::{DROPPING, agent_command};
 use crate::{places, signals};
@@ -89,10 +88,8 @@ fn settings(given: ServeSettings, file: ServeSettings, temp: &Path) -> anyhow::R
         }
         ServeAgents::External => AgentMode::External,
     };
-    let ceiling = match given.ceiling.or(file.ceiling) {
-        Some(path) => Ceiling::open(&path)?,
-        None => Ceiling::none(),
-    };
+    let private_hosts = if given.private_hosts.is_empty() { file.private_hosts } else { given.private_hosts };
+    let ceiling = CeilingArguments { ceiling: given.ceiling.or(file.ceiling), private_hosts }.open()?;
     let time = |name: &str, unit: &str, seconds: f64, given: Option<f64>| match given {
         Some(number) if !(0.001..=LONGEST_SECONDS / seconds).contains(&number) => {
             let longest = LONGEST_SECONDS / seconds;

@@ -1,11 +1,15 @@
 //! What may be connected to, and the one way of connecting.
 //!
-//! A request is known by its URL, and is decided before it is made. What a browser does beside requests (WebSockets,
-//! WebRTC over TCP, connections made ahead of need) is known only by host and port, and is decided here when it is
-//! dialled. Both ask the same grant.
+//! A request is known by its URL, and is decided before it is made. A connection is known by host and port, and is decided
+//! here when it is dialled: the grant allows the host, the name is resolved once, every address that it has is public (or
+//! the operator has named the host as a private one), and the connection goes to one of the addresses that were looked at.
+//! So no name can mean one thing when it is checked and another when it is used.
+
+mod address;
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,10 +17,15 @@ use armada_project::Grant;
 use tokio::net::TcpStream;
 use url::Url;
 
+use self::address::not_public;
 use crate::contract::Error;
 
-/// How long a connection may take to be made.
+/// How long a connection may take to be made, its name to be resolved included.
 const CONNECTING: Duration = Duration::from_secs(30);
+/// How long one of several addresses may take before the next is tried.
+const ONE_ADDRESS: Duration = Duration::from_secs(10);
+/// How many addresses of one name are tried.
+const ADDRESSES: usize = 8;
 /// How many connections that could not be made are remembered.
 const FAILURES: usize = 100;
 
@@ -24,7 +33,7 @@ const FAILURES: usize = 100;
 pub(crate) struct Egress {
     grant: Arc<Grant>,
     /// Why connections could not be made, by host and port, the newest last.
-    failures: Mutex<VecDeque<(String, String)>>,
+    failures: Mutex<VecDeque<(String, Error)>>,
 }
 
 /// Why there is no connection.
@@ -67,45 +76,93 @@ impl Egress {
         Some(format!("blocked a request to {}: {reason}", shortened(url)))
     }
 
-    /// Connects to a host by name or address, if some request to it may be made.
+    /// Connects to a host by name or address, if some request to it may be made and it is where requests may go.
     pub(crate) async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, DialError> {
         let place = place(host, port);
-        if let Some(refusal) = self.connection_refusal(&place) {
-            return Err(DialError::Refused(refusal));
-        }
-        let connected = match tokio::time::timeout(CONNECTING, TcpStream::connect((host, port))).await {
-            Ok(connected) => connected,
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")),
+        let dialled = match self.connection_refusal(&place) {
+            Some(refusal) => Err(DialError::Refused(refusal)),
+            None => match tokio::time::timeout(CONNECTING, self.resolve_and_connect(host, port, &place)).await {
+                Ok(dialled) => dialled,
+                Err(_) => Err(DialError::Failed(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"))),
+            },
         };
-        connected.map_err(|error| {
-            let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-            failures.retain(|(other, _)| *other != place);
-            if failures.len() >= FAILURES {
-                failures.pop_front();
+        dialled.inspect_err(|error| self.remember(place, error))
+    }
+
+    async fn resolve_and_connect(&self, host: &str, port: u16, place: &str) -> Result<TcpStream, DialError> {
+        let addresses = match host.parse::<IpAddr>() {
+            Ok(address) => vec![SocketAddr::new(address, port)],
+            Err(_) => tokio::net::lookup_host((host, port)).await.map_err(DialError::Failed)?.collect(),
+        };
+        if !self.reaches_private(place)
+            && let Some((address, is)) = addresses.iter().find_map(|to| Some((to.ip(), not_public(to.ip())?)))
+        {
+            return Err(DialError::Refused(private_refusal(place, address, is)));
+        }
+        let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for address in addresses.into_iter().take(ADDRESSES) {
+            match tokio::time::timeout(ONE_ADDRESS, TcpStream::connect(address)).await {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(error)) => failed = error,
+                Err(_) => failed = io::Error::new(io::ErrorKind::TimedOut, "no answer in time"),
             }
-            failures.push_back((place, error.to_string()));
-            DialError::Failed(error)
-        })
+        }
+        Err(DialError::Failed(failed))
+    }
+
+    /// Remembers why there is no connection, for whoever asks by URL.
+    fn remember(&self, place: String, error: &DialError) {
+        let reason = match error {
+            DialError::Refused(refusal) => Error::Denied(refusal.clone()),
+            DialError::Failed(error) => Error::Unavailable(format!("could not connect to {place}: {error}")),
+        };
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.retain(|(other, _)| *other != place);
+        if failures.len() >= FAILURES {
+            failures.pop_front();
+        }
+        failures.push_back((place, reason));
     }
 
     /// Why the host of this URL could not be connected to when that was last tried in vain.
-    pub(crate) fn failure(&self, url: &str) -> Option<String> {
+    pub(crate) fn failure(&self, url: &str) -> Option<Error> {
         let url = Url::parse(url).ok()?;
         let place = place(url.host_str()?.trim_matches(['[', ']']), url.port_or_known_default()?);
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let (_, reason) = failures.iter().find(|(other, _)| *other == place)?;
-        Some(format!("could not connect to {place}: {reason}"))
+        Some(reason.clone())
     }
 
     /// Why a connection to `host:port` may not be made, if no request there may.
     fn connection_refusal(&self, place: &str) -> Option<String> {
-        let check = |scheme: &str| match Url::parse(&format!("{scheme}://{place}/")) {
+        let check = |url: Result<Url, url::ParseError>| match url {
             Ok(url) => self.grant.check_url(&url).map_err(|denied| denied.to_string()),
             Err(error) => Err(error.to_string()),
         };
-        let reason = check("https").or_else(|_| check("http")).err()?;
+        let [https, http] = urls(place).map(check);
+        let reason = https.or(http).err()?;
         Some(format!("blocked a connection to {}: {reason}", shortened(place)))
     }
+
+    /// Whether the operator lets `host:port` be at an address that is not public.
+    fn reaches_private(&self, place: &str) -> bool {
+        urls(place).iter().flatten().any(|url| self.grant.allows_private(url))
+    }
+}
+
+/// What requests to `host:port` look like: a port that is a scheme's own goes without saying in its URLs.
+fn urls(place: &str) -> [Result<Url, url::ParseError>; 2] {
+    ["https", "http"].map(|scheme| Url::parse(&format!("{scheme}://{place}/")))
+}
+
+/// Says that a host is where requests may not go.
+fn private_refusal(place: &str, address: IpAddr, is: &str) -> String {
+    let place = shortened(place);
+    let at = if place.contains(&address.to_string()) { String::new() } else { format!("{address}, ") };
+    format!(
+        "blocked a connection to {place}: it is at {at}{is}, not on the public internet; an operator can allow it with \
+         --private-host {place}"
+    )
 }
 
 /// `host:port`, as URLs have it.
@@ -125,32 +182,65 @@ mod tests {
 
     use super::*;
 
-    fn egress(hosts: &[&str]) -> Egress {
+    fn egress(hosts: &[&str], private: &[&str]) -> Egress {
         let allowed_hosts = hosts.iter().map(|host| host.parse().unwrap()).collect();
         let sandbox = Sandbox { capabilities: Default::default(), allowed_hosts, limits: Limits::default() };
-        Egress::new(Arc::new(Grant::new(&sandbox, &Ceiling::none())))
+        let private_hosts = private.iter().map(|host| host.parse().unwrap()).collect();
+        Egress::new(Arc::new(Grant::new(&sandbox, &Ceiling { private_hosts, ..Ceiling::none() })))
+    }
+
+    async fn dialled(egress: &Egress, host: &str, port: u16) -> String {
+        match egress.dial(host, port).await {
+            Ok(connection) => connection.peer_addr().unwrap().to_string(),
+            Err(DialError::Refused(refusal)) => refusal,
+            Err(DialError::Failed(error)) => format!("failed: {error}"),
+        }
     }
 
     #[test]
     fn connections_are_made_to_hosts_and_ports_that_requests_may_go_to() {
-        let allowed = |hosts: &[&str], place: &str| egress(hosts).connection_refusal(place).is_none();
+        let allowed = |hosts: &[&str], place: &str| egress(hosts, &[]).connection_refusal(place).is_none();
         assert!(allowed(&["a.com"], "a.com:80") && allowed(&["a.com"], "a.com:443"));
         assert!(!allowed(&["a.com"], "a.com:8080") && !allowed(&["a.com"], "b.com:443"));
         assert!(allowed(&["*:8080"], "b.com:8080") && !allowed(&["*:8080"], "b.com:8081"));
         assert!(!allowed(&["*:8080"], "[::1]:8081") && allowed(&["*:8080"], "[::1]:8080"));
         assert!(allowed(&["*.a.com:*"], "x.a.com:9") && !allowed(&["*.a.com"], "x.a.com:9"));
         assert!(!allowed(&["*"], "a..b:80") && !allowed(&[], "a.com:80"));
-        let refusal = egress(&[]).connection_refusal("127.0.0.1:9").unwrap();
+        let refusal = egress(&[], &[]).connection_refusal("127.0.0.1:9").unwrap();
         assert!(refusal.starts_with("blocked a connection to 127.0.0.1:9: ") && refusal.contains("\"127.0.0.1:9\""));
     }
 
     #[tokio::test]
     async fn what_could_not_be_connected_to_is_remembered() {
-        let egress = egress(&["*"]);
+        let egress = egress(&["*"], &["127.0.0.1:*"]);
         let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         assert!(matches!(egress.dial("127.0.0.1", unused.port()).await, Err(DialError::Failed(_))));
         let reason = egress.failure(&format!("http://{unused}/x")).unwrap();
-        assert!(reason.contains("refused"), "{reason}");
-        assert_eq!(egress.failure("http://127.0.0.1:1/"), None);
+        assert!(matches!(&reason, Error::Unavailable(reason) if reason.contains("refused")), "{reason:?}");
+        assert!(egress.failure("http://127.0.0.1:1/").is_none());
+        assert!(egress.dial("127.0.0.2", 1).await.is_err());
+        assert!(matches!(egress.failure("http://127.0.0.2:1/"), Some(Error::Denied(_))));
+    }
+    #[tokio::test]
+    async fn connections_go_to_the_public_internet_or_where_the_operator_says() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listening = listener.local_addr().unwrap();
+        let port = listening.port();
+        let everywhere = egress(&["*"], &[]);
+        for host in ["127.0.0.1", "localhost", "169.254.169.254", "10.0.0.1", "::1", "::ffff:127.0.0.1", "fd00::1"] {
+            let refusal = dialled(&everywhere, host, port).await;
+            let advice = refusal.contains("an operator can allow it with --private-host ");
+            assert!(refusal.starts_with("blocked a connection to ") && advice, "{host}: {refusal}");
+        }
+        assert!(dialled(&everywhere, "127.0.0.1", port).await.contains("a loopback address"));
+        listener.set_nonblocking(true).unwrap();
+        assert!(listener.accept().is_err(), "something arrived");
+
+        let by_address = egress(&["*"], &[&format!("127.0.0.1:{port}")]);
+        assert_eq!(dialled(&by_address, "127.0.0.1", port).await, listening.to_string());
+        // What is private goes by the name that was asked for, not by where the name leads.
+        assert!(dialled(&by_address, "localhost", port).await.contains("--private-host localhost:"));
+        let not_asked = egress(&[], &["*"]);
+        assert!(dialled(&not_asked, "127.0.0.1", port).await.contains("allowed_hosts"));
     }
 }

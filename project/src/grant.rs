@@ -19,6 +19,9 @@ pub struct Grant {
     asked: Lists<BTreeSet<Capability>, Vec<HostPattern>>,
     ceiling: Lists<Option<BTreeSet<Capability>>, Option<Vec<HostPattern>>>,
     limits: Limits,
+    /// Named by the operator alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    private_hosts: Vec<HostPattern>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,7 +86,13 @@ impl Grant {
             asked: Lists { capabilities: asked.capabilities.clone(), allowed_hosts: asked.allowed_hosts.clone() },
             ceiling: Lists { capabilities: ceiling.capabilities.clone(), allowed_hosts: ceiling.allowed_hosts.clone() },
             limits: asked.limits.tighter(&ceiling.limits),
+            private_hosts: ceiling.private_hosts.clone(),
         }
+    }
+
+    /// Whether the operator lets this host be reached at addresses that are not public.
+    pub fn allows_private(&self, url: &Url) -> bool {
+        self.private_hosts.iter().any(|pattern| pattern.allows(url))
     }
 
     /// The limits that hold.
@@ -191,6 +200,7 @@ mod tests {
             capabilities: Some([Capability::Browser].into()),
             allowed_hosts: Some(vec!["a.example.org".parse().unwrap()]),
             limits: Limits { pages: 2, ..Limits::loosest() },
+            private_hosts: Vec::new(),
         };
         let grant = Grant::new(&asked, &ceiling);
         assert_eq!(grant.check_capability("browser"), Ok(()));

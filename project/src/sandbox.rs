@@ -1,7 +1,8 @@
 //! What a project asks for in `run_message.sandbox`, and what an operator lets anybody have.
 //!
 //! Both are the same shape and are read by the same code; they differ in what absence means. A project that says
-//! nothing gets nothing and the default limits; an operator who says nothing caps nothing.
+//! nothing gets nothing and the default limits; an operator who says nothing caps nothing. Only an operator can name
+//! private hosts: what is not on the public internet is nobody's to reach unless they say so.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -29,6 +30,9 @@ pub(crate) const KEYS: [(&str, &str); 3] = [
     ("limits", "What the run may use, per instance, job or call."),
 ];
 
+/// The key that only a ceiling has.
+const PRIVATE_HOSTS: &str = "private_hosts";
+
 /// What a project asks for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sandbox {
@@ -49,13 +53,16 @@ pub struct Ceiling {
     pub allowed_hosts: Option<Vec<HostPattern>>,
     /// The limits; [`Limits::loosest`] caps nothing.
     pub limits: Limits,
+    /// Hosts that may be reached at addresses that are not public, such as this machine's own; empty means none. The
+    /// project has to ask for them in `allowed_hosts` as for any other.
+    pub private_hosts: Vec<HostPattern>,
 }
 
 impl Sandbox {
     /// Reads `run_message.sandbox`; problems have paths that start inside it.
     pub(crate) fn read(value: &Value, path: &ValuePath, problems: &mut Vec<Problem>) -> Sandbox {
         let mut sandbox = Sandbox::default();
-        let lists = read(value, path, &mut sandbox.limits, problems);
+        let lists = read(value, path, &mut sandbox.limits, None, problems);
         sandbox.capabilities = lists.capabilities.unwrap_or_default();
         sandbox.allowed_hosts = lists.allowed_hosts.unwrap_or_default();
         sandbox
@@ -65,7 +72,7 @@ impl Sandbox {
 impl Ceiling {
     /// A ceiling that caps nothing.
     pub fn none() -> Ceiling {
-        Ceiling { capabilities: None, allowed_hosts: None, limits: Limits::loosest() }
+        Ceiling { capabilities: None, allowed_hosts: None, limits: Limits::loosest(), private_hosts: Vec::new() }
     }
 
     /// Reads a ceiling from a JSON file. The file must exist: to cap nothing is a decision, not an accident.
@@ -89,7 +96,8 @@ impl Ceiling {
         faults.into_iter().for_each(|fault| mistakes.push(fault.in_file(file)));
         let Some(root) = root else { return mistakes.unless_any(|| ceiling) };
         let mut problems = Vec::new();
-        let lists = read(&root.to_value(), &ValuePath::default(), &mut ceiling.limits, &mut problems);
+        let private_hosts = Some(&mut ceiling.private_hosts);
+        let lists = read(&root.to_value(), &ValuePath::default(), &mut ceiling.limits, private_hosts, &mut problems);
         ceiling.capabilities = lists.capabilities;
         ceiling.allowed_hosts = lists.allowed_hosts;
         for problem in problems {
@@ -114,7 +122,13 @@ struct Lists {
     allowed_hosts: Option<Vec<HostPattern>>,
 }
 
-fn read(value: &Value, path: &ValuePath, limits: &mut Limits, problems: &mut Vec<Problem>) -> Lists {
+fn read(
+    value: &Value,
+    path: &ValuePath,
+    limits: &mut Limits,
+    mut private_hosts: Option<&mut Vec<HostPattern>>,
+    problems: &mut Vec<Problem>,
+) -> Lists {
     let mut lists = Lists { capabilities: None, allowed_hosts: None };
     let Value::Object(members) = value else {
         problems.push(Problem::of_value(path, format!("expected an object, found {}", found(value))));
@@ -126,7 +140,19 @@ fn read(value: &Value, path: &ValuePath, limits: &mut Limits, problems: &mut Vec
             "capabilities" => lists.capabilities = Some(items(value, &path, problems, capability)),
             "allowed_hosts" => lists.allowed_hosts = Some(items(value, &path, problems, host)),
             "limits" => read_block(limits, value, &path, Unknown::Refuse, problems),
-            _ => problems.push(unknown_key(&path, key, KEYS.iter().map(|(name, _)| *name))),
+            PRIVATE_HOSTS if private_hosts.is_some() => {
+                if let Some(hosts) = private_hosts.as_deref_mut() {
+                    *hosts = items(value, &path, problems, host);
+                }
+            }
+            PRIVATE_HOSTS => problems.push(
+                Problem::of_key(&path, "only an operator can name private hosts".to_owned())
+                    .help("ask for the host in `allowed_hosts`; the operator allows it with --private-host".to_owned()),
+            ),
+            _ => {
+                let own = private_hosts.is_some().then_some(PRIVATE_HOSTS);
+                problems.push(unknown_key(&path, key, KEYS.iter().map(|(name, _)| *name).chain(own)));
+            }
         }
     }
     lists
@@ -185,6 +211,15 @@ mod tests {
         assert_eq!(sandbox, Sandbox::default());
         assert!(sandbox.capabilities.is_empty() && sandbox.allowed_hosts.is_empty());
         assert_eq!(Ceiling::from_json("ceiling.json", "{}").unwrap(), Ceiling::none());
+    }
+
+    #[test]
+    fn only_a_ceiling_names_private_hosts() {
+        let ceiling = Ceiling::from_json("ceiling.json", r#"{"private_hosts": ["localhost:8000"]}"#).unwrap();
+        assert_eq!(ceiling.private_hosts, ["localhost:8000".parse().unwrap()]);
+        let mut problems = Vec::new();
+        Sandbox::read(&serde_json::json!({"private_hosts": ["*"]}), &ValuePath::default(), &mut problems);
+        assert!(problems[0].to_string().contains("only an operator can name private hosts"), "{problems:?}");
     }
 
     #[test]

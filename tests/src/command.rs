@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::processes::{self, Process};
 use crate::run::cache_folder;
-use crate::{profile_folder, repository, target_folder};
+use crate::{PRIVATE_HOSTS, profile_folder, repository, target_folder};
 
 /// How long a command may take.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -24,7 +24,7 @@ pub fn armada() -> Command {
     let program = profile_folder().join("armada");
     assert!(program.is_file(), "{} is not there: `cargo build --workspace` makes it", program.display());
     let mut command = Command::new(program);
-    command.env("ARMADA_CACHE_DIR", cache_folder());
+    command.env("ARMADA_CACHE_DIR", cache_folder()).env("ARMADA_PRIVATE_HOSTS", PRIVATE_HOSTS);
     command.env_remove("ARMADA_LOG").env_remove("RUST_LOG").env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
     command.stdin(Stdio::null());
     command

@@ -16,6 +16,9 @@ pub mod serve;
 pub mod servers;
 pub mod site;
 
+/// The hosts that an operator has to name for pages of this machine to be visited.
+pub const PRIVATE_HOSTS: &str = "127.0.0.1:*,localhost:*,[::1]:*";
+
 /// The folder of this repository.
 pub fn repository() -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap_or_default()

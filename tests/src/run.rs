@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::target_folder;
+use crate::{PRIVATE_HOSTS, target_folder};
 
 /// How long a run of a test may take.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -108,7 +108,8 @@ impl TestRun {
         std::fs::write(folder.path().join("config/config_template.json"), template).unwrap();
         let configuration = Configuration::resolve(folder.path(), Mode::Local, &Overrides::default());
         let configuration = configuration.unwrap_or_else(|mistakes| panic!("{mistakes}"));
-        Grant::new(configuration.sandbox(), &Ceiling::none())
+        let private_hosts = PRIVATE_HOSTS.split(',').map(|host| host.parse().unwrap()).collect();
+        Grant::new(configuration.sandbox(), &Ceiling { private_hosts, ..Ceiling::none() })
     }
 
     /// Makes the run and waits until it is over.

@@ -240,8 +240,11 @@ impl Page {
             }
             problem if problem == UNREACHABLE || problem.starts_with("net::ERR_SOCKS") => {
                 // The browser knows only that the gateway did not connect; the gateway knows why.
-                let reason = self.context.settings.egress.failure(url);
-                Error::Unavailable(format!("{url}: {}", reason.as_deref().unwrap_or(problem)))
+                match self.context.settings.egress.failure(url) {
+                    Some(Error::Denied(reason)) => Error::Denied(format!("{url}: {reason}")),
+                    Some(Error::Unavailable(reason)) => Error::Unavailable(format!("{url}: {reason}")),
+                    _ => Error::Unavailable(format!("{url}: {problem}")),
+                }
             }
             problem => Error::Unavailable(format!("{url}: {problem}")),
         }
