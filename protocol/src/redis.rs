@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::backoff::Backoff;
 use crate::traits::check_stored;
-use crate::{AgentRecord, CompiledRef, ProtocolError, RunId, RunStore};
+use crate::{AgentRecord, CompiledRef, ProtocolError, Registry, RunId, RunStore};
 
 /// How long records and components are kept where nothing else is said, should nobody remove them: a week.
 pub const EXPIRY: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The key of an agent message under which the rest of its record is.
 const OWN: &str = "armada";
 
-/// The [`RunStore`] of a Redis server.
+/// The [`Registry`] of a Redis server.
 pub struct RedisRunStore {
     client: Client,
     connection: OnceCell<ConnectionManager>,
@@ -215,19 +215,9 @@ fn read(text: &[u8]) -> Result<AgentRecord, ProtocolError> {
 
 #[async_trait]
 impl RunStore for RedisRunStore {
-    async fn put_component(&self, run: RunId, digest: Digest, bytes: Vec<u8>) -> Result<(), ProtocolError> {
-        check_stored(format_args!("the component {digest}"), bytes.len())?;
-        self.put(run, component_key(digest), bytes, COMPONENT_TIMEOUT).await
-    }
-
     async fn component(&self, digest: Digest) -> Result<Bytes, ProtocolError> {
         let bytes = self.get(component_key(digest), COMPONENT_TIMEOUT).await?;
         bytes.map(Bytes::from).ok_or_else(|| ProtocolError::NotFound(format!("the component {digest}")))
-    }
-
-    async fn put_compiled(&self, run: RunId, digest: Digest, engine: &str, code: Vec<u8>) -> Result<(), ProtocolError> {
-        check_stored(format_args!("the compiled component {digest}"), code.len())?;
-        self.put(run, compiled_key(digest, engine), code, COMPONENT_TIMEOUT).await
     }
 
     async fn compiled(&self, digest: Digest, engine: &str) -> Result<Bytes, ProtocolError> {
@@ -235,15 +225,28 @@ impl RunStore for RedisRunStore {
         code.map(Bytes::from).ok_or_else(|| ProtocolError::NotFound(format!("the compiled component {digest}")))
     }
 
+    async fn agent(&self, run: RunId, index: u32) -> Result<AgentRecord, ProtocolError> {
+        let text = self.get(agent_key(run, index), TIMEOUT).await?;
+        read(&text.ok_or_else(|| ProtocolError::NotFound(format!("the record of agent {index} of run {run}")))?)
+    }
+}
+
+#[async_trait]
+impl Registry for RedisRunStore {
+    async fn put_component(&self, run: RunId, digest: Digest, bytes: Vec<u8>) -> Result<(), ProtocolError> {
+        check_stored(format_args!("the component {digest}"), bytes.len())?;
+        self.put(run, component_key(digest), bytes, COMPONENT_TIMEOUT).await
+    }
+
+    async fn put_compiled(&self, run: RunId, digest: Digest, engine: &str, code: Vec<u8>) -> Result<(), ProtocolError> {
+        check_stored(format_args!("the compiled component {digest}"), code.len())?;
+        self.put(run, compiled_key(digest, engine), code, COMPONENT_TIMEOUT).await
+    }
+
     async fn put_agent(&self, run: RunId, index: u32, record: AgentRecord) -> Result<(), ProtocolError> {
         let text = write(record)?;
         check_stored(format_args!("the message of agent {index}"), text.len())?;
         self.put(run, agent_key(run, index), text.into_bytes(), TIMEOUT).await
-    }
-
-    async fn agent(&self, run: RunId, index: u32) -> Result<AgentRecord, ProtocolError> {
-        let text = self.get(agent_key(run, index), TIMEOUT).await?;
-        read(&text.ok_or_else(|| ProtocolError::NotFound(format!("the record of agent {index} of run {run}")))?)
     }
 
     async fn keep(&self, run: RunId) -> Result<(), ProtocolError> {
