@@ -1,8 +1,9 @@
 //! Components, compiled or not, and agent records in Redis, for agents on many machines.
 //!
-//! An agent's record is where the predecessor has it and in its form: the agent message as JSON under `{run_id}{agent_index}`,
-//! with what Armada needs beside it under one key more. Everything expires, so that nothing is left of runs whose
-//! orchestrator never came back; who goes on with a run says so from time to time. Every command is one that may be given twice, and is given again while Redis is away.
+//! An agent's record is where the predecessor has it and in its form: the agent message as JSON under
+//! `{run_id}{agent_index}`, with what Armada needs beside it under one key more. Everything expires, so that nothing is left
+//! of runs whose orchestrator never came back; who goes on with a run says so from time to time. Every command is one that
+//! may be given twice, and is given again while Redis is away.
 
 use std::fmt;
 use std::time::Duration;
@@ -55,9 +56,9 @@ struct Own {
 }
 
 impl RedisRunStore {
-    /// The server at an address such as `redis://user:password@host:6379/0`, or `rediss://…` for TLS. It is not connected to
-    /// yet. What is stored is kept for this long after it was last stored or its run last kept. Who asks something of a server that
-    /// is away waits for 30 seconds.
+    /// The server at an address such as `redis://user:password@host:6379/0`, or `rediss://…` for TLS. It is not connected
+    /// to yet. What is stored is kept for this long after it was last stored or its run last kept. Who asks something of a
+    /// server that is away waits for 30 seconds.
     pub fn new(url: &str, expiry: Duration) -> Result<Self, ProtocolError> {
         Self::with_patience(url, expiry, PATIENCE)
     }
@@ -173,15 +174,15 @@ impl fmt::Debug for RedisRunStore {
     }
 }
 
-/// What the keys begin with of what runs share, which no agent's key does.
-const SHARED: &str = "armada:";
+/// What every key begins with but those of agents' records.
+const PREFIX: &str = "armada:";
 
 fn component_key(digest: Digest) -> String {
-    format!("{SHARED}component:{digest}")
+    format!("{PREFIX}component:{digest}")
 }
 
 fn compiled_key(digest: Digest, engine: &str) -> String {
-    format!("{SHARED}compiled:{digest}:{engine}")
+    format!("{PREFIX}compiled:{digest}:{engine}")
 }
 
 fn agent_key(run: RunId, index: u32) -> String {
@@ -190,7 +191,7 @@ fn agent_key(run: RunId, index: u32) -> String {
 
 /// The key of the set of the other keys that a run needs.
 fn run_key(run: RunId) -> String {
-    format!("armada:run:{run}")
+    format!("{PREFIX}run:{run}")
 }
 
 /// A record as it is stored.
@@ -261,8 +262,8 @@ impl Registry for RedisRunStore {
 
     async fn delete(&self, run: RunId) -> Result<(), ProtocolError> {
         let mut keys = self.keys(run).await?;
-        // Other runs may need these, of this orchestrator or another one's.
-        keys.retain(|key| !key.starts_with(SHARED));
+        // Other runs may need the components, of this orchestrator or another one's.
+        keys.retain(|key| !key.starts_with(PREFIX));
         keys.push(run_key(run));
         let mut delete = pipe();
         delete.del(keys).ignore();
