@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use armada_protocol::rabbitmq::RabbitQueue;
-use armada_protocol::{Job, JobQueue as _, RunId};
+use armada_protocol::{Broker as _, Job, RunId};
 use serde_json::Value;
 use serde_json::value::RawValue;
 

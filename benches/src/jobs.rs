@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use armada_protocol::job::FOREIGN_PLACES;
 use armada_protocol::rabbitmq::RabbitQueue;
-use armada_protocol::{Job, JobQueue as _, RunId};
+use armada_protocol::{Broker as _, Job, RunId};
 use futures::StreamExt as _;
 use serde_json::Value;
 use serde_json::value::RawValue;

@@ -20,7 +20,7 @@ use armada_host::{ComponentCache, ComponentError, Sandbox};
 use armada_project::{Configuration, Digest, Injection, Mistake};
 use armada_protocol::patient::Patient;
 use armada_protocol::{
-    AgentRecord, Cause, CompiledRef, JobQueue, JobStore as _, Outcome, ProtocolError, RunId, RunStore, Stop,
+    AgentRecord, Broker, Cause, CompiledRef, JobStore as _, Outcome, ProtocolError, Registry, RunId, Stop,
 };
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
@@ -90,8 +90,8 @@ pub struct Conductor {
 
 struct Shared {
     store: Store,
-    queue: Arc<dyn JobQueue>,
-    runs: Arc<dyn RunStore>,
+    queue: Arc<dyn Broker>,
+    runs: Arc<dyn Registry>,
     sandbox: Sandbox,
     cache: ComponentCache,
     credentials: Credentials,
@@ -108,8 +108,8 @@ impl Conductor {
     /// A conductor of the runs of this store.
     pub fn new(
         store: Store,
-        queue: Arc<dyn JobQueue>,
-        runs: Arc<dyn RunStore>,
+        queue: Arc<dyn Broker>,
+        runs: Arc<dyn Registry>,
         sandbox: Sandbox,
         credentials: Credentials,
         settings: Arc<Settings>,

@@ -12,7 +12,7 @@ use armada_host::agent::Connections;
 use armada_project::{ComponentRef, Configuration, Digest, Grant, Injection, Mistake};
 use armada_protocol::embedded::{EmbeddedJobStore, EmbeddedQueue, EmbeddedRunStore};
 use armada_protocol::{
-    AgentRecord, Cause, Change, Job, JobQueue, Ledger, Outcome, ProtocolError, RunId, RunOptions, RunStore,
+    AgentRecord, Broker, Cause, Change, Job, Ledger, Outcome, ProtocolError, Registry, RunId, RunOptions,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -62,9 +62,9 @@ impl LaunchRequest {
 #[derive(Clone)]
 pub struct Stores {
     /// The queue of its jobs.
-    pub queue: Arc<dyn JobQueue>,
+    pub queue: Arc<dyn Broker>,
     /// The store of its component and agent records.
-    pub runs: Arc<dyn RunStore>,
+    pub runs: Arc<dyn Registry>,
     /// The ledger of its jobs.
     pub jobs: Arc<dyn Ledger>,
 }

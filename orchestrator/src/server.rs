@@ -13,7 +13,7 @@ use armada_host::{ComponentError, Sandbox};
 use armada_protocol::embedded::{EmbeddedQueue, EmbeddedRunStore};
 use armada_protocol::rabbitmq::RabbitQueue;
 use armada_protocol::redis::{self, RedisRunStore};
-use armada_protocol::{JobQueue, ProtocolError, RunStore};
+use armada_protocol::{Broker, ProtocolError, Registry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -98,7 +98,7 @@ impl Server {
         let options = StoreOptions { url, artifacts, lease: settings.agent_silence, retry: settings.retry.clone() };
         let store = Store::open(options).await?;
         let mut checks = Vec::new();
-        let queue: Arc<dyn JobQueue> = match &settings.amqp_url {
+        let queue: Arc<dyn Broker> = match &settings.amqp_url {
             Some(Secret(url)) => {
                 let queue = Arc::new(RabbitQueue::new(url, "armada serve")?);
                 wait_for(queue.check().await)?;
@@ -111,7 +111,7 @@ impl Server {
             }
             None => Arc::new(EmbeddedQueue::default()),
         };
-        let runs: Arc<dyn RunStore> = match &settings.redis_url {
+        let runs: Arc<dyn Registry> = match &settings.redis_url {
             Some(Secret(url)) => {
                 let runs = Arc::new(RedisRunStore::new(url, redis::EXPIRY)?);
                 wait_for(runs.check().await)?;

@@ -1,10 +1,10 @@
 //! What the orchestrator and its agents say to each other, and over what.
 //!
 //! - [`job`], [`outcome`] and [`report`] are what is said: plain data with a fixed JSON form.
-//! - [`JobQueue`], [`RunStore`] and [`JobStore`] are what it is said over, as traits; [`Ledger`] is the orchestrator's view
-//!   of the last one, and [`change`] what it tells of a run. They are shaped after what may be
-//!   on the other side of a network: a queue that redelivers what was not acknowledged, a store that is read once, and a
-//!   ledger that decides in one step what becomes of a job.
+//! - [`JobQueue`], [`RunStore`] and [`JobStore`] are what it is said over, as traits; [`Broker`], [`Registry`] and [`Ledger`]
+//!   are the orchestrator's views of the same three, and [`change`] what the last one tells of a run. They are shaped after
+//!   what may be on the other side of a network: a queue that redelivers what was not acknowledged, a store that is read
+//!   once, and a ledger that decides in one step what becomes of a job.
 //! - [`embedded`] has them in this process; [`link`] gives another process, here or elsewhere, the same three; [`rabbitmq`] and
 //!   [`redis`] have the first two for agents on many machines.
 //!
@@ -29,6 +29,6 @@ pub use job::{AgentRecord, Attempt, CompiledRef, Incarnation, Job, RunId};
 pub use outcome::{Cause, JobError, JobRecord, Outcome, Status};
 pub use report::Report;
 pub use traits::{
-    AgentState, Delivery, JobConsumer, JobQueue, JobStore, Ledger, Next, ProtocolError, RunOptions, RunStore, Start,
-    Stop,
+    AgentState, Broker, Delivery, JobConsumer, JobQueue, JobStore, Ledger, Next, ProtocolError, Registry, RunOptions,
+    RunStore, Start, Stop,
 };

@@ -40,8 +40,8 @@ pub(crate) mod tests {
     use crate::embedded::{EmbeddedJobStore, EmbeddedQueue, EmbeddedRunStore};
     use crate::report::{Artifact, Event, EventLevel};
     use crate::{
-        AgentRecord, AgentState, Change, CompiledRef, Incarnation, Job, JobQueue, JobStore, Ledger as _, Next, Outcome,
-        ProtocolError, Report, RunId, RunOptions, RunStore, Start, Stop,
+        AgentRecord, AgentState, Broker as _, Change, CompiledRef, Incarnation, Job, JobQueue, JobStore, Ledger as _,
+        Next, Outcome, ProtocolError, Registry as _, Report, RunId, RunOptions, RunStore, Start, Stop,
     };
 
     pub(super) const RUN: RunId = RunId(Uuid::from_u128(1));
@@ -301,37 +301,17 @@ pub(crate) mod tests {
 
     #[async_trait]
     impl RunStore for Counted {
-        async fn put_component(&self, run: RunId, digest: Digest, bytes: Vec<u8>) -> Result<(), ProtocolError> {
-            self.runs.put_component(run, digest, bytes).await
-        }
-
         async fn component(&self, digest: Digest) -> Result<Bytes, ProtocolError> {
             self.reads.fetch_add(1, Ordering::Relaxed);
             self.runs.component(digest).await
-        }
-
-        async fn put_compiled(&self, run: RunId, of: Digest, engine: &str, code: Vec<u8>) -> Result<(), ProtocolError> {
-            self.runs.put_compiled(run, of, engine, code).await
         }
 
         async fn compiled(&self, digest: Digest, engine: &str) -> Result<Bytes, ProtocolError> {
             self.runs.compiled(digest, engine).await
         }
 
-        async fn put_agent(&self, run: RunId, index: u32, record: AgentRecord) -> Result<(), ProtocolError> {
-            self.runs.put_agent(run, index, record).await
-        }
-
         async fn agent(&self, run: RunId, index: u32) -> Result<AgentRecord, ProtocolError> {
             self.runs.agent(run, index).await
-        }
-
-        async fn keep(&self, run: RunId) -> Result<(), ProtocolError> {
-            self.runs.keep(run).await
-        }
-
-        async fn delete(&self, run: RunId) -> Result<(), ProtocolError> {
-            self.runs.delete(run).await
         }
     }
 

@@ -27,7 +27,7 @@ use url::{Host, Url};
 use self::connection::connect;
 use self::consumer::Consumer;
 use crate::backoff::Backoff;
-use crate::{Job, JobConsumer, JobQueue, ProtocolError, RunId};
+use crate::{Broker, Job, JobConsumer, JobQueue, ProtocolError, RunId};
 
 /// How long one thing that is asked of the broker may take: a connection, a channel, a declaration, a confirm.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,13 +38,13 @@ const HEARTBEAT: u16 = 10;
 /// How many published messages may be without their confirm.
 const WINDOW: usize = 1_000;
 
-/// The [`JobQueue`] of a RabbitMQ broker. Clones share their connections.
+/// The [`Broker`] that is RabbitMQ. Clones share their connections.
 #[derive(Clone)]
 pub struct RabbitQueue {
-    broker: Arc<Broker>,
+    broker: Arc<Rabbit>,
 }
 
-struct Broker {
+struct Rabbit {
     uri: AMQPUri,
     /// What the connection is called in the broker's own lists.
     name: String,
@@ -143,7 +143,7 @@ impl RabbitQueue {
         }
         uri.query.heartbeat = uri.query.heartbeat.or(Some(HEARTBEAT));
         let (name, publishing, consuming) = (name.to_owned(), Mutex::default(), Mutex::default());
-        Ok(Self { broker: Arc::new(Broker { uri, name, patience, publishing, consuming }) })
+        Ok(Self { broker: Arc::new(Rabbit { uri, name, patience, publishing, consuming }) })
     }
 
     /// Asks whether the broker can be used now.
@@ -155,7 +155,7 @@ impl RabbitQueue {
     }
 }
 
-impl Broker {
+impl Rabbit {
     /// A channel for anything but publishing.
     async fn channel(&self) -> Result<Channel, BrokerError> {
         self.channel_of(&self.consuming).await
@@ -274,7 +274,7 @@ impl Broker {
     }
 }
 
-impl fmt::Display for Broker {
+impl fmt::Display for Rabbit {
     /// Where the broker is, without the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let authority = &self.uri.authority;
@@ -319,17 +319,20 @@ fn dead_queue(run: RunId) -> String {
 
 #[async_trait]
 impl JobQueue for RabbitQueue {
+    async fn consume(&self, run: RunId, agent: u32) -> Result<Box<dyn JobConsumer>, ProtocolError> {
+        self.declare(run).await?;
+        Ok(Box::new(Consumer::new(self.broker.clone(), run, agent)))
+    }
+}
+
+#[async_trait]
+impl Broker for RabbitQueue {
     async fn declare(&self, run: RunId) -> Result<(), ProtocolError> {
         self.broker.persist(Ask::Declare, &run.to_string()).await.map(drop)
     }
 
     async fn publish(&self, run: RunId, jobs: Vec<Job>) -> Result<(), ProtocolError> {
         self.broker.publish_all(&run.to_string(), run, &jobs).await
-    }
-
-    async fn consume(&self, run: RunId, agent: u32) -> Result<Box<dyn JobConsumer>, ProtocolError> {
-        self.declare(run).await?;
-        Ok(Box::new(Consumer::new(self.broker.clone(), run, agent)))
     }
 
     async fn waiting(&self, run: RunId) -> Result<Option<u64>, ProtocolError> {

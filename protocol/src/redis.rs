@@ -1,8 +1,9 @@
 //! Components, compiled or not, and agent records in Redis, for agents on many machines.
 //!
-//! An agent's record is where the predecessor has it and in its form: the agent message as JSON under `{run_id}{agent_index}`,
-//! with what Armada needs beside it under one key more. Everything expires, so that nothing is left of runs whose
-//! orchestrator never came back; who goes on with a run says so from time to time. Every command is one that may be given twice, and is given again while Redis is away.
+//! An agent's record is where the predecessor has it and in its form: the agent message as JSON under
+//! `{run_id}{agent_index}`, with what Armada needs beside it under one key more. Everything expires, so that nothing is left
+//! of runs whose orchestrator never came back; who goes on with a run says so from time to time. Every command is one that
+//! may be given twice, and is given again while Redis is away.
 
 use std::fmt;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::backoff::Backoff;
 use crate::traits::check_stored;
-use crate::{AgentRecord, CompiledRef, ProtocolError, RunId, RunStore};
+use crate::{AgentRecord, CompiledRef, ProtocolError, Registry, RunId, RunStore};
 
 /// How long records and components are kept where nothing else is said, should nobody remove them: a week.
 pub const EXPIRY: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -33,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The key of an agent message under which the rest of its record is.
 const OWN: &str = "armada";
 
-/// The [`RunStore`] of a Redis server.
+/// The [`Registry`] of a Redis server.
 pub struct RedisRunStore {
     client: Client,
     connection: OnceCell<ConnectionManager>,
@@ -55,9 +56,9 @@ struct Own {
 }
 
 impl RedisRunStore {
-    /// The server at an address such as `redis://user:password@host:6379/0`, or `rediss://…` for TLS. It is not connected to
-    /// yet. What is stored is kept for this long after it was last stored or its run last kept. Who asks something of a server that
-    /// is away waits for 30 seconds.
+    /// The server at an address such as `redis://user:password@host:6379/0`, or `rediss://…` for TLS. It is not connected
+    /// to yet. What is stored is kept for this long after it was last stored or its run last kept. Who asks something of a
+    /// server that is away waits for 30 seconds.
     pub fn new(url: &str, expiry: Duration) -> Result<Self, ProtocolError> {
         Self::with_patience(url, expiry, PATIENCE)
     }
@@ -173,15 +174,15 @@ impl fmt::Debug for RedisRunStore {
     }
 }
 
-/// What the keys begin with of what runs share, which no agent's key does.
-const SHARED: &str = "armada:";
+/// What every key begins with but those of agents' records.
+const PREFIX: &str = "armada:";
 
 fn component_key(digest: Digest) -> String {
-    format!("{SHARED}component:{digest}")
+    format!("{PREFIX}component:{digest}")
 }
 
 fn compiled_key(digest: Digest, engine: &str) -> String {
-    format!("{SHARED}compiled:{digest}:{engine}")
+    format!("{PREFIX}compiled:{digest}:{engine}")
 }
 
 fn agent_key(run: RunId, index: u32) -> String {
@@ -190,7 +191,7 @@ fn agent_key(run: RunId, index: u32) -> String {
 
 /// The key of the set of the other keys that a run needs.
 fn run_key(run: RunId) -> String {
-    format!("armada:run:{run}")
+    format!("{PREFIX}run:{run}")
 }
 
 /// A record as it is stored.
@@ -215,19 +216,9 @@ fn read(text: &[u8]) -> Result<AgentRecord, ProtocolError> {
 
 #[async_trait]
 impl RunStore for RedisRunStore {
-    async fn put_component(&self, run: RunId, digest: Digest, bytes: Vec<u8>) -> Result<(), ProtocolError> {
-        check_stored(format_args!("the component {digest}"), bytes.len())?;
-        self.put(run, component_key(digest), bytes, COMPONENT_TIMEOUT).await
-    }
-
     async fn component(&self, digest: Digest) -> Result<Bytes, ProtocolError> {
         let bytes = self.get(component_key(digest), COMPONENT_TIMEOUT).await?;
         bytes.map(Bytes::from).ok_or_else(|| ProtocolError::NotFound(format!("the component {digest}")))
-    }
-
-    async fn put_compiled(&self, run: RunId, digest: Digest, engine: &str, code: Vec<u8>) -> Result<(), ProtocolError> {
-        check_stored(format_args!("the compiled component {digest}"), code.len())?;
-        self.put(run, compiled_key(digest, engine), code, COMPONENT_TIMEOUT).await
     }
 
     async fn compiled(&self, digest: Digest, engine: &str) -> Result<Bytes, ProtocolError> {
@@ -235,15 +226,28 @@ impl RunStore for RedisRunStore {
         code.map(Bytes::from).ok_or_else(|| ProtocolError::NotFound(format!("the compiled component {digest}")))
     }
 
+    async fn agent(&self, run: RunId, index: u32) -> Result<AgentRecord, ProtocolError> {
+        let text = self.get(agent_key(run, index), TIMEOUT).await?;
+        read(&text.ok_or_else(|| ProtocolError::NotFound(format!("the record of agent {index} of run {run}")))?)
+    }
+}
+
+#[async_trait]
+impl Registry for RedisRunStore {
+    async fn put_component(&self, run: RunId, digest: Digest, bytes: Vec<u8>) -> Result<(), ProtocolError> {
+        check_stored(format_args!("the component {digest}"), bytes.len())?;
+        self.put(run, component_key(digest), bytes, COMPONENT_TIMEOUT).await
+    }
+
+    async fn put_compiled(&self, run: RunId, digest: Digest, engine: &str, code: Vec<u8>) -> Result<(), ProtocolError> {
+        check_stored(format_args!("the compiled component {digest}"), code.len())?;
+        self.put(run, compiled_key(digest, engine), code, COMPONENT_TIMEOUT).await
+    }
+
     async fn put_agent(&self, run: RunId, index: u32, record: AgentRecord) -> Result<(), ProtocolError> {
         let text = write(record)?;
         check_stored(format_args!("the message of agent {index}"), text.len())?;
         self.put(run, agent_key(run, index), text.into_bytes(), TIMEOUT).await
-    }
-
-    async fn agent(&self, run: RunId, index: u32) -> Result<AgentRecord, ProtocolError> {
-        let text = self.get(agent_key(run, index), TIMEOUT).await?;
-        read(&text.ok_or_else(|| ProtocolError::NotFound(format!("the record of agent {index} of run {run}")))?)
     }
 
     async fn keep(&self, run: RunId) -> Result<(), ProtocolError> {
@@ -258,8 +262,8 @@ impl RunStore for RedisRunStore {
 
     async fn delete(&self, run: RunId) -> Result<(), ProtocolError> {
         let mut keys = self.keys(run).await?;
-        // Other runs may need these, of this orchestrator or another one's.
-        keys.retain(|key| !key.starts_with(SHARED));
+        // Other runs may need the components, of this orchestrator or another one's.
+        keys.retain(|key| !key.starts_with(PREFIX));
         keys.push(run_key(run));
         let mut delete = pipe();
         delete.del(keys).ignore();

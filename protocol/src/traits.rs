@@ -1,4 +1,7 @@
 //! Over what orchestrator and agents speak: a queue, a store that is read once, and a ledger of what happened.
+//!
+//! Each is two traits: what agents see of it, and what the orchestrator does with it besides. An agent's end of a link has
+//! the first only.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -38,33 +41,12 @@ pub enum ProtocolError {
     Json(#[from] serde_json::Error),
 }
 
-/// The queues of jobs, one per run, as a message broker has them.
+/// The queues of jobs, one per run, as their agents see them.
 #[async_trait]
 pub trait JobQueue: Send + Sync {
-    /// Makes the run's queue, if it is not there yet.
-    async fn declare(&self, run: RunId) -> Result<(), ProtocolError>;
-
-    /// Puts jobs on the run's queue, in their order, and returns once the queue has them all. Waits while the queue is full,
-    /// so a run of a million jobs never has a million messages in memory. When it fails, some may be on the queue.
-    async fn publish(&self, run: RunId, jobs: Vec<Job>) -> Result<(), ProtocolError>;
-
     /// Begins to consume the run's queue for an agent. What the consumer has not settled when it is dropped is
     /// delivered again, to whichever agent asks next.
     async fn consume(&self, run: RunId, agent: u32) -> Result<Box<dyn JobConsumer>, ProtocolError>;
-
-    /// How many jobs wait to be taken, those that an agent has and has not settled not counted; nothing where the queue does
-    /// not know.
-    async fn waiting(&self, run: RunId) -> Result<Option<u64>, ProtocolError>;
-
-    /// Puts jobs that have failed for good on the run's queue of dead jobs, where there is one, for whoever wants to look at
-    /// them. It stays when the run's queue is deleted.
-    async fn bury(&self, run: RunId, jobs: Vec<Job>) -> Result<(), ProtocolError>;
-
-    /// Removes the run's queue of dead jobs and what is on it.
-    async fn delete_dead(&self, run: RunId) -> Result<(), ProtocolError>;
-
-    /// Removes the run's queue and what is still on it; who publishes to it or consumes it comes to an end.
-    async fn delete(&self, run: RunId) -> Result<(), ProtocolError>;
 }
 
 /// A delivery, to be settled by the consumer that gave it.
@@ -89,6 +71,31 @@ pub trait JobConsumer: Send {
     async fn requeue(&mut self, tag: u64) -> Result<(), ProtocolError>;
 }
 
+/// The queues, as the orchestrator of runs fills them: what a message broker has.
+#[async_trait]
+pub trait Broker: JobQueue {
+    /// Makes the run's queue, if it is not there yet.
+    async fn declare(&self, run: RunId) -> Result<(), ProtocolError>;
+
+    /// Puts jobs on the run's queue, in their order, and returns once the queue has them all. Waits while the queue is full,
+    /// so a run of a million jobs never has a million messages in memory. When it fails, some may be on the queue.
+    async fn publish(&self, run: RunId, jobs: Vec<Job>) -> Result<(), ProtocolError>;
+
+    /// How many jobs wait to be taken, those that an agent has and has not settled not counted; nothing where the queue does
+    /// not know.
+    async fn waiting(&self, run: RunId) -> Result<Option<u64>, ProtocolError>;
+
+    /// Puts jobs that have failed for good on the run's queue of dead jobs, where there is one, for whoever wants to look at
+    /// them. It stays when the run's queue is deleted.
+    async fn bury(&self, run: RunId, jobs: Vec<Job>) -> Result<(), ProtocolError>;
+
+    /// Removes the run's queue of dead jobs and what is on it.
+    async fn delete_dead(&self, run: RunId) -> Result<(), ProtocolError>;
+
+    /// Removes the run's queue and what is still on it; who publishes to it or consumes it comes to an end.
+    async fn delete(&self, run: RunId) -> Result<(), ProtocolError>;
+}
+
 /// The most bytes that a store of runs keeps under one name. Redis has room for no more.
 const STORED_BYTES: usize = 512 << 20;
 
@@ -103,27 +110,31 @@ pub(crate) fn check_stored(what: impl fmt::Display, bytes: usize) -> Result<(), 
     )))
 }
 
-/// What agents read once when they start: components and agent records. Components, compiled or not, are kept once for all
-/// runs, and for as long as there is a run that they were put for.
+/// What agents read once when they start: components and agent records.
 #[async_trait]
 pub trait RunStore: Send + Sync {
-    /// Keeps a component under its digest, for a run.
-    async fn put_component(&self, run: RunId, digest: Digest, bytes: Vec<u8>) -> Result<(), ProtocolError>;
-
     /// A component's bytes, shared where they are in memory. Whoever reads them checks them against the digest.
     async fn component(&self, digest: Digest) -> Result<Bytes, ProtocolError>;
-
-    /// Keeps what a component was compiled to for engines of this configuration, for a run.
-    async fn put_compiled(&self, run: RunId, digest: Digest, engine: &str, code: Vec<u8>) -> Result<(), ProtocolError>;
 
     /// What a component was compiled to. It is native code: whoever reads it checks its signature before anything else.
     async fn compiled(&self, digest: Digest, engine: &str) -> Result<Bytes, ProtocolError>;
 
-    /// Keeps an agent's record.
-    async fn put_agent(&self, run: RunId, index: u32, record: AgentRecord) -> Result<(), ProtocolError>;
-
     /// An agent's record.
     async fn agent(&self, run: RunId, index: u32) -> Result<AgentRecord, ProtocolError>;
+}
+
+/// The store of what agents read, as the orchestrator of runs keeps it. Components, compiled or not, are there once for all
+/// runs, and for as long as there is a run that they were put for.
+#[async_trait]
+pub trait Registry: RunStore {
+    /// Keeps a component under its digest, for a run.
+    async fn put_component(&self, run: RunId, digest: Digest, bytes: Vec<u8>) -> Result<(), ProtocolError>;
+
+    /// Keeps what a component was compiled to for engines of this configuration, for a run.
+    async fn put_compiled(&self, run: RunId, digest: Digest, engine: &str, code: Vec<u8>) -> Result<(), ProtocolError>;
+
+    /// Keeps an agent's record.
+    async fn put_agent(&self, run: RunId, index: u32, record: AgentRecord) -> Result<(), ProtocolError>;
 
     /// Says that the run goes on, where things are forgotten that nobody has asked to keep for long.
     async fn keep(&self, run: RunId) -> Result<(), ProtocolError>;

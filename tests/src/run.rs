@@ -9,7 +9,7 @@ use armada_host::{ComponentCache, Sandbox};
 use armada_project::{Ceiling, ComponentRef, Configuration, Digest, Grant, Mode, Overrides};
 use armada_protocol::embedded::{EmbeddedJobStore, EmbeddedQueue, EmbeddedRunStore};
 use armada_protocol::{
-    AgentRecord, Change, Incarnation, Job, JobQueue as _, JobRecord, Ledger as _, RunId, RunOptions, RunStore as _,
+    AgentRecord, Broker as _, Change, Incarnation, Job, JobRecord, Ledger as _, Registry as _, RunId, RunOptions,
 };
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};

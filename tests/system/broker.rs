@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use armada_protocol::rabbitmq::RabbitQueue;
-use armada_protocol::{Delivery, Job, JobConsumer, JobQueue, ProtocolError, RunId};
+use armada_protocol::{Broker as _, Delivery, Job, JobConsumer, JobQueue as _, ProtocolError, RunId};
 use armada_tests::cut::Cut;
 use armada_tests::servers::{Server, free_port, rabbitmq, shared_rabbitmq};
 use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeclareOptions};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use armada_protocol::job::FOREIGN_PLACES;
 use armada_protocol::rabbitmq::RabbitQueue;
-use armada_protocol::{Job, JobConsumer, JobQueue, RunId};
+use armada_protocol::{Broker as _, Job, JobConsumer, JobQueue as _, RunId};
 use armada_tests::processes::{signal, wait_for};
 use armada_tests::pypi;
 use armada_tests::servers::shared_rabbitmq;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use armada_protocol::JobQueue as _;
+use armada_protocol::Broker as _;
 use armada_protocol::rabbitmq::RabbitQueue;
 use armada_tests::clock::Clock;
 use armada_tests::processes::{self, Process};

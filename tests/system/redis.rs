@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use armada_project::{Ceiling, ComponentRef, Configuration, Digest, Grant, Mode, Overrides};
 use armada_protocol::redis::{EXPIRY, RedisRunStore};
-use armada_protocol::{AgentRecord, CompiledRef, ProtocolError, RunId, RunStore};
+use armada_protocol::{AgentRecord, CompiledRef, ProtocolError, Registry as _, RunId, RunStore as _};
 use armada_tests::servers::{Server, free_port, redis};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;

@@ -77,8 +77,8 @@ mod tests {
     use std::sync::Arc;
 
     use armada_project::{Ceiling, ComponentRef, Configuration, Grant, Mode, Overrides};
-    use armada_protocol::RunId;
     use armada_protocol::embedded::EmbeddedRunStore;
+    use armada_protocol::{Registry as _, RunId};
 
     use super::*;
     use crate::engine::SigningKey;

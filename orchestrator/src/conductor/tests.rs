@@ -6,7 +6,7 @@ use armada_host::VerifyingKey;
 use armada_project::ComponentRef;
 use armada_protocol::embedded::{EmbeddedQueue, EmbeddedRunStore};
 use armada_protocol::rabbitmq::RabbitQueue;
-use armada_protocol::{Incarnation, Job, Start};
+use armada_protocol::{Incarnation, Job, RunStore, Start};
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -16,14 +16,14 @@ use crate::settings::InProcess;
 use crate::store::StoreOptions;
 use crate::store::tests::new_run;
 
-async fn conductor(folder: &std::path::Path, queue: Arc<dyn JobQueue>) -> Conductor {
+async fn conductor(folder: &std::path::Path, queue: Arc<dyn Broker>) -> Conductor {
     conductor_with(folder, queue, Arc::new(EmbeddedRunStore::default()), AgentMode::External).await
 }
 
 async fn conductor_with(
     folder: &std::path::Path,
-    queue: Arc<dyn JobQueue>,
-    runs: Arc<dyn RunStore>,
+    queue: Arc<dyn Broker>,
+    runs: Arc<dyn Registry>,
     agents: AgentMode,
 ) -> Conductor {
     let mut settings = Settings::new(folder.into(), folder.join("cache"), agents);
@@ -218,28 +218,31 @@ struct Small(EmbeddedRunStore);
 
 #[async_trait]
 impl RunStore for Small {
-    async fn put_component(&self, run: RunId, digest: Digest, bytes: Vec<u8>) -> Result<(), ProtocolError> {
-        self.0.put_component(run, digest, bytes).await
-    }
-
     async fn component(&self, digest: Digest) -> Result<Bytes, ProtocolError> {
         self.0.component(digest).await
-    }
-
-    async fn put_compiled(&self, _: RunId, _: Digest, _: &str, _: Vec<u8>) -> Result<(), ProtocolError> {
-        Err(ProtocolError::Invalid("it is too large".to_owned()))
     }
 
     async fn compiled(&self, digest: Digest, engine: &str) -> Result<Bytes, ProtocolError> {
         self.0.compiled(digest, engine).await
     }
 
-    async fn put_agent(&self, run: RunId, index: u32, record: AgentRecord) -> Result<(), ProtocolError> {
-        self.0.put_agent(run, index, record).await
-    }
-
     async fn agent(&self, run: RunId, index: u32) -> Result<AgentRecord, ProtocolError> {
         self.0.agent(run, index).await
+    }
+}
+
+#[async_trait]
+impl Registry for Small {
+    async fn put_component(&self, run: RunId, digest: Digest, bytes: Vec<u8>) -> Result<(), ProtocolError> {
+        self.0.put_component(run, digest, bytes).await
+    }
+
+    async fn put_compiled(&self, _: RunId, _: Digest, _: &str, _: Vec<u8>) -> Result<(), ProtocolError> {
+        Err(ProtocolError::Invalid("it is too large".to_owned()))
+    }
+
+    async fn put_agent(&self, run: RunId, index: u32, record: AgentRecord) -> Result<(), ProtocolError> {
+        self.0.put_agent(run, index, record).await
     }
 
     async fn keep(&self, run: RunId) -> Result<(), ProtocolError> {
@@ -296,7 +299,7 @@ async fn agents_from_elsewhere_get_what_is_compiled_signed_by_their_server() {
 async fn agents_of_this_machine_or_of_a_store_without_room_get_the_component_only() {
     let here = AgentMode::InProcess(InProcess { chromium: None, headed: false, temp: std::env::temp_dir() });
     let (room, none) = (Arc::new(EmbeddedRunStore::default()), Arc::new(Small::default()));
-    let places: [(Arc<dyn RunStore>, _); 2] = [(room, here), (none, AgentMode::External)];
+    let places: [(Arc<dyn Registry>, _); 2] = [(room, here), (none, AgentMode::External)];
     for (runs, agents) in places {
         let folder = tempfile::tempdir().unwrap();
         let conductor =

@@ -15,7 +15,6 @@ use std::sync::Arc;
 
 use armada_host::Sandbox;
 use armada_protocol::embedded::{EmbeddedQueue, EmbeddedRunStore};
-
 use axum::http::{Method, StatusCode, header};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -41,6 +40,7 @@ fn settings(folder: &Path) -> Settings {
 struct Server {
     store: Store,
     api: Api,
+    runs: Arc<EmbeddedRunStore>,
     address: SocketAddr,
     serving: JoinHandle<()>,
     folder: tempfile::TempDir,
@@ -86,7 +86,8 @@ impl Server {
         let settings = Arc::new(settings);
         let (queue, runs) = (Arc::new(EmbeddedQueue::default()), Arc::new(EmbeddedRunStore::default()));
         let (sandbox, credentials) = (Sandbox::new().unwrap(), Credentials::open(&settings.data).unwrap());
-        let conductor = Conductor::new(store.clone(), queue, runs, sandbox, credentials.clone(), settings.clone());
+        let conductor =
+            Conductor::new(store.clone(), queue, runs.clone(), sandbox, credentials.clone(), settings.clone());
         let api = Api::new(store.clone(), conductor, settings.clone(), credentials, checks);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -95,7 +96,7 @@ impl Server {
             let connections = Connections::new(Bounds::of_this_process());
             connections.serve(listener, router, CancellationToken::new()).await;
         });
-        Self { store, api, address, serving, folder }
+        Self { store, api, runs, address, serving, folder }
     }
 
     async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {

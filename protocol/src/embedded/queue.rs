@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::{Notify, Semaphore};
 
-use crate::{Delivery, Job, JobConsumer, JobQueue, ProtocolError, RunId};
+use crate::{Broker, Delivery, Job, JobConsumer, JobQueue, ProtocolError, RunId};
 
 /// How many jobs wait on a queue before `publish` waits.
 const CAPACITY: usize = 1_000;
 
-/// The [`JobQueue`] of this process.
+/// The [`Broker`] of this process.
 #[derive(Debug, Default)]
 pub struct EmbeddedQueue {
     queues: Mutex<HashMap<RunId, Arc<Queue>>>,
@@ -56,6 +56,13 @@ impl EmbeddedQueue {
 
 #[async_trait]
 impl JobQueue for EmbeddedQueue {
+    async fn consume(&self, run: RunId, _agent: u32) -> Result<Box<dyn JobConsumer>, ProtocolError> {
+        Ok(Box::new(Consumer { queue: self.queue(run)?, next_tag: 0, unsettled: None }))
+    }
+}
+
+#[async_trait]
+impl Broker for EmbeddedQueue {
     async fn declare(&self, run: RunId) -> Result<(), ProtocolError> {
         let new =
             || Arc::new(Queue { state: Mutex::default(), arrived: Notify::new(), room: Semaphore::new(CAPACITY) });
@@ -85,10 +92,6 @@ impl JobQueue for EmbeddedQueue {
 
     async fn delete_dead(&self, _run: RunId) -> Result<(), ProtocolError> {
         Ok(())
-    }
-
-    async fn consume(&self, run: RunId, _agent: u32) -> Result<Box<dyn JobConsumer>, ProtocolError> {
-        Ok(Box::new(Consumer { queue: self.queue(run)?, next_tag: 0, unsettled: None }))
     }
 
     async fn delete(&self, run: RunId) -> Result<(), ProtocolError> {

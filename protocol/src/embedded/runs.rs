@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::traits::check_stored;
-use crate::{AgentRecord, ProtocolError, RunId, RunStore};
+use crate::{AgentRecord, ProtocolError, Registry, RunId, RunStore};
 
-/// The [`RunStore`] of this process.
+/// The [`Registry`] of this process.
 #[derive(Debug, Default)]
 pub struct EmbeddedRunStore(Mutex<Stored>);
 
@@ -53,15 +53,28 @@ impl EmbeddedRunStore {
 
 #[async_trait]
 impl RunStore for EmbeddedRunStore {
+    async fn component(&self, digest: Digest) -> Result<Bytes, ProtocolError> {
+        let bytes = self.get(&Shared::Component(digest));
+        bytes.ok_or_else(|| ProtocolError::NotFound(format!("the component {digest}")))
+    }
+
+    async fn compiled(&self, digest: Digest, engine: &str) -> Result<Bytes, ProtocolError> {
+        let code = self.get(&Shared::Compiled(digest, engine.to_owned()));
+        code.ok_or_else(|| ProtocolError::NotFound(format!("the compiled component {digest}")))
+    }
+
+    async fn agent(&self, run: RunId, index: u32) -> Result<AgentRecord, ProtocolError> {
+        let record = self.stored().agents.get(&(run, index)).cloned();
+        record.ok_or_else(|| ProtocolError::NotFound(format!("the record of agent {index} of run {run}")))
+    }
+}
+
+#[async_trait]
+impl Registry for EmbeddedRunStore {
     async fn put_component(&self, run: RunId, digest: Digest, bytes: Vec<u8>) -> Result<(), ProtocolError> {
         check_stored(format_args!("the component {digest}"), bytes.len())?;
         self.put(run, Shared::Component(digest), bytes);
         Ok(())
-    }
-
-    async fn component(&self, digest: Digest) -> Result<Bytes, ProtocolError> {
-        let bytes = self.get(&Shared::Component(digest));
-        bytes.ok_or_else(|| ProtocolError::NotFound(format!("the component {digest}")))
     }
 
     async fn put_compiled(&self, run: RunId, digest: Digest, engine: &str, code: Vec<u8>) -> Result<(), ProtocolError> {
@@ -70,19 +83,9 @@ impl RunStore for EmbeddedRunStore {
         Ok(())
     }
 
-    async fn compiled(&self, digest: Digest, engine: &str) -> Result<Bytes, ProtocolError> {
-        let code = self.get(&Shared::Compiled(digest, engine.to_owned()));
-        code.ok_or_else(|| ProtocolError::NotFound(format!("the compiled component {digest}")))
-    }
-
     async fn put_agent(&self, run: RunId, index: u32, record: AgentRecord) -> Result<(), ProtocolError> {
         self.stored().agents.insert((run, index), record);
         Ok(())
-    }
-
-    async fn agent(&self, run: RunId, index: u32) -> Result<AgentRecord, ProtocolError> {
-        let record = self.stored().agents.get(&(run, index)).cloned();
-        record.ok_or_else(|| ProtocolError::NotFound(format!("the record of agent {index} of run {run}")))
     }
 
     /// Nothing is forgotten here before its run is.

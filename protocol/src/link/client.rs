@@ -21,8 +21,7 @@ type Waiting = oneshot::Sender<(Answer, Vec<u8>)>;
 
 /// The queue, the store and the ledger of this process's orchestrator, over a stream.
 ///
-/// The run and the incarnation of the calls are those that the orchestrator serves the stream for. What only the orchestrator
-/// does (publishing, storing, deleting) is refused.
+/// The run and the incarnation of the calls are those that the orchestrator serves the stream for.
 pub struct Link {
     shared: Arc<Shared>,
     reading: JoinHandle<()>,
@@ -127,31 +126,13 @@ fn unexpected(answer: &Answer) -> ProtocolError {
     ProtocolError::Invalid(format!("an answer of another kind: {answer:?}"))
 }
 
-pub(super) fn orchestrator_only() -> ProtocolError {
-    ProtocolError::Invalid("only the orchestrator does this".to_owned())
-}
-
 #[async_trait]
 impl RunStore for Link {
-    async fn put_component(&self, _run: RunId, _digest: Digest, _bytes: Vec<u8>) -> Result<(), ProtocolError> {
-        Err(orchestrator_only())
-    }
-
     async fn component(&self, digest: Digest) -> Result<Bytes, ProtocolError> {
         match self.shared.ask(Ask::Component { digest }, Vec::new()).await? {
             (Answer::Component, bytes) => Ok(bytes.into()),
             (other, _) => Err(unexpected(&other)),
         }
-    }
-
-    async fn put_compiled(
-        &self,
-        _run: RunId,
-        _digest: Digest,
-        _engine: &str,
-        _code: Vec<u8>,
-    ) -> Result<(), ProtocolError> {
-        Err(orchestrator_only())
     }
 
     async fn compiled(&self, digest: Digest, engine: &str) -> Result<Bytes, ProtocolError> {
@@ -161,54 +142,18 @@ impl RunStore for Link {
         }
     }
 
-    async fn put_agent(&self, _run: RunId, _index: u32, _record: AgentRecord) -> Result<(), ProtocolError> {
-        Err(orchestrator_only())
-    }
-
     async fn agent(&self, _run: RunId, _index: u32) -> Result<AgentRecord, ProtocolError> {
         match self.shared.ask(Ask::AgentRecord, Vec::new()).await?.0 {
             Answer::AgentRecord { record } => Ok(*record),
             other => Err(unexpected(&other)),
         }
     }
-
-    async fn keep(&self, _run: RunId) -> Result<(), ProtocolError> {
-        Err(orchestrator_only())
-    }
-
-    async fn delete(&self, _run: RunId) -> Result<(), ProtocolError> {
-        Err(orchestrator_only())
-    }
 }
 
 #[async_trait]
 impl JobQueue for Link {
-    async fn declare(&self, _run: RunId) -> Result<(), ProtocolError> {
-        Err(orchestrator_only())
-    }
-
-    async fn publish(&self, _run: RunId, _jobs: Vec<Job>) -> Result<(), ProtocolError> {
-        Err(orchestrator_only())
-    }
-
-    async fn waiting(&self, _run: RunId) -> Result<Option<u64>, ProtocolError> {
-        Err(orchestrator_only())
-    }
-
-    async fn bury(&self, _run: RunId, _jobs: Vec<Job>) -> Result<(), ProtocolError> {
-        Err(orchestrator_only())
-    }
-
-    async fn delete_dead(&self, _run: RunId) -> Result<(), ProtocolError> {
-        Err(orchestrator_only())
-    }
-
     async fn consume(&self, _run: RunId, _agent: u32) -> Result<Box<dyn JobConsumer>, ProtocolError> {
         Ok(Box::new(Consumer { shared: self.shared.clone(), asked: None }))
-    }
-
-    async fn delete(&self, _run: RunId) -> Result<(), ProtocolError> {
-        Err(orchestrator_only())
     }
 }
 

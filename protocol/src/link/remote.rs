@@ -179,23 +179,9 @@ impl Shared {
 
 #[async_trait]
 impl RunStore for RemoteLink {
-    async fn put_component(&self, _run: RunId, _digest: Digest, _bytes: Vec<u8>) -> Result<(), ProtocolError> {
-        Err(super::client::orchestrator_only())
-    }
-
     async fn component(&self, digest: Digest) -> Result<Bytes, ProtocolError> {
         let _transfer = Transfer::begin(&self.shared.transfers);
         self.ask(Some(TRANSFER), |link| async move { link.component(digest).await }).await
-    }
-
-    async fn put_compiled(
-        &self,
-        _run: RunId,
-        _digest: Digest,
-        _engine: &str,
-        _code: Vec<u8>,
-    ) -> Result<(), ProtocolError> {
-        Err(super::client::orchestrator_only())
     }
 
     async fn compiled(&self, digest: Digest, engine: &str) -> Result<Bytes, ProtocolError> {
@@ -203,51 +189,15 @@ impl RunStore for RemoteLink {
         self.ask(Some(TRANSFER), |link| async move { link.compiled(digest, engine).await }).await
     }
 
-    async fn put_agent(&self, _run: RunId, _index: u32, _record: AgentRecord) -> Result<(), ProtocolError> {
-        Err(super::client::orchestrator_only())
-    }
-
     async fn agent(&self, run: RunId, index: u32) -> Result<AgentRecord, ProtocolError> {
         self.ask(Some(ANSWER), |link| async move { RunStore::agent(&*link, run, index).await }).await
-    }
-
-    async fn keep(&self, _run: RunId) -> Result<(), ProtocolError> {
-        Err(super::client::orchestrator_only())
-    }
-
-    async fn delete(&self, _run: RunId) -> Result<(), ProtocolError> {
-        Err(super::client::orchestrator_only())
     }
 }
 
 #[async_trait]
 impl JobQueue for RemoteLink {
-    async fn declare(&self, _run: RunId) -> Result<(), ProtocolError> {
-        Err(super::client::orchestrator_only())
-    }
-
-    async fn publish(&self, _run: RunId, _jobs: Vec<Job>) -> Result<(), ProtocolError> {
-        Err(super::client::orchestrator_only())
-    }
-
     async fn consume(&self, run: RunId, agent: u32) -> Result<Box<dyn JobConsumer>, ProtocolError> {
         Ok(Box::new(Consumer { remote: self.clone(), run, agent, current: None }))
-    }
-
-    async fn waiting(&self, _run: RunId) -> Result<Option<u64>, ProtocolError> {
-        Err(super::client::orchestrator_only())
-    }
-
-    async fn bury(&self, _run: RunId, _jobs: Vec<Job>) -> Result<(), ProtocolError> {
-        Err(super::client::orchestrator_only())
-    }
-
-    async fn delete_dead(&self, _run: RunId) -> Result<(), ProtocolError> {
-        Err(super::client::orchestrator_only())
-    }
-
-    async fn delete(&self, _run: RunId) -> Result<(), ProtocolError> {
-        Err(super::client::orchestrator_only())
     }
 }
 

@@ -13,12 +13,12 @@ use lapin::types::FieldTable;
 use lapin::{Acker, Channel};
 
 use super::celery::{self, Decoded};
-use super::{Broker, BrokerError, within};
+use super::{BrokerError, Rabbit, within};
 use crate::backoff::Backoff;
 use crate::{Delivery, JobConsumer, ProtocolError, RunId};
 
 pub(super) struct Consumer {
-    broker: Arc<Broker>,
+    broker: Arc<Rabbit>,
     run: RunId,
     agent: u32,
     subscription: Option<Subscription>,
@@ -36,7 +36,7 @@ struct Subscription {
 }
 
 impl Consumer {
-    pub(super) fn new(broker: Arc<Broker>, run: RunId, agent: u32) -> Self {
+    pub(super) fn new(broker: Arc<Rabbit>, run: RunId, agent: u32) -> Self {
         let backoff = Backoff::new();
         Self { broker, run, agent, subscription: None, backoff, next_tag: 0, unsettled: None, aside: None }
     }

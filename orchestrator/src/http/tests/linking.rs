@@ -2,7 +2,7 @@
 
 use armada_project::{Ceiling, ComponentRef, Configuration, Digest, Grant, Mode, Overrides};
 use armada_protocol::link::{INCARNATION, Link, PROTOCOL};
-use armada_protocol::{AgentRecord, Incarnation, JobStore as _, ProtocolError, RunId, RunStore};
+use armada_protocol::{AgentRecord, Incarnation, JobStore as _, ProtocolError, Registry as _, RunId, RunStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -24,7 +24,7 @@ impl Server {
                 grant: Grant::new(configuration.sandbox(), &Ceiling::none()),
                 compiled: None,
             };
-            self.api.conductor.connections().runs.put_agent(run, index, record).await.unwrap();
+            self.runs.put_agent(run, index, record).await.unwrap();
         }
         run
     }
@@ -74,7 +74,7 @@ async fn an_agent_has_one_link_and_the_newest_counts() {
 async fn an_agent_that_comes_before_its_run_is_there_again_is_told_to_come_later() {
     let server = Server::start().await;
     let run = server.distant_run(1).await;
-    server.api.conductor.connections().runs.delete(run).await.unwrap();
+    server.runs.delete(run).await.unwrap();
     assert_eq!(server.link(run, 0).await.err(), Some(503));
     server.stop().await;
 }
