@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use armada_project::{Ceiling, HostPattern, Language, Mode, Overrides};
+use armada_protocol::Inventory;
 use clap::builder::Resettable;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use serde::de::Error as _;
@@ -153,6 +154,8 @@ pub(crate) struct Run {
     pub(crate) layers: LayerArguments,
     #[command(flatten)]
     pub(crate) ceiling: CeilingArguments,
+    #[command(flatten)]
+    pub(crate) inventory: InventoryArguments,
     /// Where results go, one JSON object per job and line; `-` is standard output [default: results.jsonl].
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
@@ -242,6 +245,8 @@ pub(crate) struct Test {
     pub(crate) layers: LayerArguments,
     #[command(flatten)]
     pub(crate) ceiling: CeilingArguments,
+    #[command(flatten)]
+    pub(crate) inventory: InventoryArguments,
     #[command(flatten)]
     pub(crate) browser: BrowserArguments,
     #[command(flatten)]
@@ -338,6 +343,9 @@ pub(crate) struct ServeSettings {
     /// The most that any project is allowed: a JSON file in the form of run_message.sandbox [default: no ceiling].
     #[arg(long, value_name = "FILE", env = "ARMADA_CEILING")]
     pub(crate) ceiling: Option<PathBuf>,
+    /// What is lent to agents: a TOML file with upstream proxies, databases and secrets [default: nothing].
+    #[arg(long, value_name = "FILE", env = "ARMADA_INVENTORY")]
+    pub(crate) inventory: Option<PathBuf>,
     /// This host may be reached although it is not on the public internet, such as `localhost:8000` or `*.internal`. May be
     /// repeated; a list in the file, called `private_hosts`.
     #[arg(long = "private-host", value_name = "HOST", env = "ARMADA_PRIVATE_HOSTS", value_delimiter = ',')]
@@ -502,6 +510,21 @@ pub(crate) struct CeilingArguments {
     /// it. May be repeated.
     #[arg(long = "private-host", value_name = "HOST", env = "ARMADA_PRIVATE_HOSTS", value_delimiter = ',')]
     pub(crate) private_hosts: Vec<HostPattern>,
+}
+
+/// What is lent to a run's agents.
+#[derive(Debug, Args)]
+pub(crate) struct InventoryArguments {
+    /// A TOML file with the upstream proxies, databases and secrets that the project may use [default: nothing].
+    #[arg(long, value_name = "FILE", env = "ARMADA_INVENTORY")]
+    pub(crate) inventory: Option<PathBuf>,
+}
+
+impl InventoryArguments {
+    /// What the operator lends.
+    pub(crate) fn open(&self) -> anyhow::Result<Inventory> {
+        Ok(self.inventory.as_ref().map_or(Ok(Inventory::default()), |path| Inventory::open(path))?)
+    }
 }
 
 impl CeilingArguments {

@@ -97,6 +97,7 @@ fn once(arguments: &Run, mut saves: Option<&mut Saves>) -> anyhow::Result<Ending
     let project = Project::open(&arguments.project.project)?;
     let configuration = project.resolve(arguments.layers.mode, &arguments.layers.overrides())?;
     let grant = Grant::new(configuration.sandbox(), &arguments.ceiling.open()?);
+    let stores = Stores::embedded(arguments.inventory.open()?);
     let places = Places::new(arguments.output.as_deref(), arguments.artifacts.as_deref())?;
     ensure!(
         places.results.is_some() || !arguments.json,
@@ -141,7 +142,7 @@ fn once(arguments: &Run, mut saves: Option<&mut Saves>) -> anyhow::Result<Ending
                 verbose: arguments.verbose,
             };
             let mut show = shown(arguments.json);
-            runtime.block_on(drive(request, &about, &mut results, &mut *show, &interruption, saves))
+            runtime.block_on(drive(request, stores, &about, &mut results, &mut *show, &interruption, saves))
         }
         None => Ok(signals::interrupted(signals::signal_that_came().unwrap_or_default())),
     };
@@ -153,6 +154,7 @@ fn once(arguments: &Run, mut saves: Option<&mut Saves>) -> anyhow::Result<Ending
 /// in order.
 async fn drive(
     request: LaunchRequest,
+    stores: Stores,
     about: &About,
     results: &mut Results,
     show: &mut dyn Show,
@@ -164,7 +166,7 @@ async fn drive(
     show.begin(about).context("standard output")?;
     let cancel = interruption.gently.child_token();
     let kill = interruption.at_once.clone();
-    let running = tokio::spawn(launch(request, Stores::embedded(), changes, cancel.clone(), kill));
+    let running = tokio::spawn(launch(request, stores, changes, cancel.clone(), kill));
     let mut ticks = tokio::time::interval(TICK);
     let mut is_told = false;
     let mut failure: Option<anyhow::Error> = None;

@@ -14,7 +14,9 @@ use armada_orchestrator::store::Retry;
 use url::Url;
 
 use crate::Ending;
-use crate::args::{BrowserArguments, CacheArguments, CeilingArguments, Serve, ServeAgents, ServeSettings};
+use crate::args::{
+    BrowserArguments, CacheArguments, CeilingArguments, InventoryArguments, Serve, ServeAgents, ServeSettings,
+};
 use crate::run::temp::Temp;
 use crate::run::{DROPPING, agent_command};
 use crate::{places, signals};
@@ -90,6 +92,7 @@ fn settings(given: ServeSettings, file: ServeSettings, temp: &Path) -> anyhow::R
     };
     let private_hosts = if given.private_hosts.is_empty() { file.private_hosts } else { given.private_hosts };
     let ceiling = CeilingArguments { ceiling: given.ceiling.or(file.ceiling), private_hosts }.open()?;
+    let inventory = InventoryArguments { inventory: given.inventory.or(file.inventory) }.open()?;
     let time = |name: &str, unit: &str, seconds: f64, given: Option<f64>| match given {
         Some(number) if !(0.001..=LONGEST_SECONDS / seconds).contains(&number) => {
             let longest = LONGEST_SECONDS / seconds;
@@ -130,6 +133,7 @@ fn settings(given: ServeSettings, file: ServeSettings, temp: &Path) -> anyhow::R
     settings.redis_url = redis_url.map(Secret);
     settings.amqp_url = amqp_url.map(Secret);
     settings.ceiling = ceiling;
+    settings.inventory = inventory;
     settings.token = token.map(Secret);
     settings.cors_origins = cors_origins;
     settings.agent_silence = silence;

@@ -48,6 +48,7 @@ pub(crate) fn test(arguments: &Arguments) -> anyhow::Result<Ending> {
     if let Some(seconds) = arguments.timeout {
         ceiling.limits.seconds_per_job = ceiling.limits.seconds_per_job.min(seconds);
     }
+    let stores = Stores::embedded(arguments.inventory.open()?);
     let grant = Grant::new(configuration.sandbox(), &ceiling);
     if !arguments.json {
         tell_notes(configuration.notes());
@@ -97,6 +98,7 @@ pub(crate) fn test(arguments: &Arguments) -> anyhow::Result<Ending> {
             };
             let running = Running {
                 selection: &selection,
+                stores,
                 session: Session::new(selection.tests.len(), selection.deselected, selection.skipped.len(), started),
                 stops_at_first: arguments.exitfirst,
             };
@@ -132,6 +134,7 @@ fn how_to_write(language: Language) -> &'static str {
 /// Tests that are being run.
 struct Running<'a> {
     selection: &'a Selection<'a>,
+    stores: Stores,
     session: Session,
     stops_at_first: bool,
 }
@@ -147,7 +150,7 @@ impl Running<'_> {
         let (changes, mut heard) = mpsc::channel(CHANGES);
         let cancel = interruption.gently.child_token();
         let kill = interruption.at_once.clone();
-        let running = tokio::spawn(launch(request, Stores::embedded(), changes, cancel.clone(), kill));
+        let running = tokio::spawn(launch(request, self.stores, changes, cancel.clone(), kill));
         let mut outcomes: Vec<Option<Outcome>> = self.selection.tests.iter().map(|_| None).collect();
         let (mut shown, mut is_told, mut failure) = (0, false, None);
         loop {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use armada_project::BrowserSettings;
 use armada_protocol::{
-    AgentRecord, AgentState, Attempt, Cause, Delivery, Incarnation, JobError, JobQueue, JobStore, Next, Outcome,
+    AgentRecord, AgentState, Attempt, Cause, Connections, Delivery, Incarnation, JobError, JobStore, Next, Outcome,
     ProtocolError, RunId, RunStore, Start, Stop,
 };
 use serde_json::value::RawValue;
@@ -49,17 +49,6 @@ pub struct AgentOptions {
     pub headed: bool,
     /// Where temporary folders go.
     pub temp: PathBuf,
-}
-
-/// Over what an agent speaks to its orchestrator.
-#[derive(Clone)]
-pub struct Connections {
-    /// The queue that its jobs come from.
-    pub queue: Arc<dyn JobQueue>,
-    /// The store that its component and its record come from.
-    pub runs: Arc<dyn RunStore>,
-    /// The ledger that its reports and outcomes go to.
-    pub jobs: Arc<dyn JobStore>,
 }
 
 /// Why an agent could not go on.

@@ -178,13 +178,13 @@ fn shortened(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use armada_project::{Ceiling, Limits, Sandbox};
+    use armada_project::{Ceiling, Sandbox};
 
     use super::*;
 
     fn egress(hosts: &[&str], private: &[&str]) -> Egress {
         let allowed_hosts = hosts.iter().map(|host| host.parse().unwrap()).collect();
-        let sandbox = Sandbox { capabilities: Default::default(), allowed_hosts, limits: Limits::default() };
+        let sandbox = Sandbox { allowed_hosts, ..Sandbox::default() };
         let private_hosts = private.iter().map(|host| host.parse().unwrap()).collect();
         Egress::new(Arc::new(Grant::new(&sandbox, &Ceiling { private_hosts, ..Ceiling::none() })))
     }

@@ -15,9 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use armada_host::agent::Connections;
 use armada_protocol::link::{self, Allowance, Peer};
-use armada_protocol::{AgentState, Incarnation, RunId};
+use armada_protocol::{AgentState, Connections, Incarnation, RunId};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
@@ -115,10 +114,10 @@ impl Agents {
                 turn.lock().unwrap_or_else(PoisonError::into_inner).take();
             }
         };
-        let Connections { queue, runs, jobs } = self.connections.clone();
+        let jobs = self.connections.jobs.clone();
         let by = Incarnation::new(index);
         let peer = Peer { run: self.run, by, allowance: Allowance::own() };
-        let serving = link::serve(ours, peer, queue, runs, jobs.clone(), told);
+        let serving = link::serve(ours, peer, self.connections.clone(), told);
         let over = run_is_over(&*jobs, self.run);
         let waiting = async {
             // Once the run is over, the process ends by itself, or is made to.
@@ -193,7 +192,7 @@ fn start(command: &AgentCommand, run: RunId, index: u32, link: UnixStream) -> st
 
 #[cfg(test)]
 mod tests {
-    use armada_protocol::RunOptions;
+    use armada_protocol::{Inventory, RunOptions};
     use tokio::sync::mpsc;
     use tokio::task::JoinSet;
 
@@ -205,7 +204,7 @@ mod tests {
         script: &str,
         argument: &std::path::Path,
     ) -> (Arc<Agents>, mpsc::Receiver<armada_protocol::Change>) {
-        let (run, stores) = (RunId::new(), Stores::embedded());
+        let (run, stores) = (RunId::new(), Stores::embedded(Inventory::default()));
         let (changes, heard) = mpsc::channel(1_000);
         stores.queue.declare(run).await.unwrap();
         stores.jobs.open(run, RunOptions { attempts_per_job: 1, artifacts: None, changes }).await.unwrap();

@@ -15,12 +15,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use armada_host::agent::Connections;
 use armada_host::{ComponentCache, ComponentError, Sandbox};
 use armada_project::{Configuration, Digest, Injection, Mistake};
 use armada_protocol::patient::Patient;
 use armada_protocol::{
-    AgentRecord, Broker, Cause, CompiledRef, JobStore as _, Outcome, ProtocolError, Registry, RunId, Stop,
+    AgentRecord, Broker, Cause, CompiledRef, Connections, InventoryLender, JobStore as _, Outcome, ProtocolError,
+    Registry, RunId, Stop,
 };
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
@@ -92,6 +92,7 @@ struct Shared {
     store: Store,
     queue: Arc<dyn Broker>,
     runs: Arc<dyn Registry>,
+    lender: Arc<InventoryLender>,
     sandbox: Sandbox,
     cache: ComponentCache,
     credentials: Credentials,
@@ -117,8 +118,21 @@ impl Conductor {
         let cache = ComponentCache::new(settings.cache.join("components"));
         let (conducting, waiting) = (Mutex::default(), Mutex::default());
         let (asked, ending) = (TaskTracker::new(), CancellationToken::new());
-        let shared =
-            Shared { store, queue, runs, sandbox, cache, credentials, settings, conducting, asked, ending, waiting };
+        let lender = Arc::new(InventoryLender::new(settings.inventory.clone(), runs.clone()));
+        let shared = Shared {
+            store,
+            queue,
+            runs,
+            lender,
+            sandbox,
+            cache,
+            credentials,
+            settings,
+            conducting,
+            asked,
+            ending,
+            waiting,
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -188,8 +202,8 @@ impl Conductor {
 
     /// What agents speak to.
     pub(crate) fn connections(&self) -> Connections {
-        let Shared { store, queue, runs, .. } = &*self.shared;
-        Connections { queue: queue.clone(), runs: runs.clone(), jobs: Arc::new(store.clone()) }
+        let Shared { store, queue, runs, lender, .. } = &*self.shared;
+        Connections { queue: queue.clone(), runs: runs.clone(), jobs: Arc::new(store.clone()), lender: lender.clone() }
     }
 
     /// How many jobs wait on queues, as those said a few seconds ago.
@@ -459,6 +473,7 @@ impl Conductor {
         self.bury(run).await?;
         unless_refused(run, "the queue cannot be removed", queue.delete(run).await.map_err(Into::into))?;
         unless_refused(run, "what agents needed cannot be removed", runs.delete(run).await.map_err(Into::into))?;
+        self.shared.lender.forget(run);
         let (status, reason) = match ending {
             Some(ending) => (ending.status(), ending.reason),
             None => {

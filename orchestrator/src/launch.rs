@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use armada_host::agent::Connections;
 use armada_project::{ComponentRef, Configuration, Digest, Grant, Injection, Mistake};
 use armada_protocol::embedded::{EmbeddedJobStore, EmbeddedQueue, EmbeddedRunStore};
 use armada_protocol::{
-    AgentRecord, Broker, Cause, Change, Job, Ledger, Outcome, ProtocolError, Registry, RunId, RunOptions,
+    AgentRecord, Broker, Cause, Change, Connections, Inventory, InventoryLender, Job, Ledger, Outcome, ProtocolError,
+    Registry, RunId, RunOptions,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -67,14 +67,18 @@ pub struct Stores {
     pub runs: Arc<dyn Registry>,
     /// The ledger of its jobs.
     pub jobs: Arc<dyn Ledger>,
+    /// Who lends its agents what the operator has.
+    pub lender: Arc<InventoryLender>,
 }
 
 impl Stores {
     /// Those of this process: nothing needs to be installed for them, and nothing of them is left.
-    pub fn embedded() -> Self {
+    pub fn embedded(inventory: Inventory) -> Self {
+        let runs = Arc::new(EmbeddedRunStore::default());
         Self {
             queue: Arc::new(EmbeddedQueue::default()),
-            runs: Arc::new(EmbeddedRunStore::default()),
+            lender: Arc::new(InventoryLender::new(inventory, runs.clone())),
+            runs,
             jobs: Arc::new(EmbeddedJobStore::default()),
         }
     }
@@ -83,7 +87,12 @@ impl Stores {
 impl Stores {
     /// What its agents see of them.
     pub(crate) fn connections(&self) -> Connections {
-        Connections { queue: self.queue.clone(), runs: self.runs.clone(), jobs: self.jobs.clone() }
+        Connections {
+            queue: self.queue.clone(),
+            runs: self.runs.clone(),
+            jobs: self.jobs.clone(),
+            lender: self.lender.clone(),
+        }
     }
 }
 
@@ -136,6 +145,7 @@ pub async fn launch(
     // After a mistake as after the last job, nothing of the run stays behind.
     stores.queue.delete(run).await?;
     stores.runs.delete(run).await?;
+    stores.lender.forget(run);
     stores.jobs.close(run).await?;
     ended
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use armada_project::{BundleLimits, Ceiling};
+use armada_protocol::Inventory;
 
 use crate::agents::AgentCommand;
 use crate::store::Retry;
@@ -61,6 +62,8 @@ pub struct Settings {
     pub cache: PathBuf,
     /// The most that any project is allowed.
     pub ceiling: Ceiling,
+    /// What is lent to agents.
+    pub inventory: Inventory,
     /// The most that one launch may bring.
     pub uploads: BundleLimits,
     /// What a client has to know, if it is set.
@@ -91,6 +94,7 @@ impl Settings {
             agents,
             cache,
             ceiling: Ceiling::none(),
+            inventory: Inventory::default(),
             uploads: BundleLimits::default(),
             token: None,
             cors_origins: Vec::new(),
@@ -105,7 +109,7 @@ impl Settings {
 
 /// The environment variables that agents of this machine do not inherit: what they say is for the server.
 pub fn own_variables() -> Vec<OsString> {
-    ["ARMADA_STORE_URL", "ARMADA_TOKEN", "ARMADA_REDIS_URL", "ARMADA_AMQP_URL", "ARMADA_CONFIG"]
+    ["ARMADA_STORE_URL", "ARMADA_TOKEN", "ARMADA_REDIS_URL", "ARMADA_AMQP_URL", "ARMADA_CONFIG", "ARMADA_INVENTORY"]
         .map(Into::into)
         .to_vec()
 }

@@ -10,8 +10,9 @@ use url::Url;
 
 use crate::capability::Capability;
 use crate::host_pattern::{HostPattern, is_web};
+use crate::lendable::Lendable;
 use crate::limits::Limits;
-use crate::sandbox::{Ceiling, Sandbox};
+use crate::sandbox::{Ceiling, Names, Sandbox};
 
 /// What a run is allowed. It travels to the agents with their messages.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +29,8 @@ pub struct Grant {
 struct Lists<C, H> {
     capabilities: C,
     allowed_hosts: H,
+    #[serde(default, skip_serializing_if = "Names::is_empty")]
+    names: Names,
 }
 
 /// Why something is refused, and what would allow it.
@@ -83,8 +86,16 @@ impl Grant {
     /// What is asked for and not above the ceiling.
     pub fn new(asked: &Sandbox, ceiling: &Ceiling) -> Grant {
         Grant {
-            asked: Lists { capabilities: asked.capabilities.clone(), allowed_hosts: asked.allowed_hosts.clone() },
-            ceiling: Lists { capabilities: ceiling.capabilities.clone(), allowed_hosts: ceiling.allowed_hosts.clone() },
+            asked: Lists {
+                capabilities: asked.capabilities.clone(),
+                allowed_hosts: asked.allowed_hosts.clone(),
+                names: asked.names.clone(),
+            },
+            ceiling: Lists {
+                capabilities: ceiling.capabilities.clone(),
+                allowed_hosts: ceiling.allowed_hosts.clone(),
+                names: ceiling.names.clone(),
+            },
             limits: asked.limits.tighter(&ceiling.limits),
             private_hosts: ceiling.private_hosts.clone(),
         }
@@ -134,6 +145,13 @@ impl Grant {
         verdict(asked, capped, || format!("the host `{needed}`"), &needed.to_string(), "allowed_hosts")
     }
 
+    /// Says why what the operator lends under a name is not allowed, if it is not.
+    pub fn check_name(&self, kind: Lendable, name: &str) -> Result<(), Denied> {
+        let asked = self.asked.names.get(&kind).is_some_and(|names| names.contains(name));
+        let capped = self.ceiling.names.get(&kind).is_some_and(|names| !names.contains(name));
+        verdict(asked, capped, || kind.named(name), name, kind.key())
+    }
+
     fn check(&self, capability: Capability) -> Result<(), Denied> {
         let asked = self.asked.capabilities.contains(&capability);
         let capped = self.ceiling.capabilities.as_ref().is_some_and(|allowed| !allowed.contains(&capability));
@@ -161,7 +179,7 @@ mod tests {
         Sandbox {
             capabilities: capabilities.iter().copied().collect(),
             allowed_hosts: hosts.iter().map(|host| host.parse().unwrap()).collect(),
-            limits: Limits::default(),
+            ..Sandbox::default()
         }
     }
 
@@ -200,7 +218,7 @@ mod tests {
             capabilities: Some([Capability::Browser].into()),
             allowed_hosts: Some(vec!["a.example.org".parse().unwrap()]),
             limits: Limits { pages: 2, ..Limits::loosest() },
-            private_hosts: Vec::new(),
+            ..Ceiling::none()
         };
         let grant = Grant::new(&asked, &ceiling);
         assert_eq!(grant.check_capability("browser"), Ok(()));
@@ -217,6 +235,22 @@ mod tests {
             "the host `other.example:81` is not allowed: add \"other.example:81\" to run_message.sandbox.allowed_hosts \
              in config/config_template.json; the operator's ceiling does not allow it either"
         );
+    }
+
+    #[test]
+    fn what_is_lent_needs_both_keys_by_name() {
+        let mut asked = sandbox(&[], &[]);
+        asked.names.insert(Lendable::Databases, ["orders".to_owned(), "people".to_owned()].into());
+        let capped = Ceiling { names: [(Lendable::Databases, ["orders".to_owned()].into())].into(), ..Ceiling::none() };
+        let grant = Grant::new(&asked, &capped);
+        assert_eq!(grant.check_name(Lendable::Databases, "orders"), Ok(()));
+        assert!(matches!(grant.check_name(Lendable::Databases, "people"), Err(Denied::Capped { .. })));
+        assert_eq!(
+            grant.check_name(Lendable::Secrets, "orders").unwrap_err().to_string(),
+            "the secret `orders` is not allowed: add \"orders\" to run_message.sandbox.secrets in \
+             config/config_template.json"
+        );
+        assert_eq!(Grant::new(&asked, &Ceiling::none()).check_name(Lendable::Databases, "people"), Ok(()));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! nothing gets nothing and the default limits; an operator who says nothing caps nothing. Only an operator can name
 //! private hosts: what is not on the public internet is nobody's to reach unless they say so.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::Value;
@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::capability::Capability;
 use crate::host_pattern::HostPattern;
 use crate::json;
+use crate::lendable::{Lendable, is_lendable_name};
 use crate::limits::Limits;
 use crate::mistake::{Mistake, Mistakes};
 use crate::node::{Shape, Source};
@@ -20,7 +21,7 @@ use crate::setting::{Problem, Unknown, read_block, unknown_key};
 use crate::suggest::{did_you_mean, found, list, quoted};
 use crate::text::SourceFile;
 
-/// The keys of a sandbox, with their meanings.
+/// The keys of a sandbox, with their meanings; those of [`Lendable`] come after them.
 pub(crate) const KEYS: [(&str, &str); 3] = [
     ("capabilities", "Groups of host functions that the project may use; none where absent."),
     (
@@ -33,6 +34,9 @@ pub(crate) const KEYS: [(&str, &str); 3] = [
 /// The key that only a ceiling has.
 const PRIVATE_HOSTS: &str = "private_hosts";
 
+/// Names of what an operator lends, by kind.
+pub type Names = BTreeMap<Lendable, BTreeSet<String>>;
+
 /// What a project asks for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sandbox {
@@ -40,6 +44,8 @@ pub struct Sandbox {
     pub capabilities: BTreeSet<Capability>,
     /// The hosts; empty means none.
     pub allowed_hosts: Vec<HostPattern>,
+    /// The names of what is lent; empty or absent means none.
+    pub names: Names,
     /// The limits, with the defaults of those that are not given.
     pub limits: Limits,
 }
@@ -51,6 +57,8 @@ pub struct Ceiling {
     pub capabilities: Option<BTreeSet<Capability>>,
     /// The hosts; `None` caps nothing.
     pub allowed_hosts: Option<Vec<HostPattern>>,
+    /// The names of what is lent; a kind that is absent caps nothing.
+    pub names: Names,
     /// The limits; [`Limits::loosest`] caps nothing.
     pub limits: Limits,
     /// Hosts that may be reached at addresses that are not public, such as this machine's own; empty means none. The
@@ -65,6 +73,7 @@ impl Sandbox {
         let lists = read(value, path, &mut sandbox.limits, None, problems);
         sandbox.capabilities = lists.capabilities.unwrap_or_default();
         sandbox.allowed_hosts = lists.allowed_hosts.unwrap_or_default();
+        sandbox.names = lists.names;
         sandbox
     }
 }
@@ -72,7 +81,13 @@ impl Sandbox {
 impl Ceiling {
     /// A ceiling that caps nothing.
     pub fn none() -> Ceiling {
-        Ceiling { capabilities: None, allowed_hosts: None, limits: Limits::loosest(), private_hosts: Vec::new() }
+        Ceiling {
+            capabilities: None,
+            allowed_hosts: None,
+            names: Names::new(),
+            limits: Limits::loosest(),
+            private_hosts: Vec::new(),
+        }
     }
 
     /// Reads a ceiling from a JSON file. The file must exist: to cap nothing is a decision, not an accident.
@@ -100,6 +115,7 @@ impl Ceiling {
         let lists = read(&root.to_value(), &ValuePath::default(), &mut ceiling.limits, private_hosts, &mut problems);
         ceiling.capabilities = lists.capabilities;
         ceiling.allowed_hosts = lists.allowed_hosts;
+        ceiling.names = lists.names;
         for problem in problems {
             let reached = root.reach(&problem.path);
             if matches!(reached.node.shape, Shape::Unknown) {
@@ -116,10 +132,12 @@ impl Ceiling {
     }
 }
 
-/// The two lists of a sandbox, where they are given.
+/// The lists of a sandbox, where they are given.
+#[derive(Default)]
 struct Lists {
     capabilities: Option<BTreeSet<Capability>>,
     allowed_hosts: Option<Vec<HostPattern>>,
+    names: Names,
 }
 
 fn read(
@@ -129,13 +147,17 @@ fn read(
     mut private_hosts: Option<&mut Vec<HostPattern>>,
     problems: &mut Vec<Problem>,
 ) -> Lists {
-    let mut lists = Lists { capabilities: None, allowed_hosts: None };
+    let mut lists = Lists::default();
     let Value::Object(members) = value else {
         problems.push(Problem::of_value(path, format!("expected an object, found {}", found(value))));
         return lists;
     };
     for (key, value) in members {
         let path = path.key(key);
+        if let Some(kind) = Lendable::ALL.into_iter().find(|kind| kind.key() == key) {
+            lists.names.insert(kind, items(value, &path, problems, name));
+            continue;
+        }
         match key.as_str() {
             "capabilities" => lists.capabilities = Some(items(value, &path, problems, capability)),
             "allowed_hosts" => lists.allowed_hosts = Some(items(value, &path, problems, host)),
@@ -145,13 +167,14 @@ fn read(
                     *hosts = items(value, &path, problems, host);
                 }
             }
-            PRIVATE_HOSTS => problems.push(
-                Problem::of_key(&path, "only an operator can name private hosts".to_owned())
-                    .help("ask for the host in `allowed_hosts`; the operator allows it with --private-host".to_owned()),
-            ),
+            PRIVATE_HOSTS => problems
+                .push(Problem::of_key(&path, "only an operator can name private hosts".to_owned()).help(
+                    "ask for the host in `allowed_hosts`; the operator allows it with --private-host".to_owned(),
+                )),
             _ => {
                 let own = private_hosts.is_some().then_some(PRIVATE_HOSTS);
-                problems.push(unknown_key(&path, key, KEYS.iter().map(|(name, _)| *name).chain(own)));
+                let lendable = Lendable::ALL.into_iter().map(Lendable::key);
+                problems.push(unknown_key(&path, key, KEYS.iter().map(|(name, _)| *name).chain(lendable).chain(own)));
             }
         }
     }
@@ -188,6 +211,14 @@ fn capability(name: &str, path: &ValuePath) -> Result<Capability, Problem> {
             || format!("the capabilities are {}", list(names())),
         ))
     })
+}
+
+fn name(text: &str, path: &ValuePath) -> Result<String, Problem> {
+    match is_lendable_name(text) {
+        true => Ok(text.to_owned()),
+        false => Err(Problem::of_value(path, format!("{} is no name", quoted(text)))
+            .help("a name has letters, digits, `-`, `_` and `.`, as the operator's inventory has it")),
+    }
 }
 
 fn host(text: &str, path: &ValuePath) -> Result<HostPattern, Problem> {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::browser::{BROWSER, BrowserOptions, FLAGS, HONOURED_FLAGS, OUTER, SCREEN, ScreenSettings};
 use crate::capability::Capability;
+use crate::lendable::Lendable;
 use crate::limits::Limits;
 use crate::resolve::{Counts, SANDBOX};
 use crate::sandbox;
@@ -68,10 +69,16 @@ fn sandbox_schema() -> Value {
         }),
         json!({ "type": "object", "properties": properties(Limits::TABLE), "additionalProperties": false }),
     ];
+    let names = json!({
+        "type": "array",
+        "items": or_placeholder(json!({ "type": "string", "pattern": "^[A-Za-z0-9._-]{1,100}$" })),
+    });
+    let lendable = Lendable::ALL.into_iter().map(|kind| ((kind.key(), kind.meaning()), names.clone()));
     let members: Map<String, Value> = sandbox::KEYS
-        .iter()
+        .into_iter()
         .zip(contents)
-        .map(|((name, meaning), schema)| ((*name).to_owned(), described(meaning, or_placeholder(schema))))
+        .chain(lendable)
+        .map(|((name, meaning), schema)| (name.to_owned(), described(meaning, or_placeholder(schema))))
         .collect();
     let schema = json!({ "type": "object", "properties": members, "additionalProperties": false });
     described(

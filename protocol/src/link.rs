@@ -38,10 +38,12 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::embedded::{EmbeddedJobStore, EmbeddedQueue, EmbeddedRunStore};
+    use crate::inventory::{Resolve, Upstream};
     use crate::report::{Artifact, Event, EventLevel};
     use crate::{
-        AgentRecord, AgentState, Broker as _, Change, CompiledRef, Incarnation, Job, JobQueue, JobStore, Ledger as _,
-        Next, Outcome, ProtocolError, Registry as _, Report, RunId, RunOptions, RunStore, Start, Stop,
+        AgentRecord, AgentState, Broker as _, Change, CompiledRef, Connections, Incarnation, Inventory,
+        InventoryLender, Job, JobQueue, JobStore, Ledger as _, Lender, Lent, Next, Outcome, ProtocolError,
+        Registry as _, Report, RunId, RunOptions, RunStore, Start, Stop, Wanted,
     };
 
     pub(super) const RUN: RunId = RunId(Uuid::from_u128(1));
@@ -80,10 +82,57 @@ pub(crate) mod tests {
             runs: Arc<dyn RunStore>,
         ) -> (DuplexStream, JoinHandle<Result<Served, ProtocolError>>) {
             let (ours, theirs) = tokio::io::duplex(256);
-            let (queue, jobs) = (self.queue.clone(), self.jobs.clone());
+            let connections = Connections {
+                queue: self.queue.clone(),
+                runs: runs.clone(),
+                jobs: self.jobs.clone(),
+                lender: Arc::new(InventoryLender::new(inventory(), runs)),
+            };
             let peer = Peer { run: RUN, by: Incarnation::new(index), allowance };
-            (theirs, tokio::spawn(async move { serve(ours, peer, queue, runs, jobs, |_| ()).await }))
+            (theirs, tokio::spawn(async move { serve(ours, peer, connections, |_| ()).await }))
         }
+    }
+
+    pub(super) fn inventory() -> Inventory {
+        let upstream = Upstream {
+            name: "berlin".to_owned(),
+            url: "socks5://user:password@proxy.example:1080".to_owned().try_into().unwrap(),
+            location: "DE".to_owned(),
+            tags: Vec::new(),
+            agents: Some(1),
+            resolve: Resolve::Agent,
+        };
+        Inventory { upstreams: vec![upstream], ..Inventory::default() }
+    }
+
+    #[tokio::test]
+    async fn what_the_operator_has_is_leased_over_a_link_and_comes_back_with_its_end() {
+        let orchestrator = Orchestrator::new().await;
+        let runs: Arc<dyn RunStore> = orchestrator.runs.clone();
+        let lender = Arc::new(InventoryLender::new(inventory(), runs.clone()));
+        let linked = |index| {
+            let (ours, theirs) = tokio::io::duplex(256);
+            let connections = Connections {
+                queue: orchestrator.queue.clone(),
+                runs: runs.clone(),
+                jobs: orchestrator.jobs.clone(),
+                lender: lender.clone(),
+            };
+            let peer = Peer { run: RUN, by: Incarnation::new(index), allowance: Allowance::own() };
+            let serving = tokio::spawn(async move { serve(ours, peer, connections, |_| ()).await });
+            (Link::connect(theirs), serving)
+        };
+        let (one, serving) = linked(1);
+        let by = Incarnation::new(1);
+        assert_eq!(one.lent(RUN, by).await.unwrap(), Lent::default());
+        assert_eq!(one.lease(RUN, by, Wanted::default()).await.unwrap(), inventory().upstreams[0]);
+        let (two, _serving) = linked(2);
+        let taken = two.lease(RUN, by, Wanted::default()).await.unwrap_err();
+        assert!(matches!(taken, ProtocolError::Unavailable(_)), "{taken}");
+        drop(one);
+        serving.await.unwrap().unwrap();
+        assert_eq!(two.lease(RUN, by, Wanted::default()).await.unwrap().name, "berlin");
+        two.give_back(RUN, by, true).await.unwrap();
     }
 
     fn job(index: u64) -> Job {

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use armada_project::Digest;
 use async_trait::async_trait;
@@ -14,6 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::change::Change;
 use crate::job::{AgentRecord, Attempt, Incarnation, Job, RunId};
+use crate::lending::Lender;
 use crate::outcome::Outcome;
 use crate::report::Report;
 
@@ -229,6 +231,19 @@ pub trait JobStore: Send + Sync {
 
     /// Waits until the agents of this run are to stop.
     async fn stopped(&self, run: RunId) -> Result<Stop, ProtocolError>;
+}
+
+/// Over what an agent speaks to its orchestrator.
+#[derive(Clone)]
+pub struct Connections {
+    /// The queue that its jobs come from.
+    pub queue: Arc<dyn JobQueue>,
+    /// The store that its component and its record come from.
+    pub runs: Arc<dyn RunStore>,
+    /// The ledger that its reports and outcomes go to.
+    pub jobs: Arc<dyn JobStore>,
+    /// Who lends it what the operator has.
+    pub lender: Arc<dyn Lender>,
 }
 
 /// How the ledger keeps a run.

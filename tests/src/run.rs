@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use armada_host::agent::{AgentError, AgentOptions, Connections};
+use armada_host::agent::{AgentError, AgentOptions};
 use armada_host::{ComponentCache, Sandbox};
 use armada_project::{Ceiling, ComponentRef, Configuration, Digest, Grant, Mode, Overrides};
 use armada_protocol::embedded::{EmbeddedJobStore, EmbeddedQueue, EmbeddedRunStore};
 use armada_protocol::{
-    AgentRecord, Broker as _, Change, Incarnation, Job, JobRecord, Ledger as _, Registry as _, RunId, RunOptions,
+    AgentRecord, Broker as _, Change, Connections, Incarnation, Inventory, InventoryLender, Job, JobRecord,
+    Ledger as _, Registry as _, RunId, RunOptions,
 };
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -29,6 +30,7 @@ pub struct TestRun {
     agent_message: Value,
     jobs: Vec<Value>,
     agents: u32,
+    inventory: Inventory,
     temp: tempfile::TempDir,
 }
 
@@ -55,6 +57,7 @@ impl TestRun {
             agent_message: json!({}),
             jobs: vec![json!({})],
             agents: 1,
+            inventory: Inventory::default(),
             temp: tempfile::tempdir().unwrap(),
         }
     }
@@ -74,6 +77,12 @@ impl TestRun {
     /// Sets the hosts that pages may request.
     pub fn allowed_hosts(mut self, hosts: &[&str]) -> Self {
         self.sandbox["allowed_hosts"] = json!(hosts);
+        self
+    }
+
+    /// Sets what the operator lends.
+    pub fn inventory(mut self, inventory: Inventory) -> Self {
+        self.inventory = inventory;
         self
     }
 
@@ -127,6 +136,7 @@ impl TestRun {
         let (run, grant) = (RunId::new(), self.grant());
         let (queue, runs) = (Arc::new(EmbeddedQueue::default()), Arc::new(EmbeddedRunStore::default()));
         let jobs = Arc::new(EmbeddedJobStore::default());
+        let lender = Arc::new(InventoryLender::new(self.inventory.clone(), runs.clone()));
         let artifacts = tempfile::tempdir().unwrap();
         let (changes, mut heard) = mpsc::channel(10_000);
         let hearing = tokio::spawn(async move {
@@ -168,7 +178,8 @@ impl TestRun {
                 headed: false,
                 temp: self.temp.path().to_owned(),
             };
-            let connections = Connections { queue: queue.clone(), runs: runs.clone(), jobs: jobs.clone() };
+            let connections =
+                Connections { queue: queue.clone(), runs: runs.clone(), jobs: jobs.clone(), lender: lender.clone() };
             let sandbox = sandbox.clone();
             agents.spawn(async move {
                 let lived = armada_host::agent::run(&sandbox, options, connections, CancellationToken::new()).await;

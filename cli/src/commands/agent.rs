@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use armada_host::agent::{AgentOptions, Connections};
+use armada_host::agent::AgentOptions;
 use armada_host::{ComponentCache, Sandbox, VerifyingKey};
 use armada_protocol::link::{Link, RemoteLink};
 use armada_protocol::patient::Patient;
 use armada_protocol::rabbitmq::RabbitQueue;
 use armada_protocol::redis::{self, RedisRunStore};
-use armada_protocol::{Incarnation, JobQueue, JobStore, RunStore};
+use armada_protocol::{Connections, Incarnation};
 use tokio::net::UnixStream;
 use tokio_rustls::rustls::crypto::ring;
 use url::Url;
@@ -65,7 +65,7 @@ fn from_here(arguments: &Agent) -> anyhow::Result<Connections> {
     link.peer_addr().context(no_link)?;
     let link = Arc::new(Link::connect(UnixStream::from_std(link)?));
     let jobs = Arc::new(Patient::new(link.clone(), Duration::from_secs_f64(arguments.patience_seconds)));
-    Ok(Connections { queue: link.clone(), runs: link, jobs })
+    Ok(Connections { queue: link.clone(), runs: link.clone(), jobs, lender: link })
 }
 
 /// Linked over the network.
@@ -74,8 +74,5 @@ fn from_elsewhere(arguments: &Agent, server: &Url, by: Incarnation) -> anyhow::R
     let _ = ring::default_provider().install_default();
     let patience = Duration::from_secs_f64(arguments.patience_seconds);
     let link = Arc::new(RemoteLink::new(server, arguments.run, by, arguments.token.clone(), patience)?);
-    let queue: Arc<dyn JobQueue> = link.clone();
-    let runs: Arc<dyn RunStore> = link.clone();
-    let jobs: Arc<dyn JobStore> = link;
-    Ok(Connections { queue, runs, jobs })
+    Ok(Connections { queue: link.clone(), runs: link.clone(), jobs: link.clone(), lender: link })
 }

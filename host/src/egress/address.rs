@@ -43,7 +43,9 @@ const V6: [Range<Ipv6Addr>; 6] = [
 /// What kind of address this is, if it is not a public one.
 pub(crate) fn not_public(address: IpAddr) -> Option<&'static str> {
     match address {
-        IpAddr::V4(address) => within(address.to_bits(), V4.iter().map(|(first, bits, is)| (first.to_bits(), bits, is))),
+        IpAddr::V4(address) => {
+            within(address.to_bits(), V4.iter().map(|(first, bits, is)| (first.to_bits(), bits, is)))
+        }
         IpAddr::V6(address) => {
             if address.is_loopback() || address.is_unspecified() {
                 return Some("a loopback address");

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use armada_host::agent::{AgentOptions, Connections, Lived};
-use armada_protocol::{Incarnation, RunId};
+use armada_host::agent::{AgentOptions, Lived};
+use armada_protocol::{Connections, Incarnation, RunId};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 

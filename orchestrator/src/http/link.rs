@@ -8,9 +8,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use armada_host::agent::Connections;
 use armada_protocol::link::{self, Allowance, Peer};
-use armada_protocol::{Incarnation, ProtocolError, RunId};
+use armada_protocol::{Connections, Incarnation, ProtocolError, RunId};
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -207,8 +206,7 @@ async fn connect(
         let serving = async {
             let Ok(stream) = upgrade.await else { return };
             let peer = Peer { run, by: Incarnation { agent, id }, allowance: linked.allowance.clone() };
-            let Connections { queue, runs, jobs } = connections;
-            if let Err(error) = link::serve(TokioIo::new(stream), peer, queue, runs, jobs, |_| ()).await {
+            if let Err(error) = link::serve(TokioIo::new(stream), peer, connections, |_| ()).await {
                 tracing::debug!(%run, agent, %error, "an agent's link ended");
             }
         };

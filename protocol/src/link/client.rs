@@ -12,9 +12,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::frame::{self, Answer, Ask, Reply, Request};
+use crate::inventory::Upstream;
 use crate::{
-    AgentRecord, AgentState, Attempt, Delivery, Incarnation, Job, JobConsumer, JobQueue, JobStore, Next, Outcome,
-    ProtocolError, Report, RunId, RunStore, Start, Stop,
+    AgentRecord, AgentState, Attempt, Delivery, Incarnation, Job, JobConsumer, JobQueue, JobStore, Lender, Lent, Next,
+    Outcome, ProtocolError, Report, RunId, RunStore, Start, Stop, Wanted,
 };
 
 type Waiting = oneshot::Sender<(Answer, Vec<u8>)>;
@@ -124,6 +125,27 @@ fn accept(reply: Result<(Answer, Vec<u8>), oneshot::error::RecvError>) -> Result
 
 fn unexpected(answer: &Answer) -> ProtocolError {
     ProtocolError::Invalid(format!("an answer of another kind: {answer:?}"))
+}
+
+#[async_trait]
+impl Lender for Link {
+    async fn lent(&self, _run: RunId, _by: Incarnation) -> Result<Lent, ProtocolError> {
+        match self.shared.ask(Ask::Lent, Vec::new()).await?.0 {
+            Answer::Lent { lent } => Ok(*lent),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn lease(&self, _run: RunId, _by: Incarnation, wanted: Wanted) -> Result<Upstream, ProtocolError> {
+        match self.shared.ask(Ask::Lease { wanted }, Vec::new()).await?.0 {
+            Answer::Upstream { upstream } => Ok(*upstream),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn give_back(&self, _run: RunId, _by: Incarnation, has_failed: bool) -> Result<(), ProtocolError> {
+        self.shared.tell(Ask::GiveBack { has_failed }, Vec::new()).await
+    }
 }
 
 #[async_trait]

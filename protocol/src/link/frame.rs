@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::{AgentRecord, AgentState, Attempt, Delivery, Job, Next, Outcome, ProtocolError, Report, Start, Stop};
+use crate::inventory::Upstream;
+use crate::{
+    AgentRecord, AgentState, Attempt, Delivery, Job, Lent, Next, Outcome, ProtocolError, Report, Start, Stop, Wanted,
+};
 
 /// How large the JSON or the payload of a frame may be: more than the largest result or artifact that a grant allows.
 pub(super) const MAX_PART_BYTES: usize = (1 << 30) + (1 << 20);
@@ -29,7 +32,7 @@ pub(super) struct Request {
     pub(super) ask: Ask,
 }
 
-/// The calls of the three traits. The run and the agent's incarnation are those of the connection.
+/// The calls of the traits. The run and the agent's incarnation are those of the connection.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Ask {
@@ -67,20 +70,34 @@ pub(super) enum Ask {
         outcome: Outcome,
     },
     Stopped,
+    Lent,
+    Lease {
+        wanted: Wanted,
+    },
+    GiveBack {
+        has_failed: bool,
+    },
 }
 
 impl Ask {
     /// Whether it waits for something to happen, or reads something large, rather than does something.
     pub(super) fn is_wait(&self) -> bool {
         match self {
-            Self::NextJob | Self::Stopped | Self::Component { .. } | Self::Compiled { .. } | Self::AgentRecord => true,
+            Self::NextJob
+            | Self::Stopped
+            | Self::Component { .. }
+            | Self::Compiled { .. }
+            | Self::AgentRecord
+            | Self::Lent => true,
             Self::AgentState { .. }
             | Self::Acknowledge { .. }
             | Self::Requeue { .. }
             | Self::Start { .. }
             | Self::Alive
             | Self::Report { .. }
-            | Self::Finish { .. } => false,
+            | Self::Finish { .. }
+            | Self::Lease { .. }
+            | Self::GiveBack { .. } => false,
         }
     }
 }
@@ -114,6 +131,12 @@ pub(super) enum Answer {
     },
     Stop {
         stop: Stop,
+    },
+    Lent {
+        lent: Box<Lent>,
+    },
+    Upstream {
+        upstream: Box<Upstream>,
     },
     NotFound {
         what: String,

@@ -20,9 +20,10 @@ use url::Url;
 use super::frame::time_to_take;
 use super::{INCARNATION, Link, PROTOCOL};
 use crate::backoff::Backoff;
+use crate::inventory::Upstream;
 use crate::{
-    AgentRecord, AgentState, Attempt, Delivery, Incarnation, Job, JobConsumer, JobQueue, JobStore, Next, Outcome,
-    ProtocolError, Report, RunId, RunStore, Start, Stop,
+    AgentRecord, AgentState, Attempt, Delivery, Incarnation, Job, JobConsumer, JobQueue, JobStore, Lender, Lent, Next,
+    Outcome, ProtocolError, Report, RunId, RunStore, Start, Stop, Wanted,
 };
 
 /// How long a connection may take to be made.
@@ -174,6 +175,25 @@ impl Shared {
         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, link)) {
             *current = None;
         }
+    }
+}
+
+#[async_trait]
+impl Lender for RemoteLink {
+    async fn lent(&self, run: RunId, by: Incarnation) -> Result<Lent, ProtocolError> {
+        self.ask(Some(ANSWER), |link| async move { link.lent(run, by).await }).await
+    }
+
+    async fn lease(&self, run: RunId, by: Incarnation, wanted: Wanted) -> Result<Upstream, ProtocolError> {
+        self.ask(Some(ANSWER), |link| {
+            let wanted = wanted.clone();
+            async move { link.lease(run, by, wanted).await }
+        })
+        .await
+    }
+
+    async fn give_back(&self, run: RunId, by: Incarnation, has_failed: bool) -> Result<(), ProtocolError> {
+        self.ask(Some(ANSWER), |link| async move { link.give_back(run, by, has_failed).await }).await
     }
 }
 

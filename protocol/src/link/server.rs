@@ -11,7 +11,8 @@ use tokio::time::timeout;
 
 use super::frame::{self, Answer, Ask, Reply, Request};
 use crate::{
-    AgentState, Attempt, Incarnation, JobConsumer, JobQueue, JobStore, ProtocolError, Report, RunId, RunStore,
+    AgentState, Attempt, Connections, Incarnation, JobConsumer, JobQueue, JobStore, Lender, ProtocolError, Report,
+    RunId, RunStore,
 };
 
 /// How many replies wait to be written before further requests wait.
@@ -113,17 +114,16 @@ pub struct Served {
 pub async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(
     stream: S,
     peer: Peer,
-    queue: Arc<dyn JobQueue>,
-    runs: Arc<dyn RunStore>,
-    jobs: Arc<dyn JobStore>,
+    connections: Connections,
     told: impl Fn(&AgentState) + Send + Sync + 'static,
 ) -> Result<Served, ProtocolError> {
     let Peer { run, by, allowance } = peer;
+    let Connections { queue, runs, jobs, lender } = connections;
     let (mut read, mut write) = tokio::io::split(stream);
     let (replies, mut outgoing) = mpsc::channel::<(Reply, Payload)>(REPLIES);
     let consumer = Arc::new(Mutex::new(Consumer { queue, run, agent: by.agent, consumer: None }));
     let large = Arc::new(Semaphore::new(1));
-    let server = Arc::new(Server { run, by, runs, jobs, large, served: StdMutex::default(), told });
+    let server = Arc::new(Server { run, by, runs, jobs, lender, large, served: StdMutex::default(), told });
     // What only waits or reads is given up with the connection; what does something is seen through.
     let (mut waiting, mut acting) = (JoinSet::new(), JoinSet::new());
     let writing = async {
@@ -165,6 +165,8 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(
     drop(outgoing);
     waiting.shutdown().await;
     while acting.join_next().await.is_some() {}
+    // An agent that comes back over another link leases again when it next needs to.
+    let _ = server.lender.give_back(run, by, false).await;
     if let Err(error) = ended {
         tracing::debug!(%error, agent = by.agent, "the agent's link ended in the middle of something");
     }
@@ -202,6 +204,7 @@ struct Server<F> {
     by: Incarnation,
     runs: Arc<dyn RunStore>,
     jobs: Arc<dyn JobStore>,
+    lender: Arc<dyn Lender>,
     /// A turn for what is large: the agent's record, and its component, compiled or not.
     large: Arc<Semaphore>,
     served: StdMutex<Served>,
@@ -296,6 +299,9 @@ impl<F: Fn(&AgentState) + Send + Sync + 'static> Server<F> {
                 Answer::Next { next }
             }
             Ask::Stopped => Answer::Stop { stop: self.jobs.stopped(run).await? },
+            Ask::Lent => Answer::Lent { lent: Box::new(self.lender.lent(run, by).await?) },
+            Ask::Lease { wanted } => Answer::Upstream { upstream: Box::new(self.lender.lease(run, by, wanted).await?) },
+            Ask::GiveBack { has_failed } => done(self.lender.give_back(run, by, has_failed).await?),
         };
         Ok((answer, Payload::default()))
     }
