@@ -7,83 +7,122 @@ use armada_project::ComponentRef;
 use armada_protocol::embedded::{EmbeddedQueue, EmbeddedRunStore};
 use armada_protocol::rabbitmq::RabbitQueue;
 use armada_protocol::{Incarnation, Job, RunStore, Start};
+use armada_tests::servers::{Server, shared_rabbitmq};
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::value::RawValue;
+use tempfile::TempDir;
 
 use super::*;
 use crate::settings::InProcess;
 use crate::store::StoreOptions;
 use crate::store::tests::new_run;
 
-async fn conductor(folder: &std::path::Path, queue: Arc<dyn Broker>) -> Conductor {
-    conductor_with(folder, queue, Arc::new(EmbeddedRunStore::default()), AgentMode::External).await
-}
-
-async fn conductor_with(
-    folder: &std::path::Path,
+/// A conductor, and what it is given. What it conducts is in its folder, and another one finds it there.
+struct Rig {
+    conductor: Conductor,
+    store: Store,
     queue: Arc<dyn Broker>,
-    runs: Arc<dyn Registry>,
-    agents: AgentMode,
-) -> Conductor {
-    let mut settings = Settings::new(folder.into(), folder.join("cache"), agents);
-    settings.grace = Duration::from_millis(10);
-    let store = Store::open(StoreOptions {
-        url: Store::file_url(&folder.join("store.db")),
-        artifacts: folder.join("artifacts"),
-        lease: settings.agent_silence,
-        retry: settings.retry.clone(),
-    });
-    let credentials = Credentials::open(folder).unwrap();
-    Conductor::new(store.await.unwrap(), queue, runs, Sandbox::new().unwrap(), credentials, Arc::new(settings))
+    folder: TempDir,
+    /// It ends with the last test that uses it.
+    rabbitmq: Option<Arc<Server>>,
 }
 
-/// A run with one job, which has failed.
-async fn failed(store: &Store) -> RunId {
+impl Rig {
+    /// With everything in this process, and agents that somebody else would start.
+    async fn embedded() -> Self {
+        Self::with_queue(EmbeddedQueue::default()).await
+    }
+
+    /// The same with queues in RabbitMQ.
+    async fn with_rabbitmq() -> Self {
+        let server = tokio::task::spawn_blocking(shared_rabbitmq).await.unwrap();
+        let rig = Self::with_queue(RabbitQueue::new(server.url(), "test").unwrap()).await;
+        Self { rabbitmq: Some(server), ..rig }
+    }
+
+    async fn with_queue(queue: impl Broker + 'static) -> Self {
+        let runs = Arc::new(EmbeddedRunStore::default());
+        Self::open(tempfile::tempdir().unwrap(), Arc::new(queue), runs, AgentMode::External).await
+    }
+
+    async fn open(folder: TempDir, queue: Arc<dyn Broker>, runs: Arc<dyn Registry>, agents: AgentMode) -> Self {
+        let data = folder.path();
+        let mut settings = Settings::new(data.into(), data.join("cache"), agents);
+        settings.grace = Duration::from_millis(10);
+        let store = Store::open(StoreOptions {
+            url: Store::file_url(&data.join("store.db")),
+            artifacts: data.join("artifacts"),
+            lease: settings.agent_silence,
+            retry: settings.retry.clone(),
+        });
+        let (store, credentials) = (store.await.unwrap(), Credentials::open(data).unwrap());
+        let sandbox = Sandbox::new().unwrap();
+        let conductor = Conductor::new(store.clone(), queue.clone(), runs, sandbox, credentials, Arc::new(settings));
+        Self { conductor, store, queue, folder, rabbitmq: None }
+    }
+
+    async fn close(self) {
+        self.conductor.close().await;
+        self.store.close().await;
+    }
+}
+
+fn job(run: RunId, index: u64) -> Job {
+    Job { uuid: run.job(index), index, message: RawValue::from_string("{}".to_owned()).unwrap() }
+}
+
+/// A run with one job, which is not on the queue yet.
+async fn dispatching(store: &Store) -> RunId {
     let new = new_run();
     let run = new.run;
     store.create_run(new).await.unwrap();
     store.set_status(run, RunStatus::Dispatching, None).await.unwrap();
-    let job = Job { uuid: run.job(0), index: 0, message: RawValue::from_string("{}".to_owned()).unwrap() };
-    store.add_jobs(run, vec![job.clone()]).await.unwrap();
-    let Start::Attempt(attempt) = store.start(run, &job, Incarnation::new(0)).await.unwrap() else { panic!() };
+    store.add_jobs(run, vec![job(run, 0)]).await.unwrap();
+    run
+}
+
+/// A run with one job, which has failed.
+async fn failed(store: &Store) -> RunId {
+    let run = dispatching(store).await;
+    let Start::Attempt(attempt) = store.start(run, &job(run, 0), Incarnation::new(0)).await.unwrap() else { panic!() };
     store.finish(attempt, Outcome::failed(Cause::Failed, "no")).await.unwrap();
     run
 }
 
+/// What is known of lost jobs when it is time to look for them again.
+fn time_to_look() -> tend::Lost {
+    tend::Lost { looked: std::time::Instant::now().checked_sub(Duration::from_secs(60)).unwrap(), times: 0 }
+}
+
 #[tokio::test]
 async fn the_retry_of_a_run_that_goes_on_is_refused_at_once_and_the_server_ends_in_time() {
-    let folder = tempfile::tempdir().unwrap();
-    let conductor = conductor(folder.path(), Arc::new(EmbeddedQueue::default())).await;
-    let run = failed(&conductor.shared.store).await;
+    let rig = Rig::embedded().await;
+    let Rig { conductor, store, .. } = &rig;
+    let run = failed(store).await;
     conductor.conducting().insert(run, tokio::spawn(std::future::pending()));
     let retried = tokio::time::timeout(Duration::from_secs(60), conductor.retry(run)).await.unwrap();
     assert!(matches!(retried, Err(ConductorError::Store(StoreError::Conflict(_)))), "{retried:?}");
     assert!(conductor.conducting().contains_key(&run), "it is conducted still");
-    tokio::time::timeout(Duration::from_secs(60), conductor.close()).await.unwrap();
-    conductor.shared.store.close().await;
+    tokio::time::timeout(Duration::from_secs(60), rig.close()).await.unwrap();
 }
 
 #[tokio::test]
 async fn what_others_have_put_on_the_queue_of_a_run_that_has_ended_is_not_lost() {
-    let server = tokio::task::spawn_blocking(armada_tests::servers::shared_rabbitmq).await.unwrap();
-    let queue = Arc::new(RabbitQueue::new(server.url(), "test").unwrap());
-    let folder = tempfile::tempdir().unwrap();
-    let conductor = conductor(folder.path(), queue.clone()).await;
-    let store = &conductor.shared.store;
+    let rig = Rig::with_rabbitmq().await;
+    let Rig { conductor, store, queue, .. } = &rig;
     let run = failed(store).await;
     store.set_status(run, RunStatus::Failed, None).await.unwrap();
     store.retry_failed(run).await.unwrap();
     store.dispatched(run).await.unwrap();
-    let message = || RawValue::from_string("{}".to_owned()).unwrap();
-    let own = Job { uuid: run.job(0), index: 0, message: message() };
+    let own = job(run, 0);
     let Start::Attempt(attempt) = store.start(run, &own, Incarnation::new(0)).await.unwrap() else { panic!() };
     let result = RawValue::from_string("1".to_owned()).unwrap();
     store.finish(attempt, Outcome::Success { result }).await.unwrap();
 
     queue.declare(run).await.unwrap();
     let foreign = uuid::Uuid::new_v4();
-    let left = [foreign, own.uuid, foreign].map(|uuid| Job { uuid, index: 0, message: message() });
+    let left = [foreign, own.uuid, foreign].map(|uuid| Job { uuid, ..own.clone() });
     queue.publish(run, left.to_vec()).await.unwrap();
     conductor.end(run, None).await.unwrap();
     let view = store.run(run).await.unwrap();
@@ -92,48 +131,36 @@ async fn what_others_have_put_on_the_queue_of_a_run_that_has_ended_is_not_lost()
     assert!(error.get().contains("retry of the run"), "{error}");
     assert!(matches!(queue.waiting(run).await, Err(ProtocolError::NotFound(_))));
     queue.delete_dead(run).await.unwrap();
-    conductor.close().await;
-    store.close().await;
+    rig.close().await;
 }
 
 #[tokio::test]
 async fn jobs_of_a_queue_that_is_gone_are_put_on_a_new_one() {
-    let server = tokio::task::spawn_blocking(armada_tests::servers::shared_rabbitmq).await.unwrap();
-    let queue = Arc::new(RabbitQueue::new(server.url(), "test").unwrap());
-    let folder = tempfile::tempdir().unwrap();
-    let conductor = conductor(folder.path(), queue.clone()).await;
-    let new = new_run();
-    let (run, store) = (new.run, &conductor.shared.store);
-    store.create_run(new).await.unwrap();
-    store.set_status(run, RunStatus::Dispatching, None).await.unwrap();
-    let message = RawValue::from_string("{}".to_owned()).unwrap();
-    store.add_jobs(run, vec![Job { uuid: run.job(0), index: 0, message }]).await.unwrap();
+    let rig = Rig::with_rabbitmq().await;
+    let Rig { conductor, store, queue, .. } = &rig;
+    let run = dispatching(store).await;
     store.dispatched(run).await.unwrap();
     store.queued(run, vec![0]).await.unwrap();
     for _ in 0..2 {
-        let looked = std::time::Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
-        conductor.round(run, true, &mut tend::Lost { looked, times: 0 }).await.unwrap();
+        conductor.round(run, true, &mut time_to_look()).await.unwrap();
     }
     assert_eq!(queue.waiting(run).await.unwrap(), Some(1));
     queue.delete(run).await.unwrap();
-    conductor.close().await;
-    store.close().await;
+    rig.close().await;
 }
 
 #[tokio::test]
 async fn a_queue_of_dead_jobs_that_refuses_them_does_not_keep_a_run_from_ending() {
     use lapin::options::QueueDeclareOptions;
 
-    let server = tokio::task::spawn_blocking(armada_tests::servers::shared_rabbitmq).await.unwrap();
-    let queue = Arc::new(RabbitQueue::new(server.url(), "test").unwrap());
-    let folder = tempfile::tempdir().unwrap();
-    let conductor = conductor(folder.path(), queue.clone()).await;
-    let store = &conductor.shared.store;
+    let rig = Rig::with_rabbitmq().await;
+    let Rig { conductor, store, queue, .. } = &rig;
     let run = failed(store).await;
     store.dispatched(run).await.unwrap();
     queue.declare(run).await.unwrap();
     // Somebody has made it in another way, so that it cannot be declared.
-    let connection = lapin::Connection::connect(server.url(), lapin::ConnectionProperties::default()).await.unwrap();
+    let url = rig.rabbitmq.as_ref().unwrap().url();
+    let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
     let mut options = lapin::types::FieldTable::default();
     options.insert("x-max-length".into(), lapin::types::AMQPValue::LongInt(1));
@@ -142,49 +169,38 @@ async fn a_queue_of_dead_jobs_that_refuses_them_does_not_keep_a_run_from_ending(
     conductor.end(run, None).await.unwrap();
     assert_eq!(store.run(run).await.unwrap().status, RunStatus::Failed);
     queue.delete_dead(run).await.unwrap();
-    conductor.close().await;
-    store.close().await;
+    rig.close().await;
 }
 
 #[tokio::test]
 async fn what_waits_on_queues_is_what_those_say() {
-    let folder = tempfile::tempdir().unwrap();
-    let queue = Arc::new(EmbeddedQueue::default());
-    let conductor = conductor(folder.path(), queue.clone()).await;
-    let run = failed(&conductor.shared.store).await;
+    let rig = Rig::embedded().await;
+    let Rig { conductor, store, queue, .. } = &rig;
+    let run = failed(store).await;
     queue.declare(run).await.unwrap();
-    let message = RawValue::from_string("{}".to_owned()).unwrap();
-    let jobs = (0..2).map(|index| Job { uuid: run.job(index), index, message: message.clone() });
-    queue.publish(run, jobs.collect()).await.unwrap();
-    let looked = std::time::Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
-    conductor.round(run, false, &mut tend::Lost { looked, times: 0 }).await.unwrap();
+    queue.publish(run, vec![job(run, 0), job(run, 1)]).await.unwrap();
+    conductor.round(run, false, &mut time_to_look()).await.unwrap();
     assert_eq!(conductor.queue_depth(), 2);
     conductor.cancel(run).await.unwrap();
     conductor.end(run, None).await.unwrap();
     assert_eq!(conductor.queue_depth(), 0);
-    conductor.close().await;
-    conductor.shared.store.close().await;
+    rig.close().await;
 }
 
 #[tokio::test]
 async fn a_failed_run_whose_server_died_before_its_end_fails_for_the_same_reason() {
-    let folder = tempfile::tempdir().unwrap();
-    let before = conductor(folder.path(), Arc::new(EmbeddedQueue::default())).await;
-    let run = new_run();
-    let (id, job) =
-        (run.run, Job { uuid: run.run.job(0), index: 0, message: RawValue::from_string("{}".to_owned()).unwrap() });
-    before.shared.store.create_run(run).await.unwrap();
-    before.shared.store.set_status(id, RunStatus::Dispatching, None).await.unwrap();
-    before.shared.store.add_jobs(id, vec![job]).await.unwrap();
-    before.shared.store.stop_run(id, without_agents("no agent was there".to_owned())).await.unwrap();
-    before.cancel(id).await.unwrap();
-    before.shared.store.close().await;
+    let Rig { conductor, store, folder, .. } = Rig::embedded().await;
+    let run = dispatching(&store).await;
+    store.stop_run(run, without_agents("no agent was there".to_owned())).await.unwrap();
+    conductor.cancel(run).await.unwrap();
+    store.close().await;
 
-    let after = conductor(folder.path(), Arc::new(EmbeddedQueue::default())).await;
-    let mut changes = after.shared.store.watch();
-    assert_eq!(after.resume_all().await.unwrap(), 1);
+    let (queue, runs) = (Arc::new(EmbeddedQueue::default()), Arc::new(EmbeddedRunStore::default()));
+    let after = Rig::open(folder, queue, runs, AgentMode::External).await;
+    let mut changes = after.store.watch();
+    assert_eq!(after.conductor.resume_all().await.unwrap(), 1);
     let view = loop {
-        let view = after.shared.store.run(id).await.unwrap();
+        let view = after.store.run(run).await.unwrap();
         if view.status.has_ended() {
             break view;
         }
@@ -193,23 +209,20 @@ async fn a_failed_run_whose_server_died_before_its_end_fails_for_the_same_reason
     assert_eq!((view.status, view.reason.as_deref()), (RunStatus::Failed, Some("no agent was there")));
     assert_eq!((view.jobs_failed, view.jobs_cancelled), (1, 0));
     after.close().await;
-    after.shared.store.close().await;
 }
 
 #[tokio::test]
 async fn a_retry_that_cannot_be_conducted_leaves_the_run_as_it_was() {
-    let folder = tempfile::tempdir().unwrap();
     let away = RabbitQueue::with_patience("amqp://127.0.0.1:1", "test", Duration::ZERO).unwrap();
-    let conductor = conductor(folder.path(), Arc::new(away)).await;
-    let store = &conductor.shared.store;
+    let rig = Rig::with_queue(away).await;
+    let Rig { conductor, store, .. } = &rig;
     let run = failed(store).await;
     store.set_status(run, RunStatus::Failed, None).await.unwrap();
     assert!(matches!(conductor.retry(run).await, Err(ConductorError::Protocol(ProtocolError::Unavailable(_)))));
     assert!(matches!(conductor.delete(run).await, Err(ConductorError::Protocol(ProtocolError::Unavailable(_)))));
     let view = store.run(run).await.unwrap();
     assert_eq!((view.status, view.jobs_failed), (RunStatus::Failed, 1));
-    conductor.close().await;
-    store.close().await;
+    rig.close().await;
 }
 
 /// A store that has no room for what is compiled.
@@ -255,7 +268,8 @@ impl Registry for Small {
 }
 
 /// Has a run of the smallest component prepared. Gives the record of its first agent.
-async fn prepared(conductor: &Conductor, data: &std::path::Path) -> (RunId, AgentRecord) {
+async fn prepared(rig: &Rig) -> (RunId, AgentRecord) {
+    let data = rig.folder.path();
     let component = wat::parse_str("(component)").unwrap();
     let new = NewRun { component: ComponentRef::of(&component), ..new_run() };
     let (run, config) = (new.run, Inputs::folder(data, new.run).join("config"));
@@ -268,19 +282,18 @@ async fn prepared(conductor: &Conductor, data: &std::path::Path) -> (RunId, Agen
     std::fs::write(Inputs::folder(data, run).join("options.json"), options).unwrap();
     let file = format!("{}.wasm", new.component.digest.to_hex());
     std::fs::write(data.join("components").join(file), component).unwrap();
-    conductor.shared.store.create_run(new).await.unwrap();
-    conductor.prepare(run).await.unwrap();
-    (run, conductor.shared.runs.agent(run, 0).await.unwrap())
+    rig.store.create_run(new).await.unwrap();
+    rig.conductor.prepare(run).await.unwrap();
+    (run, rig.conductor.shared.runs.agent(run, 0).await.unwrap())
 }
 
 #[tokio::test]
 async fn agents_from_elsewhere_get_what_is_compiled_signed_by_their_server() {
-    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let conductor = conductor(folder.path(), Arc::new(EmbeddedQueue::default())).await;
-    let Shared { store, runs, sandbox, credentials, .. } = &*conductor.shared;
+    let (rig, elsewhere) = (Rig::embedded().await, tempfile::tempdir().unwrap());
+    let Shared { runs, sandbox, credentials, .. } = &*rig.conductor.shared;
     // The second one finds it in the cache.
     for _ in 0..2 {
-        let (run, record) = prepared(&conductor, folder.path()).await;
+        let (run, record) = prepared(&rig).await;
         let (digest, compiled) = (record.component.digest, record.compiled.unwrap());
         let code = runs.compiled(digest, &compiled.engine).await.unwrap();
         let adopt = |credentials: &Credentials| {
@@ -291,8 +304,7 @@ async fn agents_from_elsewhere_get_what_is_compiled_signed_by_their_server() {
         let another = Credentials::open(elsewhere.path()).unwrap();
         assert!(matches!(adopt(&another), Err(ComponentError::OtherSignature)));
     }
-    conductor.close().await;
-    store.close().await;
+    rig.close().await;
 }
 
 #[tokio::test]
@@ -301,13 +313,11 @@ async fn agents_of_this_machine_or_of_a_store_without_room_get_the_component_onl
     let (room, none) = (Arc::new(EmbeddedRunStore::default()), Arc::new(Small::default()));
     let places: [(Arc<dyn Registry>, _); 2] = [(room, here), (none, AgentMode::External)];
     for (runs, agents) in places {
-        let folder = tempfile::tempdir().unwrap();
-        let conductor =
-            conductor_with(folder.path(), Arc::new(EmbeddedQueue::default()), runs.clone(), agents.clone()).await;
-        let (_, record) = prepared(&conductor, folder.path()).await;
+        let (folder, queue) = (tempfile::tempdir().unwrap(), Arc::new(EmbeddedQueue::default()));
+        let rig = Rig::open(folder, queue, runs.clone(), agents.clone()).await;
+        let (_, record) = prepared(&rig).await;
         assert_eq!(record.compiled, None, "{agents:?}");
         assert_eq!(Digest::of(&runs.component(record.component.digest).await.unwrap()), record.component.digest);
-        conductor.close().await;
-        conductor.shared.store.close().await;
+        rig.close().await;
     }
 }
