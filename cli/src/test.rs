@@ -150,7 +150,7 @@ impl Running<'_> {
         let (changes, mut heard) = mpsc::channel(CHANGES);
         let cancel = interruption.gently.child_token();
         let kill = interruption.at_once.clone();
-        let running = tokio::spawn(launch(request, self.stores, changes, cancel.clone(), kill));
+        let running = tokio::spawn(launch(request, self.stores.clone(), changes, cancel.clone(), kill));
         let mut outcomes: Vec<Option<Outcome>> = self.selection.tests.iter().map(|_| None).collect();
         let (mut shown, mut is_told, mut failure) = (0, false, None);
         loop {

@@ -18,8 +18,8 @@ use armada_protocol::{
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
-use crate::capabilities::Capabilities;
 use crate::capabilities::browser::BrowserOptions;
+use crate::capabilities::{Capabilities, Means};
 use crate::contract::{Failure, FailureKind};
 use crate::engine::{ComponentCache, ComponentError, Sandbox, VerifyingKey};
 use crate::instance::{Answer, Budget, Fault, Instance, Template};
@@ -175,7 +175,18 @@ impl Agent {
         let job_budget = Budget { cpu, wall: seconds(limits.seconds_per_job), limit: "seconds_per_job" };
         let context_budget = Budget { cpu, wall: seconds(limits.seconds_per_context), limit: "seconds_per_context" };
         let browser = BrowserOptions { executable: options.chromium, headed: options.headed, temp: options.temp };
-        let capabilities = Arc::new(Capabilities::new(grant, &settings, &browser));
+        let lender = connections.lender.clone();
+        let means = Means {
+            run,
+            by,
+            grant,
+            message: &record.message,
+            browser: &settings,
+            options: &browser,
+            lent: lender.lent(run, by).await?,
+            lender,
+        };
+        let capabilities = Arc::new(Capabilities::new(&means));
         let message = serde_json::to_string(&record.message).map_err(|error| AgentError::Message(error.to_string()))?;
         Ok(Self { run, by, connections, template, capabilities, message, job_budget, context_budget, instance: None })
     }

@@ -11,10 +11,30 @@ mod tasks;
 use std::sync::Arc;
 
 use armada_project::{BrowserSettings, Grant};
-use armada_protocol::Attempt;
+use armada_protocol::{Attempt, Incarnation, Lender, Lent, RunId};
+use serde_json::{Map, Value};
 
 use self::browser::{Browser, BrowserOptions};
 use self::monitoring::Monitoring;
+use crate::egress::Egress;
+
+/// What the capabilities of an agent are made of.
+#[expect(dead_code, reason = "capabilities take what they need")]
+pub(crate) struct Means<'a> {
+    /// Whose they are.
+    pub(crate) run: RunId,
+    pub(crate) by: Incarnation,
+    /// What the run is allowed.
+    pub(crate) grant: Arc<Grant>,
+    /// The merged agent configuration, and what it says of the browser.
+    pub(crate) message: &'a Map<String, Value>,
+    pub(crate) browser: &'a BrowserSettings,
+    /// How the operator runs browsers.
+    pub(crate) options: &'a BrowserOptions,
+    /// What the operator has lent to the agent, and who lends it more.
+    pub(crate) lent: Lent,
+    pub(crate) lender: Arc<dyn Lender>,
+}
 
 /// The capabilities of an agent, granted or not.
 pub(crate) struct Capabilities {
@@ -27,11 +47,13 @@ pub(crate) struct Capabilities {
 }
 
 impl Capabilities {
-    /// The capabilities of an agent with this grant and these settings of its browser.
-    pub(crate) fn new(grant: Arc<Grant>, settings: &BrowserSettings, options: &BrowserOptions) -> Self {
-        let monitoring = Arc::new(Monitoring::new(grant.clone(), options.temp.clone()));
+    /// The capabilities of an agent.
+    pub(crate) fn new(means: &Means<'_>) -> Self {
+        let grant = means.grant.clone();
+        let egress = Arc::new(Egress::new(grant.clone()));
+        let monitoring = Arc::new(Monitoring::new(grant.clone(), means.options.temp.clone()));
         let notices = monitoring.clone();
-        let browser = Browser::new(&grant, settings, options, move |notice| notices.notice(notice));
+        let browser = Browser::new(means, egress, move |notice| notices.notice(notice));
         Self { grant, monitoring, browser: Arc::new(browser) }
     }
 

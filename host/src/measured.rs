@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use armada_project::{BrowserSettings, Grant};
+use armada_protocol::embedded::EmbeddedRunStore;
+use armada_protocol::{Incarnation, Inventory, InventoryLender, Lent, RunId};
 use serde_json::Map;
 use tokio_util::sync::CancellationToken;
 
-use crate::capabilities::Capabilities;
 use crate::capabilities::browser::BrowserOptions;
+use crate::capabilities::{Capabilities, Means};
 use crate::engine::{ComponentError, Sandbox};
 use crate::instance::{Answer, Budget, Instance, Template};
 
@@ -31,7 +33,18 @@ impl Runner {
         let (settings, _notes) = BrowserSettings::from_agent_message(&Map::new()).map_err(|problems| {
             ComponentError::Engine(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
-        Ok(Self { template, capabilities: Arc::new(Capabilities::new(Arc::new(grant), &settings, &options)) })
+        let (inventory, runs) = (Inventory::default(), Arc::new(EmbeddedRunStore::default()));
+        let means = Means {
+            run: RunId::new(),
+            by: Incarnation::new(0),
+            grant: Arc::new(grant),
+            message: &Map::new(),
+            browser: &settings,
+            options: &options,
+            lent: Lent::default(),
+            lender: Arc::new(InventoryLender::new(inventory, runs)),
+        };
+        Ok(Self { template, capabilities: Arc::new(Capabilities::new(&means)) })
     }
 
     /// Makes an instance.

@@ -32,13 +32,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use armada_project::{BrowserSettings, Grant};
 use tokio::sync::Mutex;
 
 use self::cdp::CdpError;
 use self::chromium::Chromium;
 use self::context::{CLOSING, Context, OwnedContext, Settings, Times};
 use self::launch::Launch;
+use crate::capabilities::Means;
 use crate::contract::Error;
 use crate::contract::browser as wit;
 use crate::egress::Egress;
@@ -113,14 +113,9 @@ fn no_options() -> wit::ContextOptions {
 }
 
 impl Browser {
-    /// The browser of an agent with this grant and these settings; it is not launched yet. `notice` is told of what is
-    /// done to pages and not by their script.
-    pub(crate) fn new(
-        grant: &Arc<Grant>,
-        settings: &BrowserSettings,
-        options: &BrowserOptions,
-        notice: impl Fn(String) + Send + Sync + 'static,
-    ) -> Self {
+    /// The browser of an agent; it is not launched yet. `notice` is told of what is done to pages and not by their script.
+    pub(crate) fn new(means: &Means<'_>, egress: Arc<Egress>, notice: impl Fn(String) + Send + Sync + 'static) -> Self {
+        let Means { grant, browser: settings, options, .. } = means;
         let headed = options.headed || (settings.screen.screen_visible && has_display());
         if settings.screen.screen_visible && !headed {
             tracing::warn!("screen_visible is set, but there is no display: the browser runs without a window");
@@ -156,7 +151,7 @@ impl Browser {
             launch_time: Duration::from_millis(options_of_browser.launch_timeout_ms.into()),
             jobs_per_browser: options_of_browser.jobs_per_browser,
             settings: Arc::new(Settings {
-                egress: Egress::new(grant.clone()),
+                egress,
                 notice: Box::new(notice),
                 keep: Keep::new(limits.bytes_kept),
                 pages: usize::try_from(limits.pages).unwrap_or(usize::MAX),

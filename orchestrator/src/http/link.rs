@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use armada_protocol::link::{self, Allowance, Peer};
-use armada_protocol::{Connections, Incarnation, ProtocolError, RunId};
+use armada_protocol::{Incarnation, ProtocolError, RunId};
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};

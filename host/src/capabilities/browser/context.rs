@@ -36,7 +36,7 @@ pub(super) const CLOSING: Duration = Duration::from_secs(10);
 /// What holds for every page of the agent.
 pub(crate) struct Settings {
     /// Which hosts may be reached.
-    pub(crate) egress: Egress,
+    pub(crate) egress: Arc<Egress>,
     /// Who is told of what was done to a page and not by its script, such as a request that was blocked.
     pub(crate) notice: Box<dyn Fn(String) + Send + Sync>,
     /// What is kept for scripts.
