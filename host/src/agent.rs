@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use armada_project::BrowserSettings;
+use armada_project::AgentSettings;
 use armada_protocol::{
     AgentRecord, AgentState, Attempt, Cause, Connections, Delivery, Incarnation, JobError, JobStore, Next, Outcome,
     ProtocolError, RunId, RunStore, Start, Stop,
@@ -22,7 +22,7 @@ use crate::capabilities::browser::BrowserOptions;
 use crate::capabilities::{Capabilities, Means};
 use crate::contract::{Failure, FailureKind};
 use crate::engine::{ComponentCache, ComponentError, Sandbox, VerifyingKey};
-use crate::instance::{Answer, Budget, Fault, Instance, Template};
+use crate::instance::{Answer, Budget, Fault, Instance, Role, Template};
 
 /// How long an agent waits for its record, and how often it looks.
 const PREPARATION: Duration = Duration::from_secs(60);
@@ -163,7 +163,7 @@ impl Agent {
         let record = record(&*connections.runs, run, index).await?;
         let component = component::load(sandbox, options.cache, options.key, &record, &*connections.runs).await?;
         let template = Template::new(sandbox, &component)?;
-        let (settings, notes) = BrowserSettings::from_agent_message(&record.message).map_err(|problems| {
+        let (settings, notes) = AgentSettings::from_message(&record.message).map_err(|problems| {
             AgentError::Message(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
         for note in notes {
@@ -181,7 +181,7 @@ impl Agent {
             by,
             grant,
             message: &record.message,
-            browser: &settings,
+            settings: &settings,
             options: &browser,
             lent: lender.lent(run, by).await?,
             lender,
@@ -376,7 +376,7 @@ impl Agent {
     async fn open(&mut self) -> Result<(), AgentError> {
         let budget = self.context_budget;
         let opened = async {
-            let mut instance = Instance::new(&self.template, self.capabilities.clone(), budget).await?;
+            let mut instance = Instance::new(&self.template, self.capabilities.clone(), Role::Script, budget).await?;
             let answer = instance.open_agent(self.message.clone(), budget).await?;
             Ok::<_, Fault>((instance, answer))
         };

@@ -10,7 +10,7 @@ mod tasks;
 
 use std::sync::Arc;
 
-use armada_project::{BrowserSettings, Grant};
+use armada_project::{AgentSettings, Grant};
 use armada_protocol::{Attempt, Incarnation, Lender, Lent, RunId};
 use serde_json::{Map, Value};
 
@@ -26,9 +26,9 @@ pub(crate) struct Means<'a> {
     pub(crate) by: Incarnation,
     /// What the run is allowed.
     pub(crate) grant: Arc<Grant>,
-    /// The merged agent configuration, and what it says of the browser.
+    /// The merged agent configuration, and what it says to the host.
     pub(crate) message: &'a Map<String, Value>,
-    pub(crate) browser: &'a BrowserSettings,
+    pub(crate) settings: &'a AgentSettings,
     /// How the operator runs browsers.
     pub(crate) options: &'a BrowserOptions,
     /// What the operator has lent to the agent, and who lends it more.

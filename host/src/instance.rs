@@ -10,13 +10,14 @@ use std::time::Duration;
 use armada_project::is_known_import;
 use armada_protocol::{Cause, JobError};
 use tokio_util::sync::CancellationToken;
-use wasmtime::component::{Accessor, Component, Linker, Resource, ResourceTable};
+use wasmtime::component::{Accessor, Component, InstancePre, Linker, Resource, ResourceTable};
 use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::call::{Calls, Host};
 use crate::capabilities::{Capabilities, output};
-use crate::contract::{Error, Failure, Project, ProjectPre, types};
+use crate::contract::modifiers::{Request, RequestVerdict, Response, ResponseVerdict};
+use crate::contract::{Error, Failure, Modifying, ModifyingIndices, Project, ProjectIndices, types};
 use crate::engine::{CORE_INSTANCES, ComponentError, Sandbox, TABLE_ELEMENTS};
 use crate::meter::CpuMeter;
 
@@ -138,7 +139,12 @@ impl ResourceLimiter for Limiter {
 
 /// A component, ready to be instantiated: checked against what this host has and calls.
 #[derive(Clone)]
-pub(crate) struct Template(ProjectPre<InstanceState>);
+pub(crate) struct Template {
+    component: InstancePre<InstanceState>,
+    project: ProjectIndices,
+    /// What it has for traffic, if it exports that.
+    modifying: Option<ModifyingIndices>,
+}
 
 impl Template {
     /// Checks a component's imports and exports, and links it.
@@ -147,12 +153,19 @@ impl Template {
         let mut linker = Linker::<InstanceState>::new(sandbox.engine());
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(engine)?;
         Project::add_to_linker::<_, Host>(&mut linker, |state| state).map_err(engine)?;
-        let template = linker.instantiate_pre(component).map_err(|error| {
+        let component = linker.instantiate_pre(component).map_err(|error| {
             // The linker names the first import that it does not have, or whose type is another.
             ComponentError::UnknownImport(unknown_import(&linker, component).unwrap_or_else(|| format!("{error:#}")))
         })?;
-        let template = ProjectPre::new(template).map_err(|error| ComponentError::NoLifecycle(format!("{error:#}")))?;
-        Ok(Self(template))
+        let modifying = ModifyingIndices::new(&component).ok();
+        let project =
+            ProjectIndices::new(&component).map_err(|error| ComponentError::NoLifecycle(format!("{error:#}")))?;
+        Ok(Self { component, project, modifying })
+    }
+
+    /// Whether it has anything for traffic.
+    pub(crate) fn is_modifying(&self) -> bool {
+        self.modifying.is_some()
     }
 }
 
@@ -172,7 +185,17 @@ fn unknown_import(linker: &Linker<InstanceState>, component: &Component) -> Opti
 pub(crate) struct Instance {
     store: Store<InstanceState>,
     project: Project,
+    modifying: Option<Modifying>,
     cpu: Arc<CpuMeter>,
+}
+
+/// What an instance is for, which decides what its guest may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Contexts and jobs: whatever the grant allows.
+    Script,
+    /// Traffic of the browser: of what the grant allows, only to report.
+    Modifier,
 }
 
 /// How long a call into a guest may take.
@@ -189,6 +212,7 @@ impl Instance {
     pub(crate) async fn new(
         template: &Template,
         capabilities: Arc<Capabilities>,
+        role: Role,
         budget: Budget,
     ) -> Result<Self, Fault> {
         let limits = capabilities.grant.limits();
@@ -213,11 +237,11 @@ impl Instance {
             wasi_resources,
             limiter: Limiter { memory_mib: limits.memory_mib, memory_left },
             cpu: cpu.clone(),
-            calls: Calls::new(capabilities.grant.clone()),
+            calls: Calls::new(capabilities.grant.clone(), role),
             handles,
             capabilities,
         };
-        let mut store = Store::new(template.0.engine(), state);
+        let mut store = Store::new(template.component.engine(), state);
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(bytes_per_call.saturating_add(CALL_OVERHEAD));
         if let Some(table) = store.concurrent_resource_table() {
@@ -231,12 +255,14 @@ impl Instance {
             Ok(UpdateDeadline::Yield(1))
         });
         cpu.begin(budget.cpu);
-        let instantiate = cpu.count(template.0.instantiate_async(&mut store));
-        let project = match tokio::time::timeout(budget.wall, instantiate).await {
-            Ok(project) => project.map_err(|error| fault(&error))?,
+        let instantiate = cpu.count(template.component.instantiate_async(&mut store));
+        let instance = match tokio::time::timeout(budget.wall, instantiate).await {
+            Ok(instance) => instance.map_err(|error| fault(&error))?,
             Err(_) => return Err(out_of_time(budget, &[])),
         };
-        Ok(Self { store, project, cpu })
+        let project = template.project.load(&mut store, &instance).map_err(|error| fault(&error))?;
+        let modifying = template.modifying.as_ref().map(|modifying| modifying.load(&mut store, &instance)).transpose();
+        Ok(Self { store, project, modifying: modifying.map_err(|error| fault(&error))?, cpu })
     }
 
     /// Opens the agent context.
@@ -258,6 +284,35 @@ impl Instance {
     pub(crate) async fn close_agent(&mut self, budget: Budget) -> Answer<()> {
         let guest = self.project.armada_project_lifecycle().clone();
         self.enter(budget, CancellationToken::new(), async move |accessor| guest.call_close_agent(accessor).await).await
+    }
+
+    /// Looks at a request before it is sent. Nothing if the component has nothing for traffic.
+    pub(crate) async fn modify_request(
+        &mut self,
+        modifier: String,
+        request: Request,
+        budget: Budget,
+    ) -> Option<Answer<RequestVerdict>> {
+        let guest = self.modifying.as_ref()?.armada_project_modifiers().clone();
+        let call = async move |accessor: &Accessor<InstanceState>| {
+            guest.call_modify_request(accessor, modifier, request).await
+        };
+        Some(self.enter(budget, CancellationToken::new(), call).await)
+    }
+
+    /// Looks at a response before the browser gets it. Nothing if the component has nothing for traffic.
+    pub(crate) async fn modify_response(
+        &mut self,
+        modifier: String,
+        request: Request,
+        response: Response,
+        budget: Budget,
+    ) -> Option<Answer<ResponseVerdict>> {
+        let guest = self.modifying.as_ref()?.armada_project_modifiers().clone();
+        let call = async move |accessor: &Accessor<InstanceState>| {
+            guest.call_modify_response(accessor, modifier, request, response).await
+        };
+        Some(self.enter(budget, CancellationToken::new(), call).await)
     }
 
     async fn enter<T>(

@@ -22,6 +22,7 @@ mod keep;
 #[doc(hidden)]
 pub mod measured;
 mod meter;
+mod url_pattern;
 
 pub use capabilities::browser::{ChromiumNotFound, find_chromium, has_display};
 pub use engine::{ComponentCache, ComponentError, Sandbox, SigningKey, VerifyingKey};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use armada_project::{BrowserSettings, Grant};
+use armada_project::{AgentSettings, Grant};
 use armada_protocol::embedded::EmbeddedRunStore;
 use armada_protocol::{Incarnation, Inventory, InventoryLender, Lent, RunId};
 use serde_json::Map;
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::capabilities::browser::BrowserOptions;
 use crate::capabilities::{Capabilities, Means};
 use crate::engine::{ComponentError, Sandbox};
-use crate::instance::{Answer, Budget, Instance, Template};
+use crate::instance::{Answer, Budget, Instance, Role, Template};
 
 const BUDGET: Budget =
     Budget { cpu: Duration::from_secs(60), wall: Duration::from_secs(120), limit: "seconds_per_job" };
@@ -30,7 +30,7 @@ impl Runner {
             .map_err(|error| ComponentError::Engine(format!("{error:#}")))?;
         let template = Template::new(sandbox, &component)?;
         let options = BrowserOptions { executable: None, headed: false, temp: std::env::temp_dir() };
-        let (settings, _notes) = BrowserSettings::from_agent_message(&Map::new()).map_err(|problems| {
+        let (settings, _notes) = AgentSettings::from_message(&Map::new()).map_err(|problems| {
             ComponentError::Engine(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
         let (inventory, runs) = (Inventory::default(), Arc::new(EmbeddedRunStore::default()));
@@ -39,7 +39,7 @@ impl Runner {
             by: Incarnation::new(0),
             grant: Arc::new(grant),
             message: &Map::new(),
-            browser: &settings,
+            settings: &settings,
             options: &options,
             lent: Lent::default(),
             lender: Arc::new(InventoryLender::new(inventory, runs)),
@@ -49,7 +49,7 @@ impl Runner {
 
     /// Makes an instance.
     pub async fn instantiate(&self) -> Result<Running, String> {
-        let instance = Instance::new(&self.template, self.capabilities.clone(), BUDGET).await;
+        let instance = Instance::new(&self.template, self.capabilities.clone(), Role::Script, BUDGET).await;
         instance.map(Running).map_err(|fault| fault.0.message)
     }
 }

@@ -17,6 +17,7 @@
 //! rows, and what is wrong is reported all at once, as [`Mistakes`] that show the place and say what to do. The crate
 //! knows no network and no Wasm engine.
 
+mod agent;
 mod browser;
 mod build;
 mod bundle;
@@ -34,6 +35,7 @@ mod locate;
 mod merge;
 mod messages;
 mod mistake;
+mod modifiers;
 mod node;
 mod origin;
 mod path;
@@ -54,6 +56,7 @@ mod template;
 mod test;
 mod text;
 
+pub use agent::AgentSettings;
 pub use browser::{BrowserOptions, BrowserSettings, ScreenSettings};
 pub use build::{BuildError, BuildOptions, Progress, build};
 pub use bundle::{Bundle, BundleError, BundleLimits};
@@ -67,6 +70,7 @@ pub use lendable::Lendable;
 pub use limits::Limits;
 pub use messages::Messages;
 pub use mistake::{MAX_MISTAKES_PER_FILE, Mistake, Mistakes, Note};
+pub use modifiers::ModifierSettings;
 pub use origin::{Explained, Origin, Place};
 pub use path::{Step, ValuePath};
 pub use project::{Given, InvalidSet, Language, Mode, Overrides, Project, UnknownMode};

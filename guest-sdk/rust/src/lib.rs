@@ -25,6 +25,7 @@
 //! ```
 //!
 //! - [`browser`] drives Chromium: pages, locators that wait by themselves, frames, dialogs, downloads, requests.
+//! - [`modifiers`] look at what the browser sends and gets, beside the script.
 //! - [`monitoring`] reports events, logs, progress and files.
 //! - [`AgentContext`] and [`JobContext`] keep what lives as long as an agent or a job.
 //! - [`tests!`] is how tests of a project are written.
@@ -42,6 +43,7 @@ mod tasks;
 mod testing;
 
 pub mod browser;
+pub mod modifiers;
 pub mod monitoring;
 
 pub use context::{Agent, AgentContext, Job, JobContext};
@@ -59,7 +61,10 @@ pub use testing::{Fixture, Messages};
 pub mod __private {
     pub use crate::__bindings::armada::types::types::Failure;
     pub use crate::__bindings::exports::armada::project::lifecycle::Guest as Lifecycle;
-    pub use crate::lifecycle::Slot;
+    pub use crate::__bindings::exports::armada::project::modifiers::{
+        Guest as Modifiers, Request, RequestVerdict, Response, ResponseVerdict,
+    };
+    pub use crate::lifecycle::{Slot, given, no_modifier};
     pub mod testing {
         pub use crate::testing::{Fixture, Outcome, Parameter, Runner, Test, register};
     }
@@ -70,7 +75,7 @@ pub mod __private {
 pub mod __bindings {
     wit_bindgen::generate!({
         path: "../../wit",
-        world: "project",
+        world: "modifying-project",
         generate_all,
         pub_export_macro: true,
         default_bindings_module: "armada::__bindings",

@@ -19,7 +19,6 @@ mod launch;
 mod locate;
 mod navigation;
 mod page;
-mod pattern;
 mod pictures;
 mod reads;
 mod requests;
@@ -115,7 +114,8 @@ fn no_options() -> wit::ContextOptions {
 impl Browser {
     /// The browser of an agent; it is not launched yet. `notice` is told of what is done to pages and not by their script.
     pub(crate) fn new(means: &Means<'_>, egress: Arc<Egress>, notice: impl Fn(String) + Send + Sync + 'static) -> Self {
-        let Means { grant, browser: settings, options, .. } = means;
+        let Means { grant, options, .. } = means;
+        let settings = &means.settings.browser;
         let headed = options.headed || (settings.screen.screen_visible && has_display());
         if settings.screen.screen_visible && !headed {
             tracing::warn!("screen_visible is set, but there is no display: the browser runs without a window");

@@ -11,10 +11,10 @@ use chromiumoxide_cdp::cdp::browser_protocol::page::{
 use serde::Deserialize;
 
 use super::page::Page;
-use super::pattern::UrlPattern;
 use crate::contract::Error;
 use crate::contract::browser as wit;
 use crate::deadline::Deadline;
+use crate::url_pattern::UrlPattern;
 
 /// How long a navigation that a page has asked for may take to begin before it counts as come to nothing (such as a
 /// `mailto:` link).

@@ -21,11 +21,11 @@ use url::Url;
 use super::cdp::{CdpError, Session, decode};
 use super::context::Settings;
 use super::page::{Page, WAITING};
-use super::pattern::UrlPattern;
 use crate::contract::Error;
 use crate::contract::browser as wit;
 use crate::egress::Egress;
 use crate::keep::Kept;
+use crate::url_pattern::UrlPattern;
 
 /// How many routes a page may have.
 const ROUTES: usize = 1_000;

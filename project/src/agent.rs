@@ -1,0 +1,32 @@
+//! What an agent's message says to the host: the settings of the capabilities, block by block.
+//!
+//! Everything else in the message is the project's own.
+
+use serde_json::{Map, Value};
+
+use crate::browser::{self, BrowserSettings};
+use crate::mistake::Note;
+use crate::modifiers::{self, ModifierSettings};
+use crate::setting::Problem;
+
+/// The settings in an agent's message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgentSettings {
+    /// How the browser is started and used: `config_fantomas`.
+    pub browser: BrowserSettings,
+    /// The modifiers: `config_proxy.modifiers`.
+    pub modifiers: Vec<ModifierSettings>,
+}
+
+impl AgentSettings {
+    /// The members of a message that are read here.
+    pub(crate) const BLOCKS: [&str; 2] = [browser::OUTER, modifiers::PROXY];
+
+    /// Reads a merged agent message, with notes on what has no effect.
+    pub fn from_message(message: &Map<String, Value>) -> Result<(AgentSettings, Vec<Note>), Vec<Problem>> {
+        let (mut problems, mut notes) = (Vec::new(), Vec::new());
+        let browser = BrowserSettings::read(message, &mut problems, &mut notes);
+        let modifiers = ModifierSettings::read(message, &mut problems);
+        if problems.is_empty() { Ok((AgentSettings { browser, modifiers }, notes)) } else { Err(problems) }
+    }
+}
