@@ -124,7 +124,7 @@ mod tests {
             .unwrap_err(),
             [
                 "config_proxy.modifiers[0]: expected the name of a module, found 1",
-                "config_proxy.modifiers[1]: expected the name of a module, found \"\"",
+                "config_proxy.modifiers[1]: expected the name of a module, found the text \"\"",
                 "config_proxy.modifiers[2].url: there is no setting \"url\"",
                 "config_proxy.modifiers[3]: a modifier needs a `name`: the module that has its functions",
                 "config_proxy.modifiers[4].urls: `urls` must be a list of URL patterns such as \"**/api/*\"",

@@ -9,9 +9,10 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::frame::{Answer, Ask, Reply, Request};
-use super::tests::{RUN, record};
+use super::tests::{RUN, inventory, record};
+use crate::inventory::{Database, Hidden, Secret};
 use crate::report::{Artifact, Event, EventLevel, LogLevel, LogLine, Progress};
-use crate::{AgentState, Attempt, Cause, Delivery, Job, JobError, Next, Outcome, Report, Start, Stop};
+use crate::{AgentState, Attempt, Cause, Delivery, Job, JobError, Lent, Next, Outcome, Report, Start, Stop, Wanted};
 
 const JOB: Uuid = Uuid::from_u128(2);
 const ATTEMPT: Attempt = Attempt { run: RUN, job: JOB, index: 7, number: 1, agent: 3 };
@@ -74,8 +75,23 @@ fn requests_are_written_as_before() {
         Ask::Finish { attempt: ATTEMPT, outcome: Outcome::Failed { error } },
         Ask::Finish { attempt: ATTEMPT, outcome: Outcome::Cancelled },
         Ask::Stopped,
+        Ask::Lent,
+        Ask::Lease {
+            wanted: Wanted {
+                location: "DE".to_owned(),
+                tags: vec!["residential".to_owned()],
+                sticky: Some("agent 3".to_owned()),
+            },
+        },
+        Ask::GiveBack { has_failed: true },
     ];
     insta::assert_snapshot!("requests", lines(asks.map(|ask| Request { id: 1, ask })));
+}
+
+fn lent() -> Lent {
+    let database = Database { url: Hidden("sqlite:orders".to_owned()), writable: true, connections_per_agent: 2 };
+    let secret = Secret { value: Hidden("correct horse".to_owned()), origins: vec!["https://shop.example".to_owned()] };
+    Lent { databases: [("orders".to_owned(), database)].into(), secrets: [("password".to_owned(), secret)].into() }
 }
 
 #[test]
@@ -97,6 +113,8 @@ fn replies_are_written_as_before() {
         Answer::Next { next: Next::Later },
         Answer::Stop { stop: Stop::Drained },
         Answer::Stop { stop: Stop::Cancelled },
+        Answer::Lent { lent: Box::new(lent()) },
+        Answer::Upstream { upstream: Box::new(inventory().upstreams.remove(0)) },
         Answer::NotFound { what: "component".to_owned() },
         Answer::Unavailable { message: "the store is away".to_owned() },
         Answer::Failed { message: "the disk is full".to_owned() },
