@@ -17,6 +17,8 @@ mod test;
 
 use std::process::ExitCode;
 
+use tokio_rustls::rustls::crypto::ring;
+
 use crate::args::{Arguments, Command};
 
 /// How a command ended.
@@ -45,6 +47,8 @@ impl Ending {
 }
 
 fn main() -> ExitCode {
+    // Libraries bring two providers of cryptography along; this is everybody's. Nobody has chosen one before.
+    let _ = ring::default_provider().install_default();
     let arguments = Arguments::of_process();
     let _telemetry = console::set_up(&arguments);
     let json = arguments.command.is_for_machines();

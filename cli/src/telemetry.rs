@@ -8,7 +8,6 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tokio_rustls::rustls::crypto::ring;
 use tracing::Subscriber;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::LevelFilter;
@@ -26,8 +25,6 @@ impl Telemetry {
     /// What the environment asks for. To be made before there is a runtime: the exporter has its own.
     pub(crate) fn from_environment() -> Option<Self> {
         ENDPOINTS.iter().find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))?;
-        // Nobody else has chosen one in this process.
-        let _ = ring::default_provider().install_default();
         match SpanExporter::builder().with_http().build() {
             Ok(exporter) => {
                 let resource = Resource::builder().with_service_name("armada").build();

@@ -19,6 +19,12 @@ pub mod site;
 /// The hosts that an operator has to name for pages of this machine to be visited.
 pub const PRIVATE_HOSTS: &str = "127.0.0.1:*,localhost:*,[::1]:*";
 
+/// Has this process use one provider of cryptography, as the command does: libraries bring two along.
+pub fn choose_cryptography() {
+    // Another test may have been first.
+    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+}
+
 /// The folder of this repository.
 pub fn repository() -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap_or_default()

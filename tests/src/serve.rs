@@ -49,8 +49,7 @@ impl Serve {
         let (wrapper, arguments) = (owned(wrapper), owned(arguments));
         let variables: Vec<_> = variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        // Another test may have been first.
-        let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+        crate::choose_cryptography();
         let client = reqwest::Client::builder()
             .no_proxy()
             .pool_max_idle_per_host(0)

@@ -84,6 +84,7 @@ struct Tls {
 
 impl Tls {
     fn with_unknown_certificate(listener: TcpListener) -> Self {
+        crate::choose_cryptography();
         let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let key = own.signing_key.serialize_der().try_into().unwrap();
         let configuration =

@@ -14,7 +14,6 @@ use armada_protocol::rabbitmq::RabbitQueue;
 use armada_protocol::redis::{self, RedisRunStore};
 use armada_protocol::{Connections, Incarnation};
 use tokio::net::UnixStream;
-use tokio_rustls::rustls::crypto::ring;
 use url::Url;
 
 use crate::Ending;
@@ -70,8 +69,6 @@ fn from_here(arguments: &Agent) -> anyhow::Result<Connections> {
 
 /// Linked over the network.
 fn from_elsewhere(arguments: &Agent, server: &Url, by: Incarnation) -> anyhow::Result<Connections> {
-    // Nobody else has chosen one in this process.
-    let _ = ring::default_provider().install_default();
     let patience = Duration::from_secs_f64(arguments.patience_seconds);
     let link = Arc::new(RemoteLink::new(server, arguments.run, by, arguments.token.clone(), patience)?);
     Ok(Connections { queue: link.clone(), runs: link.clone(), jobs: link.clone(), lender: link })

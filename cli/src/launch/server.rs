@@ -77,8 +77,6 @@ impl AttemptMessage {
 impl Server {
     /// The server at a URL.
     pub(super) fn new(url: &str) -> anyhow::Result<Self> {
-        // Another part of this process may have said so before.
-        let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
         let parsed: Url = url.parse().with_context(|| format!("--server {url}"))?;
         ensure!(
             matches!(parsed.scheme(), "http" | "https") && parsed.query().is_none() && parsed.fragment().is_none(),
