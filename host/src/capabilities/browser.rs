@@ -32,13 +32,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use armada_protocol::Attempt;
+use async_trait::async_trait;
 use tokio::sync::Mutex;
 
 use self::cdp::CdpError;
 use self::chromium::Chromium;
 use self::context::{CLOSING, Context, OwnedContext, Settings, Times};
 use self::launch::Launch;
-use crate::capabilities::Means;
+use crate::capabilities::{Life, Means};
 use crate::contract::Error;
 use crate::contract::browser as wit;
 use crate::egress::Egress;
@@ -232,21 +234,29 @@ impl Browser {
         Ok((made, scope))
     }
 
-    /// A job begins.
-    pub(crate) fn begin_job(&self) {
-        let mut scope = self.scope();
-        scope.in_job = true;
-        scope.jobs += 1;
-    }
-
     /// Whether the browser has died: what scripts had there is lost. It is forgotten at the end of the job.
     pub(crate) async fn has_died(&self) -> bool {
         self.chromium.lock().await.as_ref().is_some_and(|chromium| !chromium.is_alive())
     }
 
+    /// Whether the browser has had its number of jobs. Then the agent context is closed, the browser with it, and both
+    /// are opened again.
+    pub(crate) async fn is_due(&self) -> bool {
+        self.chromium.lock().await.is_some() && self.scope().jobs >= self.jobs_per_browser
+    }
+}
+
+#[async_trait]
+impl Life for Browser {
+    fn begin_job(&self, _attempt: Attempt) {
+        let mut scope = self.scope();
+        scope.in_job = true;
+        scope.jobs += 1;
+    }
+
     /// A job is over: the contexts that were opened in it go. After a fault everything goes that a script had. A browser
     /// that has died, or does not do as it is told, goes, too: says whether it is still there, or was not needed.
-    pub(crate) async fn end_job(&self, after_fault: bool) -> bool {
+    async fn end_job(&self, after_fault: bool) -> bool {
         let (of_job, made_in_job, of_agent) = {
             let mut scope = self.scope();
             scope.in_job = false;
@@ -281,14 +291,8 @@ impl Browser {
         false
     }
 
-    /// Whether the browser has had its number of jobs. Then the agent context is closed, the browser with it, and both
-    /// are opened again.
-    pub(crate) async fn is_due(&self) -> bool {
-        self.chromium.lock().await.is_some() && self.scope().jobs >= self.jobs_per_browser
-    }
-
     /// Ends the browser. It is launched again when it is next asked for.
-    pub(crate) async fn close(&self) {
+    async fn close(&self) {
         let chromium = self.chromium.lock().await.take();
         if let Some(chromium) = chromium {
             chromium.close().await;
