@@ -28,6 +28,7 @@ use crate::__bindings::armada::http::http as wit;
 use crate::__bindings::armada::types::types::Error as WitError;
 use crate::error::{Error, ErrorKind};
 use crate::operation::Operation;
+use crate::tasks::milliseconds;
 
 /// A request with the method `GET`.
 pub fn get(url: impl Into<String>) -> Request {
@@ -140,7 +141,7 @@ impl Request {
 
     /// How long it may take, to the end of the response's body.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.request.timeout_ms = Some(u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX));
+        self.request.timeout_ms = Some(milliseconds(timeout));
         self
     }
 
