@@ -7,6 +7,7 @@ pub(crate) mod browser;
 pub(crate) mod http;
 pub(crate) mod monitoring;
 pub(crate) mod output;
+pub(crate) mod screen;
 mod tasks;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use serde_json::{Map, Value};
 use self::browser::{Browser, BrowserOptions};
 use self::http::Http;
 use self::monitoring::Monitoring;
+use self::screen::Screen;
 use crate::contract::Error;
 use crate::egress::Egress;
 
@@ -70,6 +72,8 @@ pub(crate) struct Capabilities {
     pub(crate) monitoring: Arc<Monitoring>,
     /// Makes requests without a browser.
     pub(crate) http: Arc<Http>,
+    /// What the browser has its windows on.
+    pub(crate) screen: Arc<Screen>,
     /// Drives a real Chromium.
     pub(crate) browser: Arc<Browser>,
 }
@@ -82,14 +86,15 @@ impl Capabilities {
         let monitoring = Arc::new(Monitoring::new(grant.clone(), means.options.temp.clone()));
         let notices = monitoring.clone();
         let http = Arc::new(Http::new(means, egress.clone()));
-        let browser = Browser::new(means, egress, move |notice| notices.notice(notice));
-        Self { grant, monitoring, http, browser: Arc::new(browser) }
+        let screen = Arc::new(Screen::new(means));
+        let browser = Browser::new(means, egress, screen.clone(), move |notice| notices.notice(notice));
+        Self { grant, monitoring, http, screen, browser: Arc::new(browser) }
     }
 
     /// All of them in the order in which they are opened; they are closed in reverse. What stands on another comes after
     /// it: the browser uses the screen, and both what the proxy and the fingerprint are.
-    fn in_order(&self) -> [&dyn Life; 3] {
-        [&*self.monitoring, &*self.http, &*self.browser]
+    fn in_order(&self) -> [&dyn Life; 4] {
+        [&*self.monitoring, &*self.http, &*self.screen, &*self.browser]
     }
 
     /// Makes ready what a script relies on. When one cannot be, all are closed.

@@ -21,7 +21,9 @@ mod generated {
 }
 
 pub(crate) use generated::armada::types::types::{Error, Failure, FailureKind};
-pub(crate) use generated::armada::{browser::browser, http::http, monitoring::monitoring, tasks::tasks, types::types};
+pub(crate) use generated::armada::{
+    browser::browser, http::http, monitoring::monitoring, screen::screen, tasks::tasks, types::types,
+};
 pub(crate) use generated::{Project, ProjectPre};
 
 impl Error {

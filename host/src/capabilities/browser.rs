@@ -40,6 +40,7 @@ use self::cdp::CdpError;
 use self::chromium::Chromium;
 use self::context::{CLOSING, Context, OwnedContext, Settings, Times};
 use self::launch::Launch;
+use crate::capabilities::screen::Screen;
 use crate::capabilities::{Life, Means};
 use crate::contract::Error;
 use crate::contract::browser as wit;
@@ -68,6 +69,7 @@ pub(crate) struct BrowserOptions {
 /// The browser of an agent.
 pub(crate) struct Browser {
     launch: Launch,
+    screen: Arc<Screen>,
     launch_time: Duration,
     jobs_per_browser: u32,
     settings: Arc<Settings>,
@@ -116,14 +118,16 @@ fn no_options() -> wit::ContextOptions {
 
 impl Browser {
     /// The browser of an agent; it is not launched yet. `notice` is told of what is done to pages and not by their script.
-    pub(crate) fn new(means: &Means<'_>, egress: Arc<Egress>, notice: impl Fn(String) + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(
+        means: &Means<'_>,
+        egress: Arc<Egress>,
+        screen: Arc<Screen>,
+        notice: impl Fn(String) + Send + Sync + 'static,
+    ) -> Self {
         let Means { grant, browser: settings, options, .. } = means;
-        let headed = options.headed || (settings.screen.screen_visible && has_display());
-        if settings.screen.screen_visible && !headed {
-            tracing::warn!("screen_visible is set, but there is no display: the browser runs without a window");
-        }
-        let screen = settings.screen.screen_width.zip(settings.screen.screen_height);
-        let size = settings.window_size.or(screen);
+        let headed = screen.is_there();
+        let whole = settings.screen.screen_width.zip(settings.screen.screen_height);
+        let size = settings.window_size.or(whole);
         let window = size.unwrap_or(VIEWPORT);
         let options_of_browser = &settings.browser;
         let limits = grant.limits();
@@ -149,7 +153,9 @@ impl Browser {
                 user_agent: options_of_browser.user_agent.clone(),
                 timezone: options_of_browser.timezone.clone(),
                 scale: settings.device_scale_factor,
+                display: None,
             },
+            screen,
             launch_time: Duration::from_millis(options_of_browser.launch_timeout_ms.into()),
             jobs_per_browser: options_of_browser.jobs_per_browser,
             settings: Arc::new(Settings {
@@ -184,7 +190,8 @@ impl Browser {
             Some(_) => return Err(CdpError::Closed.into()),
             None => {}
         }
-        let launched = Chromium::launch(&self.launch, self.settings.clone(), self.launch_time).await;
+        let launch = Launch { display: self.screen.display().await?, ..self.launch.clone() };
+        let launched = Chromium::launch(&launch, self.settings.clone(), self.launch_time).await;
         let launched = launched.map(Arc::new).map_err(|error| Error::Unavailable(error.to_string()))?;
         *chromium = Some(launched.clone());
         let mut scope = self.scope();
