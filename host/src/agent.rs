@@ -375,6 +375,14 @@ impl Agent {
     /// Makes an instance and opens the agent context in it.
     async fn open(&mut self) -> Result<(), AgentError> {
         let budget = self.context_budget;
+        match tokio::time::timeout(budget.wall, self.capabilities.open()).await {
+            Ok(opened) => opened.map_err(|error| AgentError::Context(error.into_message()))?,
+            Err(_) => {
+                let (seconds, limit) = (budget.wall.as_secs_f64(), budget.limit);
+                let message = format!("it took longer than {seconds} s (run_message.sandbox.limits.{limit})");
+                return Err(AgentError::Context(message));
+            }
+        }
         let opened = async {
             let mut instance = Instance::new(&self.template, self.capabilities.clone(), Role::Script, budget).await?;
             let answer = instance.open_agent(self.message.clone(), budget).await?;

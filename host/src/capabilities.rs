@@ -1,21 +1,27 @@
 //! What a script can do.
 //!
-//! Each capability is a module of the same shape: what it keeps for the agent, what a job begins and ends, how it is
-//! closed, and the functions of its part of the contract. Each of those functions goes through [`call`](crate::call).
+//! Each capability is a module of the same shape: what it keeps for the agent, its [`Life`], and the functions of its part
+//! of the contract. Each of those functions goes through [`call`](crate::call).
 
 pub(crate) mod browser;
+pub(crate) mod http;
 pub(crate) mod monitoring;
 pub(crate) mod output;
+pub(crate) mod screen;
 mod tasks;
 
 use std::sync::Arc;
 
 use armada_project::{AgentSettings, Grant};
 use armada_protocol::{Attempt, Incarnation, Lender, Lent, RunId};
+use async_trait::async_trait;
 use serde_json::{Map, Value};
 
 use self::browser::{Browser, BrowserOptions};
+use self::http::Http;
 use self::monitoring::Monitoring;
+use self::screen::Screen;
+use crate::contract::Error;
 use crate::egress::Egress;
 
 /// What the capabilities of an agent are made of.
@@ -36,12 +42,38 @@ pub(crate) struct Means<'a> {
     pub(crate) lender: Arc<dyn Lender>,
 }
 
+/// What happens to every capability of an agent. What one has nothing to do for, it leaves out.
+#[async_trait]
+pub(crate) trait Life: Send + Sync {
+    /// The agent context is about to be opened: makes ready what a script relies on from its beginning. What is open
+    /// stays as it is: a fault takes the agent context, not the capabilities.
+    async fn open(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// A job begins.
+    fn begin_job(&self, _attempt: Attempt) {}
+
+    /// A job is over: what belonged to it goes. After a fault, everything that the script had goes. Says whether the rest
+    /// is still there; if not, the agent context has lost what it had.
+    async fn end_job(&self, _after_fault: bool) -> bool {
+        true
+    }
+
+    /// The agent is over, or its context is opened anew: everything goes. It may be opened again.
+    async fn close(&self) {}
+}
+
 /// The capabilities of an agent, granted or not.
 pub(crate) struct Capabilities {
     /// What the run is allowed.
     pub(crate) grant: Arc<Grant>,
     /// Reports events, logs, progress and files.
     pub(crate) monitoring: Arc<Monitoring>,
+    /// Makes requests without a browser.
+    pub(crate) http: Arc<Http>,
+    /// What the browser has its windows on.
+    pub(crate) screen: Arc<Screen>,
     /// Drives a real Chromium.
     pub(crate) browser: Arc<Browser>,
 }
@@ -53,25 +85,48 @@ impl Capabilities {
         let egress = Arc::new(Egress::new(grant.clone()));
         let monitoring = Arc::new(Monitoring::new(grant.clone(), means.options.temp.clone()));
         let notices = monitoring.clone();
-        let browser = Browser::new(means, egress, move |notice| notices.notice(notice));
-        Self { grant, monitoring, browser: Arc::new(browser) }
+        let http = Arc::new(Http::new(means, egress.clone()));
+        let screen = Arc::new(Screen::new(means));
+        let browser = Browser::new(means, egress, screen.clone(), move |notice| notices.notice(notice));
+        Self { grant, monitoring, http, screen, browser: Arc::new(browser) }
+    }
+
+    /// All of them in the order in which they are opened; they are closed in reverse. What stands on another comes after
+    /// it: the browser uses the screen, and both what the proxy and the fingerprint are.
+    fn in_order(&self) -> [&dyn Life; 4] {
+        [&*self.monitoring, &*self.http, &*self.screen, &*self.browser]
+    }
+
+    /// Makes ready what a script relies on. When one cannot be, all are closed.
+    pub(crate) async fn open(&self) -> Result<(), Error> {
+        for capability in self.in_order() {
+            if let Err(error) = capability.open().await {
+                self.close().await;
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// A job begins.
     pub(crate) fn begin_job(&self, attempt: Attempt) {
-        self.monitoring.begin_job(attempt);
-        self.browser.begin_job();
+        self.in_order().iter().for_each(|capability| capability.begin_job(attempt));
     }
 
-    /// A job is over: what belonged to it goes. After a fault, everything that the script had goes. Says whether the rest
-    /// is still there; if not, the agent context has lost what it had.
+    /// A job is over. Says whether everything is there that the agent context had.
     pub(crate) async fn end_job(&self, after_fault: bool) -> bool {
-        self.browser.end_job(after_fault).await
+        let mut is_there = true;
+        for capability in self.in_order().iter().rev() {
+            is_there &= capability.end_job(after_fault).await;
+        }
+        is_there
     }
 
     /// The agent is over.
     pub(crate) async fn close(&self) {
-        self.browser.close().await;
+        for capability in self.in_order().iter().rev() {
+            capability.close().await;
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod generated {
             "armada:browser/browser.element": crate::capabilities::browser::ElementHandle,
             "armada:browser/browser.download": crate::capabilities::browser::DownloadHandle,
             "armada:browser/browser.held-request": crate::capabilities::browser::HeldRequestHandle,
+            "armada:http/http.body": crate::capabilities::http::BodyHandle,
         },
     });
 }
@@ -31,7 +32,25 @@ mod generated_modifying {
 }
 
 pub(crate) use generated::armada::types::types::{Error, Failure, FailureKind};
-pub(crate) use generated::armada::{browser::browser, monitoring::monitoring, tasks::tasks, types::types};
+pub(crate) use generated::armada::{
+    browser::browser, http::http, monitoring::monitoring, screen::screen, tasks::tasks, types::types,
+};
 pub(crate) use generated::{Project, ProjectIndices};
 pub(crate) use generated_modifying::exports::armada::project::modifiers;
 pub(crate) use generated_modifying::{Modifying, ModifyingIndices};
+
+impl Error {
+    /// What happened and what to do about it.
+    pub(crate) fn into_message(self) -> String {
+        match self {
+            Self::Denied(message)
+            | Self::Invalid(message)
+            | Self::NotFound(message)
+            | Self::Timeout(message)
+            | Self::Limit(message)
+            | Self::Closed(message)
+            | Self::Unavailable(message)
+            | Self::Other(message) => message,
+        }
+    }
+}

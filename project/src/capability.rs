@@ -34,7 +34,9 @@ macro_rules! capabilities {
 
 capabilities! {
     Browser = "browser", "Drives a real Chromium: contexts, pages, elements.";
+    Http = "http", "Makes HTTP requests of its own, without a browser.";
     Monitoring = "monitoring", "Reports events, logs, progress and artifacts of its jobs.";
+    Screen = "screen", "Takes pictures of the whole screen that its browser is on.";
 }
 
 impl fmt::Display for Capability {

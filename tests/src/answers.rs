@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use async_compression::tokio::bufread::{BrotliEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Query;
@@ -11,6 +12,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use serde_json::json;
+use tokio::io::AsyncReadExt as _;
 
 type Arguments = Query<BTreeMap<String, String>>;
 
@@ -25,6 +27,10 @@ pub fn answers() -> Router {
         .route("/cookie", get(cookie))
         .route("/attachment", get(attachment))
         .route("/broken", get(broken))
+        .route("/compressed", get(compressed))
+        .route("/redirects", any(redirects))
+        .route("/status", any(status))
+        .route("/pieces", get(pieces))
 }
 
 fn argument<'a>(arguments: &'a Arguments, name: &str) -> &'a str {
@@ -85,4 +91,51 @@ async fn broken() -> Response {
         (header::CONTENT_LENGTH, "1000"),
     ];
     (headers, Body::from_stream(parts)).into_response()
+}
+
+/// `/compressed?coding=CODING&bytes=N`: N times the letter `x`, compressed.
+async fn compressed(arguments: Arguments) -> Response {
+    let plain = vec![b'x'; number(&arguments, "bytes")];
+    let plain = plain.as_slice();
+    let coding = argument(&arguments, "coding").to_owned();
+    let mut content = Vec::new();
+    let read = match coding.as_str() {
+        "gzip" => GzipEncoder::new(plain).read_to_end(&mut content).await,
+        "br" => BrotliEncoder::new(plain).read_to_end(&mut content).await,
+        "zstd" => ZstdEncoder::new(plain).read_to_end(&mut content).await,
+        _ => ZlibEncoder::new(plain).read_to_end(&mut content).await,
+    };
+    match read {
+        Ok(_) => ([(header::CONTENT_ENCODING, coding)], content).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+/// `/redirects?status=N&times=N&to=URL`: redirects to itself so often, and then to the URL.
+async fn redirects(arguments: Arguments) -> Response {
+    let status = StatusCode::from_u16(argument(&arguments, "status").parse().unwrap_or(302)).unwrap_or_default();
+    let to = argument(&arguments, "to");
+    let location = match number(&arguments, "times") {
+        0 | 1 => to.to_owned(),
+        times => format!("/redirects?status={}&times={}&to={to}", status.as_u16(), times - 1),
+    };
+    (status, [(header::LOCATION, location)]).into_response()
+}
+
+/// `/status?code=N`
+async fn status(arguments: Arguments) -> Response {
+    StatusCode::from_u16(argument(&arguments, "code").parse().unwrap_or(200)).unwrap_or_default().into_response()
+}
+
+/// `/pieces?ms=N`: `one`, and after so many milliseconds `two`.
+async fn pieces(arguments: Arguments) -> Response {
+    let pause = Duration::from_millis(number(&arguments, "ms") as u64);
+    let pieces = futures::stream::unfold(0, move |part| async move {
+        if part == 1 {
+            tokio::time::sleep(pause).await;
+        }
+        let content = ["one", "two"].get(part)?;
+        Some((Ok::<_, std::io::Error>(*content), part + 1))
+    });
+    Body::from_stream(pieces).into_response()
 }

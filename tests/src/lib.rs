@@ -5,6 +5,7 @@
 
 pub mod answers;
 pub mod calls;
+pub mod cases;
 pub mod clock;
 pub mod command;
 pub mod cut;

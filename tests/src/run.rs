@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use armada_host::agent::{AgentError, AgentOptions};
 use armada_host::{ComponentCache, Sandbox};
-use armada_project::{Ceiling, ComponentRef, Configuration, Digest, Grant, Mode, Overrides};
+use armada_project::{Capability, Ceiling, ComponentRef, Configuration, Digest, Grant, Mode, Overrides};
 use armada_protocol::embedded::{EmbeddedJobStore, EmbeddedQueue, EmbeddedRunStore};
 use armada_protocol::{
     AgentRecord, Broker as _, Change, Connections, Incarnation, Inventory, InventoryLender, Job, JobRecord,
@@ -30,6 +30,7 @@ pub struct TestRun {
     agent_message: Value,
     jobs: Vec<Value>,
     agents: u32,
+    ceiling: Ceiling,
     inventory: Inventory,
     temp: tempfile::TempDir,
 }
@@ -49,14 +50,17 @@ pub struct Finished {
 impl TestRun {
     /// A run of a component that may use every capability and visit this machine.
     pub fn of(component: Vec<u8>) -> Self {
-        let sandbox =
-            json!({"capabilities": ["browser", "monitoring"], "allowed_hosts": ["127.0.0.1:*", "localhost:*"]});
+        let sandbox = json!({"capabilities": Capability::ALL, "allowed_hosts": ["127.0.0.1:*", "localhost:*"]});
         Self {
             component,
             sandbox,
             agent_message: json!({}),
             jobs: vec![json!({})],
             agents: 1,
+            ceiling: Ceiling {
+                private_hosts: PRIVATE_HOSTS.split(',').map(|host| host.parse().unwrap()).collect(),
+                ..Ceiling::none()
+            },
             inventory: Inventory::default(),
             temp: tempfile::tempdir().unwrap(),
         }
@@ -77,6 +81,12 @@ impl TestRun {
     /// Sets the hosts that pages may request.
     pub fn allowed_hosts(mut self, hosts: &[&str]) -> Self {
         self.sandbox["allowed_hosts"] = json!(hosts);
+        self
+    }
+
+    /// Sets the capabilities that the operator allows.
+    pub fn allowed_capabilities(mut self, capabilities: &[Capability]) -> Self {
+        self.ceiling.capabilities = Some(capabilities.iter().copied().collect());
         self
     }
 
@@ -117,8 +127,7 @@ impl TestRun {
         std::fs::write(folder.path().join("config/config_template.json"), template).unwrap();
         let configuration = Configuration::resolve(folder.path(), Mode::Local, &Overrides::default());
         let configuration = configuration.unwrap_or_else(|mistakes| panic!("{mistakes}"));
-        let private_hosts = PRIVATE_HOSTS.split(',').map(|host| host.parse().unwrap()).collect();
-        Grant::new(configuration.sandbox(), &Ceiling { private_hosts, ..Ceiling::none() })
+        Grant::new(configuration.sandbox(), &self.ceiling)
     }
 
     /// Makes the run and waits until it is over.

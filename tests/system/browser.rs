@@ -1,63 +1,17 @@
 //! The browser, function by function, from inside a script: each guest of `tests/guests/browser` is a list of cases, and
 //! every function of the contract is called by one of them.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
-use armada_protocol::{JobRecord, Status};
+use armada_protocol::JobRecord;
 use armada_tests::answers::answers;
 use armada_tests::calls;
-use armada_tests::guests::component;
+use armada_tests::cases::{all_cases_pass, cases_of, failures, run_of};
 use armada_tests::processes::{self, Process};
-use armada_tests::run::{Finished, TestRun};
 use armada_tests::site::{Forbidden, Site};
 use axum::routing::get;
-use serde_json::{Value, json};
-
-/// The cases of a guest.
-fn cases_of(guest: &str) -> Vec<String> {
-    let listed = TestRun::of(component(guest)).finish();
-    let cases: Vec<String> = serde_json::from_str(listed.jobs[0].result.as_ref().unwrap().get()).unwrap();
-    assert!(!cases.is_empty(), "{guest} has no cases");
-    cases
-}
-
-/// A run of these cases, each as a job whose message has these fields.
-fn run_of(guest: &str, cases: &[String], fields: &Value) -> TestRun {
-    TestRun::of(component(guest)).jobs(cases.iter().map(|case| {
-        let mut message = fields.clone();
-        message["case"] = case.as_str().into();
-        message
-    }))
-}
-
-/// Tells which cases have failed, and how.
-fn failures(cases: &[String], finished: &Finished) -> String {
-    assert_eq!(cases.len(), finished.jobs.len());
-    let failed: Vec<String> = cases
-        .iter()
-        .zip(&finished.jobs)
-        .filter(|(_, job)| job.status != Status::Success)
-        .map(|(case, job)| format!("{case}: {:#?}\nlog: {:?}", job.error, job.log))
-        .collect();
-    match failed.len() {
-        0 => String::new(),
-        count => format!("{count} of {} cases failed:\n{}", cases.len(), failed.join("\n")),
-    }
-}
-
-/// Runs a subject, once in this process, and fails unless all its cases pass.
-fn all_cases_pass(guest: &'static str) {
-    static RUNS: Mutex<BTreeMap<&str, Arc<OnceLock<String>>>> = Mutex::new(BTreeMap::new());
-    let run = RUNS.lock().unwrap_or_else(PoisonError::into_inner).entry(guest).or_default().clone();
-    let failed = run.get_or_init(|| {
-        calls::record();
-        let (cases, site) = (cases_of(guest), Site::start());
-        failures(&cases, &run_of(guest, &cases, &json!({"site": site.url()})).agents(2).finish())
-    });
-    assert!(failed.is_empty(), "{guest}: {failed}");
-}
+use serde_json::json;
 
 macro_rules! subjects {
     ($($test:ident: $guest:literal),* $(,)?) => {
@@ -171,9 +125,8 @@ fn nothing_is_reached_but(site: &Site, allowed: &str) {
 
 #[test]
 fn every_function_of_the_contract_is_called_by_a_case() {
-    for subject in SUBJECTS {
-        all_cases_pass(subject);
-    }
+    SUBJECTS.iter().for_each(|subject| all_cases_pass(subject));
+    crate::http::scripts_make_requests_of_their_own();
     let (called, contract) = (calls::recorded(), calls::contract());
     let unknown: Vec<_> = called.difference(&contract).collect();
     assert!(unknown.is_empty(), "calls that the contract does not have: {unknown:?}");

@@ -25,6 +25,7 @@
 //! ```
 //!
 //! - [`browser`] drives Chromium: pages, locators that wait by themselves, frames, dialogs, downloads, requests.
+//! - [`http`] makes requests without a browser.
 //! - [`modifiers`] look at what the browser sends and gets, beside the script.
 //! - [`monitoring`] reports events, logs, progress and files.
 //! - [`AgentContext`] and [`JobContext`] keep what lives as long as an agent or a job.
@@ -43,6 +44,7 @@ mod tasks;
 mod testing;
 
 pub mod browser;
+pub mod http;
 pub mod modifiers;
 pub mod monitoring;
 

@@ -31,13 +31,16 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use armada_protocol::Attempt;
+use async_trait::async_trait;
 use tokio::sync::Mutex;
 
 use self::cdp::CdpError;
 use self::chromium::Chromium;
 use self::context::{CLOSING, Context, OwnedContext, Settings, Times};
 use self::launch::Launch;
-use crate::capabilities::Means;
+use crate::capabilities::screen::Screen;
+use crate::capabilities::{Life, Means};
 use crate::contract::Error;
 use crate::contract::browser as wit;
 use crate::egress::Egress;
@@ -65,6 +68,7 @@ pub(crate) struct BrowserOptions {
 /// The browser of an agent.
 pub(crate) struct Browser {
     launch: Launch,
+    screen: Arc<Screen>,
     launch_time: Duration,
     jobs_per_browser: u32,
     settings: Arc<Settings>,
@@ -113,15 +117,17 @@ fn no_options() -> wit::ContextOptions {
 
 impl Browser {
     /// The browser of an agent; it is not launched yet. `notice` is told of what is done to pages and not by their script.
-    pub(crate) fn new(means: &Means<'_>, egress: Arc<Egress>, notice: impl Fn(String) + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(
+        means: &Means<'_>,
+        egress: Arc<Egress>,
+        screen: Arc<Screen>,
+        notice: impl Fn(String) + Send + Sync + 'static,
+    ) -> Self {
         let Means { grant, options, .. } = means;
         let settings = &means.settings.browser;
-        let headed = options.headed || (settings.screen.screen_visible && has_display());
-        if settings.screen.screen_visible && !headed {
-            tracing::warn!("screen_visible is set, but there is no display: the browser runs without a window");
-        }
-        let screen = settings.screen.screen_width.zip(settings.screen.screen_height);
-        let size = settings.window_size.or(screen);
+        let headed = screen.is_there();
+        let whole = settings.screen.screen_width.zip(settings.screen.screen_height);
+        let size = settings.window_size.or(whole);
         let window = size.unwrap_or(VIEWPORT);
         let options_of_browser = &settings.browser;
         let limits = grant.limits();
@@ -147,7 +153,9 @@ impl Browser {
                 user_agent: options_of_browser.user_agent.clone(),
                 timezone: options_of_browser.timezone.clone(),
                 scale: settings.device_scale_factor,
+                display: None,
             },
+            screen,
             launch_time: Duration::from_millis(options_of_browser.launch_timeout_ms.into()),
             jobs_per_browser: options_of_browser.jobs_per_browser,
             settings: Arc::new(Settings {
@@ -182,7 +190,8 @@ impl Browser {
             Some(_) => return Err(CdpError::Closed.into()),
             None => {}
         }
-        let launched = Chromium::launch(&self.launch, self.settings.clone(), self.launch_time).await;
+        let launch = Launch { display: self.screen.display().await?, ..self.launch.clone() };
+        let launched = Chromium::launch(&launch, self.settings.clone(), self.launch_time).await;
         let launched = launched.map(Arc::new).map_err(|error| Error::Unavailable(error.to_string()))?;
         *chromium = Some(launched.clone());
         let mut scope = self.scope();
@@ -232,21 +241,29 @@ impl Browser {
         Ok((made, scope))
     }
 
-    /// A job begins.
-    pub(crate) fn begin_job(&self) {
-        let mut scope = self.scope();
-        scope.in_job = true;
-        scope.jobs += 1;
-    }
-
     /// Whether the browser has died: what scripts had there is lost. It is forgotten at the end of the job.
     pub(crate) async fn has_died(&self) -> bool {
         self.chromium.lock().await.as_ref().is_some_and(|chromium| !chromium.is_alive())
     }
 
+    /// Whether the browser has had its number of jobs. Then the agent context is closed, the browser with it, and both
+    /// are opened again.
+    pub(crate) async fn is_due(&self) -> bool {
+        self.chromium.lock().await.is_some() && self.scope().jobs >= self.jobs_per_browser
+    }
+}
+
+#[async_trait]
+impl Life for Browser {
+    fn begin_job(&self, _attempt: Attempt) {
+        let mut scope = self.scope();
+        scope.in_job = true;
+        scope.jobs += 1;
+    }
+
     /// A job is over: the contexts that were opened in it go. After a fault everything goes that a script had. A browser
     /// that has died, or does not do as it is told, goes, too: says whether it is still there, or was not needed.
-    pub(crate) async fn end_job(&self, after_fault: bool) -> bool {
+    async fn end_job(&self, after_fault: bool) -> bool {
         let (of_job, made_in_job, of_agent) = {
             let mut scope = self.scope();
             scope.in_job = false;
@@ -281,14 +298,8 @@ impl Browser {
         false
     }
 
-    /// Whether the browser has had its number of jobs. Then the agent context is closed, the browser with it, and both
-    /// are opened again.
-    pub(crate) async fn is_due(&self) -> bool {
-        self.chromium.lock().await.is_some() && self.scope().jobs >= self.jobs_per_browser
-    }
-
     /// Ends the browser. It is launched again when it is next asked for.
-    pub(crate) async fn close(&self) {
+    async fn close(&self) {
         let chromium = self.chromium.lock().await.take();
         if let Some(chromium) = chromium {
             chromium.close().await;

@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 use wasmtime::component::Accessor;
 
 use self::backlog::Backlog;
-use super::cut;
 use super::output::Stream;
+use super::{Life, cut};
 use crate::call::{Call, Host, call, call_now};
 use crate::contract::{Error, monitoring as wit};
 use crate::instance::InstanceState;
@@ -84,23 +84,6 @@ impl Monitoring {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// An attempt begins: what is reported from now on belongs to it.
-    pub(crate) fn begin_job(&self, attempt: Attempt) {
-        let mut state = self.state();
-        state.last_lines.clear();
-        state.job = Some(JobReports {
-            attempt,
-            waiting: Backlog::new(self.folder.clone()),
-            sent: 0,
-            events: 0,
-            notices: HashSet::new(),
-            log_bytes: 0,
-            log_is_full: false,
-            artifacts: HashMap::new(),
-            artifact_bytes: 0,
-        });
     }
 
     /// The attempt that is being made.
@@ -267,6 +250,25 @@ impl Monitoring {
         self.state().job.as_mut().ok_or_else(no_job)?.keep(artifact, self.grant.limits())?;
         self.arrived.notify_one();
         Ok(())
+    }
+}
+
+impl Life for Monitoring {
+    /// An attempt begins: what is reported from now on belongs to it.
+    fn begin_job(&self, attempt: Attempt) {
+        let mut state = self.state();
+        state.last_lines.clear();
+        state.job = Some(JobReports {
+            attempt,
+            waiting: Backlog::new(self.folder.clone()),
+            sent: 0,
+            events: 0,
+            notices: HashSet::new(),
+            log_bytes: 0,
+            log_is_full: false,
+            artifacts: HashMap::new(),
+            artifact_bytes: 0,
+        });
     }
 }
 

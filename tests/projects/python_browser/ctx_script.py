@@ -7,6 +7,7 @@ import acts
 import armada
 import contexts
 import elements
+import fetches
 import mistakes
 import navigation
 import pages
@@ -15,7 +16,7 @@ import requests
 import tabs
 from cases import CASES, Case
 
-MODULES = (acts, contexts, elements, mistakes, navigation, pages, reports, requests, tabs)
+MODULES = (acts, contexts, elements, fetches, mistakes, navigation, pages, reports, requests, tabs)
 
 
 async def ctx_script(job_ctx: armada.Job, agent_ctx: armada.Agent) -> Any:

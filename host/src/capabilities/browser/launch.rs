@@ -21,6 +21,8 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 
+use crate::capabilities::screen::Display;
+
 /// Names that Chromium goes by, in the order of preference.
 const NAMES: [&str; 5] = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome"];
 /// Where it may be when it is not on the path.
@@ -97,6 +99,8 @@ pub(crate) struct Launch {
     pub(crate) timezone: Option<String>,
     /// Device pixels for each CSS pixel.
     pub(crate) scale: Option<f64>,
+    /// Where its windows are, if that is not the machine's own display.
+    pub(crate) display: Option<Display>,
 }
 
 /// There is no Chromium to launch.
@@ -208,6 +212,10 @@ impl Launch {
         if let Some(scale) = self.scale {
             add(format!("--force-device-scale-factor={scale}"));
         }
+        if self.display.is_some() {
+            add("--ozone-platform=x11".to_owned());
+            add("--window-position=0,0".to_owned());
+        }
         let mut folder = OsString::from("--user-data-dir=");
         folder.push(profile);
         arguments.push(folder);
@@ -229,6 +237,9 @@ impl Launch {
         command.args(self.arguments(profile.path(), gateway));
         command.env_clear();
         command.envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        if let Some(display) = &self.display {
+            command.env("DISPLAY", &display.name).env("XAUTHORITY", &display.authority).env_remove("WAYLAND_DISPLAY");
+        }
         command.env("HOME", profile.path()).env("TMPDIR", profile.path());
         if let Some(timezone) = &self.timezone {
             command.env("TZ", timezone);

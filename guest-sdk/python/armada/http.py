@@ -1,0 +1,312 @@
+"""HTTP requests of your own, without a browser.
+
+    from armada import http
+
+    response = await http.get("https://example.com/api/prices", params={"day": "today"})
+    response.raise_for_status()
+    prices = response.json()
+
+    await http.post("https://example.com/api/orders", json={"item": 7}, headers={"x-client": "7"}, timeout=10)
+
+    async with http.stream("GET", "https://example.com/large.csv") as response:
+        async for piece in response.iter_bytes():
+            ...
+
+Names and signatures are those of httpx. Requests go to the run's allowed hosts only, and so do redirects, of which ten are
+followed. The capability `http` has to be among `run_message.sandbox.capabilities`.
+"""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import json as _json
+import math
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias, TypedDict, Unpack
+from urllib.parse import urlencode
+
+from ._host import http as _wit
+from .errors import InvalidError, OtherError
+
+__all__ = [
+    "Headers",
+    "RequestOptions",
+    "Response",
+    "delete",
+    "get",
+    "head",
+    "patch",
+    "post",
+    "put",
+    "request",
+    "stream",
+]
+
+Pairs: TypeAlias = Mapping[str, Any] | Iterable[tuple[str, Any]]
+"""Names and values: a `dict`, or pairs where a name may be there more than once. A list as a value is a pair for each."""
+
+_PIECE = 64 * 1024
+
+
+class Headers(Mapping[str, str]):
+    """The headers of a response, by name; upper and lower case do not matter. The values of a name that is there more than
+    once are joined with commas; `get_list` has them one by one."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
+        self._pairs = list(pairs)
+
+    def __repr__(self) -> str:
+        return f"Headers({self._pairs!r})"
+
+    def __getitem__(self, name: str) -> str:
+        values = self.get_list(name)
+        if not values:
+            raise KeyError(name)
+        return ", ".join(values)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(name for name, _ in self._pairs))
+
+    def __len__(self) -> int:
+        return len({name for name, _ in self._pairs})
+
+    def get_list(self, name: str) -> list[str]:
+        """Every value of a header."""
+        return [value for other, value in self._pairs if other == name.lower()]
+
+    def multi_items(self) -> list[tuple[str, str]]:
+        """Every header, in order."""
+        return list(self._pairs)
+
+
+class Response:
+    """A response, whatever its status."""
+
+    def __init__(self, head: _wit.Response, body: _wit.Body) -> None:
+        self._body: _wit.Body | None = body
+        self._content: bytes | None = None
+        self.status: int = head.status
+        """Its status, such as 200."""
+        self.url: str = head.url
+        """Where it came from, after redirects."""
+        self.headers = Headers([(header.name, header.value) for header in head.headers])
+        """Its headers."""
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status} {self.url!r}>"
+
+    @property
+    def status_code(self) -> int:
+        """The same as `status`, as httpx calls it."""
+        return self.status
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is from 200 to 299."""
+        return 200 <= self.status < 300
+
+    @property
+    def content(self) -> bytes:
+        """Its body."""
+        if self._content is None:
+            raise InvalidError("the body has not been read: `await response.aread()` reads it all")
+        return self._content
+
+    @property
+    def text(self) -> str:
+        """Its body as text, of the encoding that its `Content-Type` names, else UTF-8. What cannot be read is replaced."""
+        return self.content.decode(self._encoding(), errors="replace")
+
+    def json(self, **options: Any) -> Any:
+        """Its body, read as JSON; the options are those of `json.loads`."""
+        try:
+            return _json.loads(self.content, **options)
+        except ValueError as error:
+            raise OtherError(
+                f"the response of {self.url} is no JSON: {error}: it begins {self.text[:80]!r}"
+            ) from None
+
+    def raise_for_status(self) -> Response:
+        """Raises `armada.OtherError` when the status is from 400 to 599; gives the response otherwise."""
+        if 400 <= self.status < 600:
+            raise OtherError(f"{self.url} answered with status {self.status}")
+        return self
+
+    async def aread(self) -> bytes:
+        """Reads the rest of its body."""
+        if self._content is None:
+            self._content = await self._open().read_all()
+            self.close()
+        return self._content
+
+    async def iter_bytes(self, chunk_size: int = _PIECE) -> AsyncIterator[bytes]:
+        """Its body as it arrives, in pieces of at most so many bytes."""
+        while piece := await self._open().read(chunk_size):
+            yield piece
+
+    async def iter_lines(self) -> AsyncIterator[str]:
+        """The lines of its text as it arrives, without their ends."""
+        decoder = codecs.getincrementaldecoder(self._encoding())(errors="replace")
+        rest = ""
+        async for piece in self.iter_bytes():
+            *lines, rest = (rest + decoder.decode(piece)).split("\n")
+            for line in lines:
+                yield line.removesuffix("\r")
+        if rest := rest + decoder.decode(b"", final=True):
+            yield rest
+
+    def close(self) -> None:
+        """Ends it: what has not been read is not received."""
+        if self._body is not None:
+            body, self._body = self._body, None
+            body.__exit__(None, None, None)
+
+    def _open(self) -> _wit.Body:
+        if self._body is None:
+            raise InvalidError("the body is closed: read it inside `async with armada.http.stream(…)`")
+        return self._body
+
+    def _encoding(self) -> str:
+        _, _, named = self.headers.get("content-type", "").lower().partition("charset=")
+        try:
+            return codecs.lookup(named.split(";")[0].strip(" \"'")).name
+        except LookupError:
+            return "utf-8"
+
+
+class RequestOptions(TypedDict, total=False):
+    """What a request may have."""
+
+    params: Pairs | None
+    """Names and values that are added to the URL's query."""
+    headers: Pairs | None
+    """Its headers."""
+    content: bytes | str | None
+    """Its body."""
+    data: Pairs | None
+    """Its body, as a form sends it."""
+    json: Any
+    """Its body, as JSON."""
+    auth: tuple[str, str] | None
+    """A user name and a password (RFC 7617)."""
+    timeout: float | None
+    """How long it may take, in seconds, to the end of the response's body."""
+    follow_redirects: bool
+    """Whether redirects are followed, as they are where this is not given."""
+    max_redirects: int
+    """How many redirects are followed, at most 10, which it is where this is not given."""
+
+
+async def request(method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
+    """Makes a request and reads its response.
+
+    Raises `armada.DeniedError` for a host that is not allowed, `armada.TimeoutError`, `armada.LimitError` for what is too
+    large or too many at once, `armada.UnavailableError` when there is no response, and `armada.InvalidError` for what
+    cannot be sent.
+    """
+    async with stream(method, url, **options) as response:
+        await response.aread()
+    return response
+
+
+@asynccontextmanager
+async def stream(method: str, url: str, **options: Unpack[RequestOptions]) -> AsyncIterator[Response]:
+    """Makes a request, as `request` does; its response is read inside `async with`, as it arrives."""
+    asked = _asked(method, url, **options)
+    response = Response(*await _wit.send(asked))
+    try:
+        yield response
+    finally:
+        response.close()
+
+
+async def get(url: str, **options: Unpack[RequestOptions]) -> Response:
+    """A request with the method `GET`."""
+    return await request("GET", url, **options)
+
+
+async def head(url: str, **options: Unpack[RequestOptions]) -> Response:
+    """A request with the method `HEAD`."""
+    return await request("HEAD", url, **options)
+
+
+async def post(url: str, **options: Unpack[RequestOptions]) -> Response:
+    """A request with the method `POST`."""
+    return await request("POST", url, **options)
+
+
+async def put(url: str, **options: Unpack[RequestOptions]) -> Response:
+    """A request with the method `PUT`."""
+    return await request("PUT", url, **options)
+
+
+async def patch(url: str, **options: Unpack[RequestOptions]) -> Response:
+    """A request with the method `PATCH`."""
+    return await request("PATCH", url, **options)
+
+
+async def delete(url: str, **options: Unpack[RequestOptions]) -> Response:
+    """A request with the method `DELETE`."""
+    return await request("DELETE", url, **options)
+
+
+def _asked(
+    method: str,
+    url: str,
+    *,
+    params: Pairs | None = None,
+    headers: Pairs | None = None,
+    content: bytes | str | None = None,
+    data: Pairs | None = None,
+    json: Any = None,
+    auth: tuple[str, str] | None = None,
+    timeout: float | None = None,
+    follow_redirects: bool = True,
+    max_redirects: int = 10,
+) -> _wit.Request:
+    """A request as the contract has it."""
+    if sum(body is not None for body in (content, data, json)) > 1:
+        raise InvalidError("give one of `content`, `data` and `json`")
+    media_type = None
+    body = content.encode() if isinstance(content, str) else content
+    if data is not None:
+        body, media_type = urlencode(_pairs(data)).encode(), "application/x-www-form-urlencoded"
+    elif json is not None:
+        body, media_type = _json.dumps(json, ensure_ascii=False).encode(), "application/json"
+    sent = [(name, str(value)) for name, value in _pairs(headers)]
+    given = {name.lower() for name, _ in sent}
+    if media_type is not None and "content-type" not in given:
+        sent.append(("content-type", media_type))
+    if auth is not None and "authorization" not in given:
+        credentials = base64.b64encode(":".join(auth).encode()).decode()
+        sent.append(("authorization", f"Basic {credentials}"))
+    return _wit.Request(
+        method=method.upper(),
+        url=_with_query(url, _pairs(params)),
+        headers=[_wit.Header(name, value) for name, value in sent],
+        body=body,
+        timeout_ms=None if timeout is None else math.ceil(timeout * 1000),
+        redirects=max_redirects if follow_redirects else 0,
+    )
+
+
+def _pairs(given: Pairs | None) -> list[tuple[str, Any]]:
+    """Names and values, one pair for each value; those that are `None` are left out."""
+    pairs = given.items() if isinstance(given, Mapping) else given or ()
+    return [
+        (name, one)
+        for name, value in pairs
+        for one in (value if isinstance(value, list | tuple) else [value])
+        if one is not None
+    ]
+
+
+def _with_query(url: str, pairs: list[tuple[str, Any]]) -> str:
+    """A URL with more in its query."""
+    if not pairs:
+        return url
+    url, hash_mark, fragment = url.partition("#")
+    joint = "" if url.endswith(("?", "&")) else "&" if "?" in url else "?"
+    return f"{url}{joint}{urlencode(pairs)}{hash_mark}{fragment}"
