@@ -6,6 +6,7 @@
 pub(crate) mod browser;
 pub(crate) mod monitoring;
 pub(crate) mod output;
+pub(crate) mod proxy;
 mod tasks;
 
 use std::sync::Arc;

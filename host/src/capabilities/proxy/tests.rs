@@ -1,0 +1,1 @@
+//! The proxy, with clients and servers of its own.
