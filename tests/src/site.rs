@@ -15,6 +15,7 @@ use axum::serve::Listener;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::server::TlsStream;
 
 use crate::answers::answers;
@@ -87,8 +88,12 @@ impl Tls {
         crate::choose_cryptography();
         let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let key = own.signing_key.serialize_der().try_into().unwrap();
-        let configuration =
-            ServerConfig::builder().with_no_client_auth().with_single_cert(vec![own.cert.into()], key).unwrap();
+        let configuration = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![own.cert.into()], key)
+            .unwrap();
         Self { listener, acceptor: TlsAcceptor::from(Arc::new(configuration)) }
     }
 }

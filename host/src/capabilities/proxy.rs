@@ -93,7 +93,7 @@ impl Proxy {
     pub(crate) async fn open(egress: Arc<Egress>, trust: Trust, notice: Notice) -> Result<Self, ProxyError> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let (trusted, untrusted) = (Authority::new()?, Authority::new()?);
+        let (trusted, untrusted) = (Authority::new("Armada")?, Authority::new("Nobody")?);
         let shared = Shared { egress, trust, notice, trusted, untrusted, tasks: Tasks::default() };
         Ok(Self { address, listener: Some(listener).into(), shared: Arc::new(shared) })
     }

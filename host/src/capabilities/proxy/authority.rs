@@ -46,9 +46,9 @@ pub(super) struct Authority {
 }
 
 impl Authority {
-    /// A new one, with a new key.
-    pub(super) fn new() -> Result<Self, AuthorityError> {
-        let mut certificate = parameters(Vec::new())?;
+    /// A new one of this name, with a new key.
+    pub(super) fn new(name: &'static str) -> Result<Self, AuthorityError> {
+        let mut certificate = parameters(name, Vec::new())?;
         certificate.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         certificate.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
         let issuer = CertifiedIssuer::self_signed(certificate, KeyPair::generate()?)?;
@@ -61,13 +61,19 @@ impl Authority {
         &self.pin
     }
 
+    /// Its certificate.
+    #[cfg(test)]
+    pub(super) fn certificate(&self) -> rustls::pki_types::CertificateDer<'static> {
+        self.issuer.der().clone()
+    }
+
     /// How to speak TLS as this host, and this protocol inside it.
     pub(super) fn server(&self, host: &str, protocol: Protocol) -> Result<Arc<ServerConfig>, AuthorityError> {
         let name = (host.to_owned(), protocol);
         if let Some(known) = self.leaves.lock().unwrap_or_else(PoisonError::into_inner).get(&name) {
             return Ok(known.clone());
         }
-        let mut certificate = parameters(vec![host.to_owned()])?;
+        let mut certificate = parameters("Armada", vec![host.to_owned()])?;
         certificate.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         certificate.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         certificate.use_authority_key_identifier_extension = true;
@@ -90,12 +96,12 @@ impl Authority {
     }
 }
 
-/// A certificate that names these hosts: addresses as addresses, names as names.
-fn parameters(hosts: Vec<String>) -> Result<CertificateParams, AuthorityError> {
+/// A certificate of this name for these hosts: addresses as addresses, names as names.
+fn parameters(name: &'static str, hosts: Vec<String>) -> Result<CertificateParams, AuthorityError> {
     let mut parameters = CertificateParams::new(hosts)?;
     let now = OffsetDateTime::now_utc();
     (parameters.not_before, parameters.not_after) = (now + SINCE, now + VALID);
     parameters.distinguished_name = DistinguishedName::new();
-    parameters.distinguished_name.push(DnType::CommonName, "Armada");
+    parameters.distinguished_name.push(DnType::CommonName, name);
     Ok(parameters)
 }
