@@ -7,6 +7,7 @@ pub(crate) mod browser;
 pub(crate) mod http;
 pub(crate) mod monitoring;
 pub(crate) mod output;
+pub(crate) mod proxy;
 pub(crate) mod screen;
 mod tasks;
 

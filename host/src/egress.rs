@@ -6,11 +6,12 @@
 //! So no name can mean one thing when it is checked and another when it is used.
 
 mod address;
+mod trust;
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use armada_project::Grant;
@@ -18,6 +19,7 @@ use tokio::net::TcpStream;
 use url::Url;
 
 use self::address::not_public;
+pub(crate) use self::trust::{Trust, TrustError};
 use crate::contract::Error;
 
 /// How long a connection may take to be made, its name to be resolved included.
@@ -26,13 +28,13 @@ const CONNECTING: Duration = Duration::from_secs(30);
 const ONE_ADDRESS: Duration = Duration::from_secs(10);
 /// How many addresses of one name are tried.
 const ADDRESSES: usize = 8;
-/// How many connections that could not be made are remembered.
+/// How many hosts are remembered that could not be spoken with.
 const FAILURES: usize = 100;
 
 /// Which hosts may be reached.
 pub(crate) struct Egress {
     grant: Arc<Grant>,
-    /// Why connections could not be made, by host and port, the newest last.
+    /// Why hosts could not be spoken with, by host and port, the newest last.
     failures: Mutex<VecDeque<(String, Error)>>,
 }
 
@@ -86,7 +88,15 @@ impl Egress {
                 Err(_) => Err(DialError::Failed(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"))),
             },
         };
-        dialled.inspect_err(|error| self.remember(place, error))
+        match &dialled {
+            Ok(_) => self.failures().retain(|(other, _)| *other != place),
+            Err(DialError::Refused(refusal)) => self.remember(host, port, Error::Denied(refusal.clone())),
+            Err(DialError::Failed(error)) => {
+                let reason = format!("could not connect to {place}: {error}");
+                self.remember(host, port, Error::Unavailable(reason));
+            }
+        }
+        dialled
     }
 
     async fn resolve_and_connect(&self, host: &str, port: u16, place: &str) -> Result<TcpStream, DialError> {
@@ -102,7 +112,11 @@ impl Egress {
         let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for address in addresses.into_iter().take(ADDRESSES) {
             match tokio::time::timeout(ONE_ADDRESS, TcpStream::connect(address)).await {
-                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Ok(connection)) => {
+                    // Small requests are answered by small answers; whoever waits for more to send waits in vain.
+                    let _ = connection.set_nodelay(true);
+                    return Ok(connection);
+                }
                 Ok(Err(error)) => failed = error,
                 Err(_) => failed = io::Error::new(io::ErrorKind::TimedOut, "no answer in time"),
             }
@@ -110,13 +124,10 @@ impl Egress {
         Err(DialError::Failed(failed))
     }
 
-    /// Remembers why there is no connection, for whoever asks by URL.
-    fn remember(&self, place: String, error: &DialError) {
-        let reason = match error {
-            DialError::Refused(refusal) => Error::Denied(refusal.clone()),
-            DialError::Failed(error) => Error::Unavailable(format!("could not connect to {place}: {error}")),
-        };
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Remembers why a host cannot be spoken with, for whoever asks by URL; until it is connected to again.
+    pub(crate) fn remember(&self, host: &str, port: u16, reason: Error) {
+        let place = place(host, port);
+        let mut failures = self.failures();
         failures.retain(|(other, _)| *other != place);
         if failures.len() >= FAILURES {
             failures.pop_front();
@@ -124,11 +135,15 @@ impl Egress {
         failures.push_back((place, reason));
     }
 
-    /// Why the host of this URL could not be connected to when that was last tried in vain.
+    fn failures(&self) -> MutexGuard<'_, VecDeque<(String, Error)>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why the host of this URL could not be spoken with when that was last tried.
     pub(crate) fn failure(&self, url: &str) -> Option<Error> {
         let url = Url::parse(url).ok()?;
         let place = place(url.host_str()?.trim_matches(['[', ']']), url.port_or_known_default()?);
-        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let failures = self.failures();
         let (_, reason) = failures.iter().find(|(other, _)| *other == place)?;
         Some(reason.clone())
     }

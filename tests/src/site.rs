@@ -14,7 +14,7 @@ use axum::routing::get;
 use axum::serve::Listener;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::{self, ServerConfig};
+use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
 
 use crate::answers::answers;
@@ -87,10 +87,8 @@ impl Tls {
         crate::choose_cryptography();
         let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let key = own.signing_key.serialize_der().try_into().unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
         let configuration =
-            ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        let configuration = configuration.with_no_client_auth().with_single_cert(vec![own.cert.into()], key).unwrap();
+            ServerConfig::builder().with_no_client_auth().with_single_cert(vec![own.cert.into()], key).unwrap();
         Self { listener, acceptor: TlsAcceptor::from(Arc::new(configuration)) }
     }
 }

@@ -12,7 +12,6 @@ mod dialogs;
 mod downloads;
 mod emulation;
 mod frames;
-mod gateway;
 mod guest;
 mod keyboard;
 mod launch;
@@ -160,7 +159,7 @@ impl Browser {
             jobs_per_browser: options_of_browser.jobs_per_browser,
             settings: Arc::new(Settings {
                 egress,
-                notice: Box::new(notice),
+                notice: Arc::new(notice),
                 keep: Keep::new(limits.bytes_kept),
                 pages: usize::try_from(limits.pages).unwrap_or(usize::MAX),
                 bytes_per_call: limits.bytes_per_call,

@@ -21,12 +21,13 @@ use super::cdp::{BROWSER_GONE, CdpError, Connection, Events, Session, decode};
 use super::context::{Context, OwnedContext, Registry, Settings};
 use super::downloads::{Download, DownloadProgress, WillBegin};
 use super::emulation::check_options;
-use super::gateway::Gateway;
 use super::launch::{Launch, LaunchError, Process, drain};
 use super::page::Page;
 use super::requests::{Paused, decide};
+use crate::capabilities::proxy::{Peers, Proxy, ProxyError};
 use crate::contract::Error;
 use crate::contract::browser as wit;
+use crate::egress::Trust;
 
 /// Room in a message for what is around the bytes that a call may give: JSON, and base64 for pictures.
 fn message_bytes(bytes_per_call: u64) -> usize {
@@ -53,8 +54,12 @@ impl Chromium {
         settings: Arc<Settings>,
         within: Duration,
     ) -> Result<Self, LaunchError> {
-        let gateway = Gateway::open(settings.clone()).await.map_err(LaunchError::Gateway)?;
-        let (process, pipes) = launch.start(gateway.address())?;
+        let trust = Trust::of_the_system().map_err(ProxyError::from)?;
+        let proxy = Proxy::open(settings.egress.clone(), trust, settings.notice.clone()).await?;
+        let (process, pipes) = launch.start(&proxy)?;
+        if let Some(group) = process.group() {
+            proxy.serve(Peers::group(group));
+        }
         let (path, folder) = (process.path().display().to_string(), process.folder().to_owned());
         let registry = Arc::new(Registry::default());
         let (connection, drive) = Connection::open(pipes.read, pipes.write, message_bytes(settings.bytes_per_call));
@@ -67,7 +72,7 @@ impl Chromium {
         let printed = Arc::new(Mutex::new(Vec::new()));
         let stop = CancellationToken::new();
         let driving = drive(router);
-        let ended = tokio::spawn(own(process, gateway, connection.clone(), stop.clone(), registry.clone(), {
+        let ended = tokio::spawn(own(process, proxy, connection.clone(), stop.clone(), registry.clone(), {
             let printed = printed.clone();
             async move {
                 tokio::join!(driving, drain(pipes.printed, &printed));
@@ -170,10 +175,10 @@ impl Drop for Chromium {
     }
 }
 
-/// Owns the process and its gateway until both have ended.
+/// Owns the process and its proxy until both have ended.
 async fn own(
     mut process: Process,
-    gateway: Gateway,
+    proxy: Proxy,
     connection: Connection,
     stop: CancellationToken,
     registry: Arc<Registry>,
@@ -189,7 +194,7 @@ async fn own(
     // Whatever the reason, what is left of it ends now; its pipes are drained meanwhile.
     let end = async {
         process.end().await;
-        gateway.close().await;
+        proxy.close().await;
         connection.close();
     };
     if working {

@@ -18,6 +18,7 @@ use super::cdp::{CdpError, Session};
 use super::downloads::Download;
 use super::page::{OwnedPage, Page};
 use super::requests::{check_headers, extra_headers};
+use crate::capabilities::proxy::Notice;
 use crate::contract::Error;
 use crate::contract::browser as wit;
 use crate::deadline::Deadline;
@@ -38,7 +39,7 @@ pub(crate) struct Settings {
     /// Which hosts may be reached.
     pub(crate) egress: Arc<Egress>,
     /// Who is told of what was done to a page and not by its script, such as a request that was blocked.
-    pub(crate) notice: Box<dyn Fn(String) + Send + Sync>,
+    pub(crate) notice: Notice,
     /// What is kept for scripts.
     pub(crate) keep: Arc<Keep>,
     /// How many pages may be open at once.

@@ -7,7 +7,6 @@
 use std::ffi::OsString;
 use std::fs::Permissions;
 use std::io;
-use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -21,6 +20,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 
+use crate::capabilities::proxy::{Proxy, ProxyError};
 use crate::capabilities::screen::Display;
 
 /// Names that Chromium goes by, in the order of preference.
@@ -39,7 +39,7 @@ const PRINTED_BYTES: usize = 4 * 1024;
 const ENDING: Duration = Duration::from_secs(5);
 
 /// Switches that always hold.
-const SWITCHES: [&str; 26] = [
+const SWITCHES: [&str; 27] = [
     "--remote-debugging-pipe",
     "--no-startup-window",
     "--no-first-run",
@@ -52,7 +52,7 @@ const SWITCHES: [&str; 26] = [
     "--disable-extensions",
     "--disable-quic",
     "--disable-domain-reliability",
-    // These two ask whatever is switched off; there is nobody to answer.
+    // These two ask whatever is switched off; there is nobody to answer, and the proxy knows it.
     "--gaia-url=http://nowhere.invalid/",
     "--component-updater=url-source=http://nowhere.invalid/",
     "--metrics-recording-only",
@@ -67,6 +67,8 @@ const SWITCHES: [&str; 26] = [
     "--disable-hang-monitor",
     "--disable-popup-blocking",
     "--disable-prompt-on-repost",
+    // A page that failed is the script's to load again.
+    "--disable-auto-reload",
     "--mute-audio",
     // /dev/shm is 64 MB in containers.
     "--disable-dev-shm-usage",
@@ -145,8 +147,8 @@ pub(crate) enum LaunchError {
     #[error(transparent)]
     NotFound(#[from] ChromiumNotFound),
     /// The way out of it could not be opened.
-    #[error("the browser's gateway could not be opened: {0}")]
-    Gateway(io::Error),
+    #[error("the browser's proxy could not be opened: {0}")]
+    Proxy(#[from] ProxyError),
     /// It could not be started.
     #[error("{path} could not be started: {source}")]
     Start {
@@ -184,7 +186,7 @@ pub(crate) struct Pipes {
 }
 
 impl Launch {
-    fn arguments(&self, profile: &Path, gateway: SocketAddr) -> Vec<OsString> {
+    fn arguments(&self, profile: &Path, proxy: &Proxy) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = SWITCHES.iter().map(Into::into).collect();
         let mut add = |argument: String| arguments.push(argument.into());
         add(FEATURES_OFF.to_owned());
@@ -199,10 +201,13 @@ impl Launch {
             tracing::warn!("running as root: Chromium's own sandbox is off; run agents as a normal user");
             add("--no-sandbox".to_owned());
         }
-        // Everything goes through the gateway, loopback too, and nothing but the gateway has an address.
-        add(format!("--proxy-server=socks5://{gateway}"));
+        // Everything goes through the proxy, loopback too, and nothing but the proxy has an address.
+        let address = proxy.address();
+        add(format!("--proxy-server=http://{address}"));
         add("--proxy-bypass-list=<-loopback>".to_owned());
-        add(format!("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {}", gateway.ip()));
+        add(format!("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {}", address.ip()));
+        // What the proxy vouches for is trusted, and nothing else that the system does not trust.
+        add(format!("--ignore-certificate-errors-spki-list={}", proxy.pin()));
         if let Some(locale) = &self.locale {
             add(format!("--lang={locale}"));
         }
@@ -222,8 +227,8 @@ impl Launch {
         arguments
     }
 
-    /// Starts Chromium, which reaches hosts through this gateway.
-    pub(crate) fn start(&self, gateway: SocketAddr) -> Result<(Process, Pipes), LaunchError> {
+    /// Starts Chromium, which reaches hosts through this proxy.
+    pub(crate) fn start(&self, proxy: &Proxy) -> Result<(Process, Pipes), LaunchError> {
         let path = find_chromium(self.executable.as_deref())?;
         let failed = |source: io::Error| LaunchError::Start { path: path.display().to_string(), source };
         let profile = tempfile::Builder::new()
@@ -234,7 +239,7 @@ impl Launch {
         let (theirs_read, ours_write) = io::pipe().map_err(failed)?;
         let (ours_read, theirs_write) = io::pipe().map_err(failed)?;
         let mut command = std::process::Command::new(&path);
-        command.args(self.arguments(profile.path(), gateway));
+        command.args(self.arguments(profile.path(), proxy));
         command.env_clear();
         command.envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         if let Some(display) = &self.display {
@@ -267,6 +272,11 @@ impl Launch {
 }
 
 impl Process {
+    /// The group of all its processes.
+    pub(crate) fn group(&self) -> Option<Pid> {
+        self.group
+    }
+
     /// The program that was started.
     pub(crate) fn path(&self) -> &Path {
         &self.path

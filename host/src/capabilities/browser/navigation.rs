@@ -19,6 +19,8 @@ use crate::url_pattern::UrlPattern;
 /// How long a navigation that a page has asked for may take to begin before it counts as come to nothing (such as a
 /// `mailto:` link).
 const REQUEST: Duration = Duration::from_millis(200);
+/// How long the browser may take to show its page about a navigation that has failed.
+const ERROR_PAGE: Duration = Duration::from_secs(1);
 
 /// An answer with an error status and without a body: the browser shows a page of its own, but an answer it is.
 const NO_BODY: &str = "net::ERR_HTTP_RESPONSE_CODE_FAILURE";
@@ -72,7 +74,8 @@ impl Page {
         let going = async {
             let navigated: Navigated = self.session.call_as(&navigate).await.map_err(|error| self.error(error))?;
             if let Some(problem) = navigated.error_text.filter(|problem| problem != NO_BODY) {
-                return Err(self.unreachable(url.as_str(), &problem, navigated.is_download));
+                let at = self.failed_at(navigated.loader_id.as_deref()).await;
+                return Err(self.unreachable(url.as_str(), at.as_deref(), &problem, navigated.is_download));
             }
             let Some(loader) = navigated.loader_id else {
                 // Another place in the same document, whose event may still be on its way.
@@ -151,7 +154,7 @@ impl Page {
             .await?;
         let response = self.response(&loader);
         if failed && response.is_none() {
-            return Err(self.unreachable(&url, UNREACHABLE, false));
+            return Err(self.unreachable(&url, None, UNREACHABLE, false));
         }
         Ok(response)
     }
@@ -226,27 +229,39 @@ impl Page {
         self.change(|state| state.frames.forget_navigations());
     }
 
-    /// Why a URL could not be gone to.
-    fn unreachable(&self, url: &str, problem: &str, is_download: bool) -> Error {
+    /// The URL that a navigation of the main frame has failed at, once the browser's own page about it is there: after
+    /// redirects, it is another than the one that was to be gone to.
+    async fn failed_at(&self, loader: Option<&str>) -> Option<String> {
+        let failed = self.until(|state| {
+            let frame = state.frames.main()?;
+            (frame.failed && Some(frame.loader.as_str()) == loader).then(|| frame.url.clone())
+        });
+        tokio::time::timeout(ERROR_PAGE, failed).await.ok()?.ok()
+    }
+
+    /// Why a URL could not be gone to, if it failed at this one.
+    fn unreachable(&self, url: &str, at: Option<&str>, problem: &str, is_download: bool) -> Error {
         if is_download {
             return Error::Other(format!("{url} is a download: wait_for_download has it"));
         }
+        let egress = &self.context.settings.egress;
+        let at = at.unwrap_or(url);
+        let on_the_way =
+            if at == url { url.to_owned() } else { format!("{url} was blocked on the way: it leads to {at}") };
+        if let Some(refusal) = egress.refusal(at) {
+            return Error::Denied(format!("{on_the_way}: {refusal}"));
+        }
         match problem {
-            "net::ERR_BLOCKED_BY_CLIENT" => Error::Denied(format!(
-                "{url} was blocked on the way (a redirect to a host that is not allowed, or a route): see the job's events"
-            )),
+            "net::ERR_BLOCKED_BY_CLIENT" => Error::Denied(format!("{url} was blocked by a route")),
             "net::ERR_ABORTED" => {
                 Error::Unavailable(format!("{url}: the navigation was given up, for another or a download"))
             }
-            problem if problem == UNREACHABLE || problem.starts_with("net::ERR_SOCKS") => {
-                // The browser knows only that the gateway did not connect; the gateway knows why.
-                match self.context.settings.egress.failure(url) {
-                    Some(Error::Denied(reason)) => Error::Denied(format!("{url}: {reason}")),
-                    Some(Error::Unavailable(reason)) => Error::Unavailable(format!("{url}: {reason}")),
-                    _ => Error::Unavailable(format!("{url}: {problem}")),
-                }
-            }
-            problem => Error::Unavailable(format!("{url}: {problem}")),
+            // The browser knows only that the proxy did not answer; the proxy knows why.
+            problem => match egress.failure(at) {
+                Some(Error::Denied(reason)) => Error::Denied(format!("{on_the_way}: {reason}")),
+                Some(Error::Unavailable(reason)) => Error::Unavailable(format!("{url}: {problem} ({reason})")),
+                _ => Error::Unavailable(format!("{url}: {problem}")),
+            },
         }
     }
 }

@@ -385,14 +385,6 @@ impl Page {
             }),
             "Input.dragIntercepted" => self.drag_intercepted(params)?,
             "Network.responseReceived" => self.on_response(params)?,
-            "Network.webSocketCreated" => {
-                let event: WebSocketCreated = decode(params)?;
-                let settings = &self.context.settings;
-                // The gateway does not let it through.
-                if let Some(refusal) = settings.egress.refusal(&event.url) {
-                    (settings.notice)(refusal);
-                }
-            }
             "Page.javascriptDialogOpening" => {
                 self.answer_dialog(decode(params)?);
             }
@@ -530,11 +522,6 @@ struct WorldData {
 #[serde(rename_all = "camelCase")]
 struct WorldDestroyed {
     execution_context_id: WorldId,
-}
-
-#[derive(Deserialize)]
-struct WebSocketCreated {
-    url: String,
 }
 
 #[derive(Deserialize)]

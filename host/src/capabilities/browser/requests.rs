@@ -1,8 +1,7 @@
-//! Requests: which may leave the browser, and what a script does with those of its pages.
+//! Requests: what a script does with those of its pages.
 //!
-//! Interception is switched on for the whole browser, not page by page: frames, popups, dedicated, shared and service
-//! workers, redirects and beacons all come by here, each once. The grant is asked first; only what it allows is shown to
-//! routes. WebSockets do not come by here; like everything else, they go through the `gateway`.
+//! Interception is switched on for the whole browser, not page by page: requests of frames, of workers and after
+//! redirects all come by here, each once. Whether a request may leave the browser is not asked here but by the proxy.
 
 use std::sync::Arc;
 
@@ -130,10 +129,6 @@ fn tell_or_fail<C: Command>(browser: &Session, id: &str, command: impl FnOnce() 
 /// Decides what becomes of a request, or gives it to the script that wants to be asked.
 pub(super) fn decide(browser: &Session, paused: Paused, settings: &Settings, page: Option<&Arc<Page>>) {
     let id = paused.request_id.clone();
-    if let Some(refusal) = settings.egress.refusal(&paused.request.url) {
-        (settings.notice)(refusal);
-        return browser.tell(&failed(&id));
-    }
     match page {
         None => browser.tell(&continued(&id, &unchanged())),
         Some(page) => page.change(|state| {

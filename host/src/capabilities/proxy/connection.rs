@@ -1,0 +1,290 @@
+//! The two sides of a connection: the browser's, which is served, and the server's.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::rt::Executor as _;
+use hyper::service::service_fn;
+use hyper::{client, server};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::exchange::{Body, Origin, Unanswered, answered, outgoing, status};
+use super::tunnel::Tunnel;
+use super::websocket::WebSocket;
+use super::{ANSWER, Shared, Tasks, UNUSED};
+use crate::egress::DialError;
+
+/// How many headers a message may have.
+const HEADERS: usize = 512;
+/// How many bytes of headers a message of HTTP/2 may have.
+const HEADER_BYTES: u32 = 256 * 1024;
+
+/// A version of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
+
+impl Protocol {
+    /// Its name inside TLS (RFC 7301, 6).
+    pub(super) fn name(self) -> &'static [u8] {
+        match self {
+            Self::Http1 => b"http/1.1",
+            Self::Http2 => b"h2",
+        }
+    }
+}
+
+/// What a connection has become.
+enum Turned {
+    Tunnel(Tunnel),
+    WebSocket(WebSocket),
+}
+
+/// Serves a connection of the browser, to its end.
+pub(super) async fn serve(shared: &Arc<Shared>, stream: TcpStream) {
+    match http1(Exchanges::anywhere(shared.clone()), stream).await {
+        Some(Turned::Tunnel(tunnel)) => tunnel.carry(shared).await,
+        Some(Turned::WebSocket(socket)) => socket.carry().await,
+        None => {}
+    }
+}
+
+/// Serves a connection whose requests go to one server, to its end.
+pub(super) async fn serve_tunnel<S>(shared: &Arc<Shared>, stream: S, origin: Origin, server: Server)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    match server.protocol {
+        Protocol::Http1 => {
+            if let Some(Turned::WebSocket(socket)) =
+                http1(Exchanges::with(shared.clone(), origin, server), stream).await
+            {
+                socket.carry().await;
+            }
+        }
+        Protocol::Http2 => http2(Arc::new(Exchanges::with(shared.clone(), origin, server)), stream).await,
+    }
+}
+
+/// Serves HTTP/1.1: request by request, until the connection ends or becomes something else.
+async fn http1<S>(exchanges: Exchanges, stream: S) -> Option<Turned>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (gone, exchanges) = (exchanges.gone.clone(), Arc::new(exchanges));
+    let answering = exchanges.clone();
+    let service = service_fn(move |request| {
+        let exchanges = answering.clone();
+        async move { exchanges.answer(request).await }
+    });
+    let mut builder = server::conn::http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(UNUSED).max_headers(HEADERS);
+    // Servers see the headers as the browser writes them, and the browser those of the server.
+    builder.preserve_header_case(true).auto_date_header(false);
+    let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = gone.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection of the browser ended");
+    }
+    exchanges.turned.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// Serves HTTP/2.
+async fn http2<S>(exchanges: Arc<Exchanges>, stream: S)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (gone, tasks) = (exchanges.gone.clone(), exchanges.shared.tasks.clone());
+    let service = service_fn(move |request| {
+        let exchanges = exchanges.clone();
+        async move { exchanges.answer(request).await }
+    });
+    let mut builder = server::conn::http2::Builder::new(tasks);
+    builder.timer(TokioTimer::new()).max_header_list_size(HEADER_BYTES).auto_date_header(false);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = gone.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection of the browser ended");
+    }
+}
+
+/// What the requests of one connection have in common.
+struct Exchanges {
+    shared: Arc<Shared>,
+    /// Where all of them go; if nowhere in particular, each says so itself.
+    origin: Option<Origin>,
+    /// The connection to the server, and which it is.
+    server: tokio::sync::Mutex<Option<(Origin, Server)>>,
+    /// Cancelled when there is no more server for any of them.
+    gone: CancellationToken,
+    turned: Mutex<Option<Turned>>,
+}
+
+impl Exchanges {
+    fn anywhere(shared: Arc<Shared>) -> Self {
+        let gone = CancellationToken::new();
+        Self { shared, origin: None, server: Default::default(), gone, turned: Mutex::default() }
+    }
+
+    fn with(shared: Arc<Shared>, origin: Origin, server: Server) -> Self {
+        let gone = server.gone.clone();
+        let server = Some((origin.clone(), server)).into();
+        Self { shared, origin: Some(origin), server, gone, turned: Mutex::default() }
+    }
+
+    /// Answers a request: the whole way there and back. Whatever looks at requests and answers does it here.
+    async fn answer(&self, mut request: Request<Incoming>) -> Result<Response<Body>, Unanswered> {
+        if request.method() == Method::CONNECT {
+            return self.connect(&mut request).await;
+        }
+        let Some(origin) = self.origin.clone().or_else(|| Origin::of(request.uri())) else {
+            return Ok(status(StatusCode::BAD_REQUEST));
+        };
+        let Some(url) = origin.url_of(&request) else {
+            return Ok(status(StatusCode::MISDIRECTED_REQUEST));
+        };
+        if let Some(refusal) = self.shared.egress.refusal(&url) {
+            self.shared.refused(&origin.host, refusal);
+            return Err(Unanswered::Refused);
+        }
+        let (request, handshake) = outgoing(request);
+        let response = tokio::time::timeout(ANSWER, self.send(&origin, request)).await;
+        let mut response = response.map_err(|_| Unanswered::Late)??;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let socket = handshake.and_then(|handshake| handshake.completed(&mut response));
+            let Some(socket) = socket else { return Err(Unanswered::NoWebSocket) };
+            *self.turned.lock().unwrap_or_else(PoisonError::into_inner) = Some(Turned::WebSocket(socket));
+        }
+        Ok(answered(response))
+    }
+
+    /// Connects to a server on behalf of the browser, which then speaks with it through us.
+    async fn connect(&self, request: &mut Request<Incoming>) -> Result<Response<Body>, Unanswered> {
+        let to = request.uri().authority().filter(|_| self.origin.is_none());
+        let Some((host, port)) = to.and_then(|to| Some((to.host().trim_matches(['[', ']']), to.port_u16()?))) else {
+            return Ok(status(StatusCode::BAD_REQUEST));
+        };
+        let (host, near) = (host.to_owned(), request);
+        let far = match self.shared.egress.dial(&host, port).await {
+            Ok(far) => far,
+            Err(DialError::Refused(refusal)) => {
+                self.shared.refused(&host, refusal);
+                return Ok(status(StatusCode::FORBIDDEN));
+            }
+            Err(DialError::Failed(error)) => {
+                tracing::debug!(%error, host, port, "no connection");
+                return Ok(status(StatusCode::BAD_GATEWAY));
+            }
+        };
+        let tunnel = Tunnel { near: hyper::upgrade::on(near), host, port, far };
+        *self.turned.lock().unwrap_or_else(PoisonError::into_inner) = Some(Turned::Tunnel(tunnel));
+        Ok(status(StatusCode::OK))
+    }
+
+    /// Sends a request to its server, and gives the answer once it has begun.
+    async fn send(&self, origin: &Origin, request: Request<Body>) -> Result<Response<Incoming>, Unanswered> {
+        let mut place = self.server.lock().await;
+        let known = place.as_mut().filter(|(of, server)| of == origin && !server.gone.is_cancelled());
+        let server = match known {
+            Some((_, server)) => server,
+            // The browser sees that its connection is gone, and makes another.
+            None if self.origin.is_some() => return Err(Unanswered::Gone),
+            None => {
+                let stream = match self.shared.egress.dial(&origin.host, origin.port).await {
+                    Ok(stream) => stream,
+                    Err(DialError::Refused(refusal)) => {
+                        self.shared.refused(&origin.host, refusal);
+                        return Err(Unanswered::Refused);
+                    }
+                    Err(DialError::Failed(error)) => return Err(Unanswered::Unconnected(error)),
+                };
+                let server = Server::greet(stream, Protocol::Http1, &self.shared.tasks).await?;
+                &mut place.insert((origin.clone(), server)).1
+            }
+        };
+        match &mut server.sender {
+            // One request after the other; only the answer's body may still come when the next one is let in.
+            Sender::Http1(sender) => {
+                sender.ready().await?;
+                Ok(sender.send_request(request).await?)
+            }
+            Sender::Http2(sender) => {
+                let mut sender = sender.clone();
+                drop(place);
+                sender.ready().await?;
+                Ok(sender.send_request(request).await?)
+            }
+        }
+    }
+}
+
+/// A connection to a server that speaks HTTP.
+pub(super) struct Server {
+    protocol: Protocol,
+    sender: Sender,
+    /// Cancelled when it has ended.
+    gone: CancellationToken,
+}
+
+enum Sender {
+    Http1(client::conn::http1::SendRequest<Body>),
+    Http2(client::conn::http2::SendRequest<Body>),
+}
+
+impl Server {
+    /// Begins to speak HTTP on a connection.
+    pub(super) async fn greet<S>(stream: S, protocol: Protocol, tasks: &Tasks) -> Result<Self, hyper::Error>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (stream, gone) = (TokioIo::new(stream), CancellationToken::new());
+        let ends = gone.clone().drop_guard();
+        let sender = match protocol {
+            Protocol::Http1 => {
+                let mut builder = client::conn::http1::Builder::new();
+                builder.preserve_header_case(true).max_headers(HEADERS);
+                // As browsers are with what servers send.
+                builder.allow_obsolete_multiline_headers_in_responses(true).ignore_invalid_headers_in_responses(true);
+                let (sender, connection) = builder.handshake(stream).await?;
+                tasks.execute(drive(connection.with_upgrades(), ends));
+                Sender::Http1(sender)
+            }
+            Protocol::Http2 => {
+                let mut builder = client::conn::http2::Builder::new(tasks.clone());
+                builder.timer(TokioTimer::new()).max_header_list_size(HEADER_BYTES);
+                let (sender, connection) = builder.handshake(stream).await?;
+                tasks.execute(drive(connection, ends));
+                Sender::Http2(sender)
+            }
+        };
+        Ok(Self { protocol, sender, gone })
+    }
+}
+
+/// Lets a connection to a server live.
+async fn drive(connection: impl Future<Output = Result<(), hyper::Error>>, ends: DropGuard) {
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "a connection to a server ended");
+    }
+    drop(ends);
+}

@@ -1,0 +1,205 @@
+//! A request and its answer: where it goes, and what of it is for the next one only.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, Request, Response, StatusCode, Uri, Version};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::{Frame, Incoming, SizeHint};
+use tokio::time::{Instant, Sleep};
+
+use super::SILENCE;
+use super::websocket::Handshake;
+
+/// The body of a message that goes by.
+pub(super) type Body = UnsyncBoxBody<Bytes, BodyError>;
+
+/// What goes wrong with a body on its way.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+    #[error("nothing came for too long")]
+    Silent,
+}
+
+/// Why a request has no answer. The browser sees its connection, or its stream of it, end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unanswered {
+    #[error("it is not allowed")]
+    Refused,
+    #[error("the server cannot be connected to: {0}")]
+    Unconnected(std::io::Error),
+    #[error("the server has closed the connection")]
+    Gone,
+    #[error("the server has failed: {0}")]
+    Failed(#[from] hyper::Error),
+    #[error("the server did not answer in time")]
+    Late,
+    #[error("the server has switched to what nobody asked for")]
+    NoWebSocket,
+}
+
+/// Where requests go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) secure: bool,
+    /// A name, or an address without brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+impl Origin {
+    /// Where a request to a proxy goes (RFC 9112, 3.2.2).
+    pub(super) fn of(uri: &Uri) -> Option<Self> {
+        let authority = uri.authority().filter(|_| uri.scheme() == Some(&Scheme::HTTP))?;
+        let host = authority.host().trim_matches(['[', ']']).to_owned();
+        Some(Self { secure: false, host, port: authority.port_u16().unwrap_or(80) })
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
+    }
+
+    /// Whether this is what it calls itself.
+    fn is_named(&self, authority: &Authority) -> bool {
+        let port = match authority.port() {
+            Some(_) => authority.port_u16(),
+            None => Some(if self.secure { 443 } else { 80 }),
+        };
+        let is_host = authority.host().trim_matches(['[', ']']).eq_ignore_ascii_case(&self.host);
+        is_host && port == Some(self.port) && !authority.as_str().contains('@')
+    }
+
+    /// The URL of a request, if it is one for this server: whatever names a host in it names this.
+    pub(super) fn url_of<B>(&self, request: &Request<B>) -> Option<String> {
+        let uri = request.uri();
+        let hosts = request.headers().get_all(HOST).iter();
+        let hosts = hosts.map(|host| host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()));
+        let mut named = hosts.chain(uri.authority().map(|authority| Some(authority.clone()))).peekable();
+        named.peek()?;
+        let is_ours = named.all(|authority| authority.is_some_and(|authority| self.is_named(&authority)));
+        let scheme = uri.scheme_str().is_none_or(|scheme| scheme == self.scheme());
+        let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        // `OPTIONS *` is about the server as a whole.
+        let path = if path.starts_with('/') { path } else { "/" };
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        (is_ours && scheme).then(|| format!("{}://{host}:{}{path}", self.scheme(), self.port))
+    }
+}
+
+/// A request as it is sent to its server, and what it asks for if it wants to become a WebSocket.
+pub(super) fn outgoing(mut request: Request<Incoming>) -> (Request<Body>, Option<Handshake>) {
+    let handshake = Handshake::of(&mut request);
+    strip(request.headers_mut());
+    if request.version() == Version::HTTP_2 {
+        // hyper takes the protocol from the connection, and the server's name from the URL.
+        return (request.map(passing), None);
+    }
+    *request.version_mut() = Version::HTTP_11;
+    if request.uri().authority().is_some() {
+        // To its own server, a request names only the path.
+        let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        *request.uri_mut() = path.into();
+    }
+    if handshake.is_some() {
+        upgrade(request.headers_mut());
+    }
+    (request.map(passing), handshake)
+}
+
+/// An answer as it is sent to the browser.
+pub(super) fn answered(mut response: Response<Incoming>) -> Response<Body> {
+    strip(response.headers_mut());
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        upgrade(response.headers_mut());
+    }
+    if response.version() != Version::HTTP_2 {
+        *response.version_mut() = Version::HTTP_11;
+    }
+    response.map(passing)
+}
+
+/// An answer of our own.
+pub(super) fn status(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
+    *response.status_mut() = status;
+    response
+}
+
+/// Removes what is about one connection and not about the message (RFC 9110, 7.6.1).
+fn strip(headers: &mut HeaderMap) {
+    let listed: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    let takes_trailers = headers.get_all(TE).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"));
+    // A body's length is no matter of the connection, even if it is listed.
+    for name in listed.iter().filter(|name| **name != TRAILER && **name != http::header::CONTENT_LENGTH) {
+        headers.remove(name);
+    }
+    let always = ["keep-alive", "proxy-connection", "proxy-authorization", "proxy-authenticate"];
+    for name in always {
+        headers.remove(name);
+    }
+    for name in [CONNECTION, TE, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+    if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Asks to become a WebSocket, or agrees to.
+fn upgrade(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+}
+
+fn passing(body: Incoming) -> Body {
+    Passing { body, silence: Box::pin(tokio::time::sleep(SILENCE)), waiting: false }.boxed_unsync()
+}
+
+/// A body that goes by, piece by piece: a piece is taken from one side when the other side has room for it.
+struct Passing {
+    body: Incoming,
+    silence: Pin<Box<Sleep>>,
+    /// Whether somebody waits for the next piece; how long nobody does is the receiver's matter.
+    waiting: bool,
+}
+
+impl hyper::body::Body for Passing {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
+            this.waiting = false;
+            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)));
+        }
+        if !this.waiting {
+            this.waiting = true;
+            this.silence.as_mut().reset(Instant::now() + SILENCE);
+        }
+        this.silence.as_mut().poll(context).map(|()| Some(Err(BodyError::Silent)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

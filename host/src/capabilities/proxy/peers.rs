@@ -1,0 +1,125 @@
+//! Who may use a proxy: the processes of one Chromium, and no other program of this machine.
+//!
+//! Chromium cannot be given a password for its proxy without a prompt, but the system knows whose a connection is: its
+//! table of connections names the socket, and each process lists its sockets.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use rustix::process::Pid;
+
+/// Who may connect.
+pub(crate) enum Peers {
+    /// The processes of this group.
+    Group(Group),
+    /// Every program of this machine.
+    #[cfg(test)]
+    Anyone,
+}
+
+/// The processes of a group.
+pub(crate) struct Group {
+    id: i32,
+    /// Who has connected last: it is mostly the same.
+    last: AtomicI32,
+}
+
+impl Peers {
+    /// The processes of this group.
+    pub(crate) fn group(id: Pid) -> Self {
+        Self::Group(Group { id: id.as_raw_nonzero().get(), last: AtomicI32::new(id.as_raw_nonzero().get()) })
+    }
+
+    /// Whether the one who has connected from there to here may. It reads files of the system.
+    pub(super) fn admit(&self, from: SocketAddr, here: SocketAddr) -> bool {
+        match self {
+            // Other systems have no such files; there, every program of this machine may.
+            Self::Group(_) if cfg!(not(target_os = "linux")) => true,
+            Self::Group(group) => group.has(from, here),
+            #[cfg(test)]
+            Self::Anyone => true,
+        }
+    }
+}
+
+impl Group {
+    fn has(&self, from: SocketAddr, here: SocketAddr) -> bool {
+        let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+        let Some(socket) = socket(&table, from, here) else { return false };
+        let link = format!("socket:[{socket}]");
+        let last = self.last.load(Ordering::Relaxed);
+        if group_of(last) == Some(self.id) && holds(last, &link) {
+            return true;
+        }
+        let Ok(processes) = fs::read_dir("/proc") else { return false };
+        let ids = processes.filter_map(|process| process.ok()?.file_name().to_str()?.parse().ok());
+        let found = ids.filter(|id| group_of(*id) == Some(self.id)).find(|id| holds(*id, &link));
+        if let Some(id) = found {
+            self.last.store(id, Ordering::Relaxed);
+        }
+        found.is_some()
+    }
+}
+
+/// The socket (its inode) of the connection from there to here, in a table as `/proc/net/tcp` has it.
+fn socket<'a>(table: &'a str, from: SocketAddr, here: SocketAddr) -> Option<&'a str> {
+    let (from, here) = (hexadecimal(from)?, hexadecimal(here)?);
+    table.lines().find_map(|line| {
+        let mut columns = line.split_ascii_whitespace();
+        let is_it = columns.nth(1)? == from && columns.next()? == here;
+        columns.nth(6).filter(|socket| is_it && *socket != "0")
+    })
+}
+
+/// An address as the table has it: in hexadecimal, in the order that the machine's numbers have.
+fn hexadecimal(address: SocketAddr) -> Option<String> {
+    let IpAddr::V4(ip) = address.ip() else { return None };
+    Some(format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), address.port()))
+}
+
+/// The group of a process.
+fn group_of(process: i32) -> Option<i32> {
+    let status = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name of the program is in parentheses, and may be anything.
+    let (_, after_name) = status.rsplit_once(')')?;
+    after_name.split_ascii_whitespace().nth(2)?.parse().ok()
+}
+
+/// Whether a process has a file that is this.
+fn holds(process: i32, link: &str) -> bool {
+    let Ok(files) = fs::read_dir(format!("/proc/{process}/fd")) else { return false };
+    let mut files = files.flatten();
+    files.any(|file| fs::read_link(file.path()).is_ok_and(|target| target == Path::new(link)))
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_processes_of_the_group_are_admitted() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let here = listener.local_addr().unwrap();
+        let ours = std::net::TcpStream::connect(here).unwrap();
+        let (_accepted, from) = listener.accept().unwrap();
+        let own_group = Pid::from_raw(group_of(std::process::id().try_into().unwrap()).unwrap()).unwrap();
+        assert!(Peers::group(own_group).admit(from, here));
+        assert!(!Peers::group(Pid::INIT).admit(from, here));
+        let port = if from.port() == 1 { 2 } else { 1 };
+        assert!(!Peers::group(own_group).admit(SocketAddr::new(from.ip(), port), here));
+        drop(ours);
+    }
+
+    #[test]
+    fn the_table_of_connections_is_read() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
+                     0: 0100007F:1F90 0100007F:0050 01 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 20\n";
+        let (from, here) = ("127.0.0.1:8080".parse().unwrap(), "127.0.0.1:80".parse().unwrap());
+        if cfg!(target_endian = "little") {
+            assert_eq!(socket(table, from, here), Some("4711"));
+            assert_eq!(socket(table, here, from), None);
+        }
+    }
+}
