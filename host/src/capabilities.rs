@@ -4,6 +4,7 @@
 //! closed, and the functions of its part of the contract. Each of those functions goes through [`call`](crate::call).
 
 pub(crate) mod browser;
+pub(crate) mod database;
 pub(crate) mod monitoring;
 pub(crate) mod output;
 mod tasks;
@@ -15,6 +16,7 @@ use armada_protocol::{Attempt, Incarnation, Lender, Lent, RunId};
 use serde_json::{Map, Value};
 
 use self::browser::{Browser, BrowserOptions};
+use self::database::Databases;
 use self::monitoring::Monitoring;
 use crate::egress::Egress;
 
@@ -44,6 +46,8 @@ pub(crate) struct Capabilities {
     pub(crate) monitoring: Arc<Monitoring>,
     /// Drives a real Chromium.
     pub(crate) browser: Arc<Browser>,
+    /// Asks and changes databases.
+    pub(crate) database: Arc<Databases>,
 }
 
 impl Capabilities {
@@ -54,23 +58,27 @@ impl Capabilities {
         let monitoring = Arc::new(Monitoring::new(grant.clone(), means.options.temp.clone()));
         let notices = monitoring.clone();
         let browser = Browser::new(means, egress, move |notice| notices.notice(notice));
-        Self { grant, monitoring, browser: Arc::new(browser) }
+        let database = Arc::new(Databases::new(means));
+        Self { grant, monitoring, browser: Arc::new(browser), database }
     }
 
     /// A job begins.
     pub(crate) fn begin_job(&self, attempt: Attempt) {
         self.monitoring.begin_job(attempt);
         self.browser.begin_job();
+        self.database.begin_job();
     }
 
     /// A job is over: what belonged to it goes. After a fault, everything that the script had goes. Says whether the rest
     /// is still there; if not, the agent context has lost what it had.
     pub(crate) async fn end_job(&self, after_fault: bool) -> bool {
+        self.database.end_job(after_fault).await;
         self.browser.end_job(after_fault).await
     }
 
     /// The agent is over.
     pub(crate) async fn close(&self) {
+        self.database.close().await;
         self.browser.close().await;
     }
 }

@@ -15,10 +15,13 @@ mod generated {
             "armada:browser/browser.element": crate::capabilities::browser::ElementHandle,
             "armada:browser/browser.download": crate::capabilities::browser::DownloadHandle,
             "armada:browser/browser.held-request": crate::capabilities::browser::HeldRequestHandle,
+            "armada:database/database.transaction": crate::capabilities::database::TransactionHandle,
         },
     });
 }
 
 pub(crate) use generated::armada::types::types::{Error, Failure, FailureKind};
-pub(crate) use generated::armada::{browser::browser, monitoring::monitoring, tasks::tasks, types::types};
+pub(crate) use generated::armada::{
+    browser::browser, database::database, monitoring::monitoring, tasks::tasks, types::types,
+};
 pub(crate) use generated::{Project, ProjectPre};

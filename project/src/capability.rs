@@ -34,6 +34,7 @@ macro_rules! capabilities {
 
 capabilities! {
     Browser = "browser", "Drives a real Chromium: contexts, pages, elements.";
+    Database = "database", "Queries and changes databases of the operator, by name.";
     Monitoring = "monitoring", "Reports events, logs, progress and artifacts of its jobs.";
 }
 

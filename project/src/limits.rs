@@ -39,6 +39,8 @@ settings! {
             "Bytes that one call of a host function takes or returns.";
         bytes_kept: u64 = Kind::Whole { min: 1024, max: GIB }, Some(Preset::Whole(67_108_864)), "bytes",
             "Bytes that the host keeps for an agent: routes, scripts, headers and held requests of its pages.";
+        rows_per_query: u64 = Kind::Whole { min: 1, max: 1_000_000 }, Some(Preset::Whole(10_000)), "",
+            "Rows that one query of a database gives.";
         events_per_job: u64 = Kind::Whole { min: 0, max: 1_000_000 }, Some(Preset::Whole(1000)), "",
             "Events that one job reports.";
         events_per_second: u64 = Kind::Whole { min: 1, max: 10_000 }, Some(Preset::Whole(50)), "per second",
