@@ -27,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(240);
 pub struct TestRun {
     component: Vec<u8>,
     sandbox: Value,
+    ceiling: Value,
     agent_message: Value,
     jobs: Vec<Value>,
     agents: u32,
@@ -54,6 +55,7 @@ impl TestRun {
         Self {
             component,
             sandbox,
+            ceiling: json!({}),
             agent_message: json!({}),
             jobs: vec![json!({})],
             agents: 1,
@@ -65,6 +67,12 @@ impl TestRun {
     /// Replaces the whole of `run_message.sandbox`.
     pub fn sandbox(mut self, sandbox: Value) -> Self {
         self.sandbox = sandbox;
+        self
+    }
+
+    /// Sets the operator's ceiling, to which the hosts of this machine are added.
+    pub fn ceiling(mut self, ceiling: Value) -> Self {
+        self.ceiling = ceiling;
         self
     }
 
@@ -118,7 +126,9 @@ impl TestRun {
         let configuration = Configuration::resolve(folder.path(), Mode::Local, &Overrides::default());
         let configuration = configuration.unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let private_hosts = PRIVATE_HOSTS.split(',').map(|host| host.parse().unwrap()).collect();
-        Grant::new(configuration.sandbox(), &Ceiling { private_hosts, ..Ceiling::none() })
+        let ceiling = Ceiling::from_json("the ceiling", &self.ceiling.to_string());
+        let ceiling = ceiling.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        Grant::new(configuration.sandbox(), &Ceiling { private_hosts, ..ceiling })
     }
 
     /// Makes the run and waits until it is over.

@@ -9,7 +9,9 @@ async fn attack(_job: &Job, agent: &Agent) -> Result<Value> {
     loop {
         match agent.browser.new_page().await {
             Ok(page) => pages.push(page),
-            Err(error) => return Ok(json!({"pages": pages.len(), "kind": error.kind().name(), "said": error.message()})),
+            Err(error) => {
+                return Ok(json!({"pages": pages.len(), "kind": error.kind().name(), "said": error.message()}));
+            }
         }
     }
 }
