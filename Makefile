@@ -66,6 +66,7 @@ servers:
 	{ test -x /usr/lib/rabbitmq/bin/rabbitmq-server || command -v rabbitmq-server; } >/dev/null \
 		|| missing="$$missing rabbitmq-server"; \
 	{ ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null || command -v initdb; } >/dev/null || missing="$$missing postgresql"; \
+	{ test -x /usr/sbin/mariadbd || command -v mariadbd; } >/dev/null || missing="$$missing mariadb-server"; \
 	ls /usr/lib/*/faketime/libfaketimeMT.so.1 /usr/lib*/faketime/libfaketimeMT.so.1 2>/dev/null | grep -q faketime \
 		|| missing="$$missing faketime"; \
 	$(call INSTALL,(in this system's own packages))

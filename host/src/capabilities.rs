@@ -4,6 +4,7 @@
 //! of the contract. Each of those functions goes through [`call`](crate::call).
 
 pub(crate) mod browser;
+pub(crate) mod database;
 pub(crate) mod http;
 pub(crate) mod monitoring;
 pub(crate) mod output;
@@ -19,6 +20,7 @@ use async_trait::async_trait;
 use serde_json::{Map, Value};
 
 use self::browser::{Browser, BrowserOptions};
+use self::database::Databases;
 use self::http::Http;
 use self::monitoring::Monitoring;
 use self::screen::Screen;
@@ -77,6 +79,8 @@ pub(crate) struct Capabilities {
     pub(crate) screen: Arc<Screen>,
     /// Drives a real Chromium.
     pub(crate) browser: Arc<Browser>,
+    /// Asks and changes databases.
+    pub(crate) database: Arc<Databases>,
 }
 
 impl Capabilities {
@@ -86,16 +90,17 @@ impl Capabilities {
         let egress = Arc::new(Egress::new(grant.clone()));
         let monitoring = Arc::new(Monitoring::new(grant.clone(), means.options.temp.clone()));
         let notices = monitoring.clone();
+        let database = Arc::new(Databases::new(means));
         let http = Arc::new(Http::new(means, egress.clone()));
         let screen = Arc::new(Screen::new(means));
         let browser = Browser::new(means, egress, screen.clone(), move |notice| notices.notice(notice));
-        Self { grant, monitoring, http, screen, browser: Arc::new(browser) }
+        Self { grant, monitoring, database, http, screen, browser: Arc::new(browser) }
     }
 
     /// All of them in the order in which they are opened; they are closed in reverse. What stands on another comes after
     /// it: the browser uses the screen, and both what the proxy and the fingerprint are.
-    fn in_order(&self) -> [&dyn Life; 4] {
-        [&*self.monitoring, &*self.http, &*self.screen, &*self.browser]
+    fn in_order(&self) -> [&dyn Life; 5] {
+        [&*self.monitoring, &*self.http, &*self.database, &*self.screen, &*self.browser]
     }
 
     /// Makes ready what a script relies on. When one cannot be, all are closed.

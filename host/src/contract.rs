@@ -15,6 +15,7 @@ mod generated {
             "armada:browser/browser.element": crate::capabilities::browser::ElementHandle,
             "armada:browser/browser.download": crate::capabilities::browser::DownloadHandle,
             "armada:browser/browser.held-request": crate::capabilities::browser::HeldRequestHandle,
+            "armada:database/database.transaction": crate::capabilities::database::TransactionHandle,
             "armada:http/http.body": crate::capabilities::http::BodyHandle,
         },
     });
@@ -33,7 +34,8 @@ mod generated_modifying {
 
 pub(crate) use generated::armada::types::types::{Error, Failure, FailureKind};
 pub(crate) use generated::armada::{
-    browser::browser, http::http, monitoring::monitoring, screen::screen, tasks::tasks, types::types,
+    browser::browser, database::database, http::http, monitoring::monitoring, screen::screen, tasks::tasks,
+    types::types,
 };
 pub(crate) use generated::{Project, ProjectIndices};
 pub(crate) use generated_modifying::exports::armada::project::modifiers;

@@ -34,6 +34,7 @@ macro_rules! capabilities {
 
 capabilities! {
     Browser = "browser", "Drives a real Chromium: contexts, pages, elements.";
+    Database = "database", "Queries and changes databases of the operator, by name.";
     Http = "http", "Makes HTTP requests of its own, without a browser.";
     Monitoring = "monitoring", "Reports events, logs, progress and artifacts of its jobs.";
     Screen = "screen", "Takes pictures of the whole screen that its browser is on.";

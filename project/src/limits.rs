@@ -47,6 +47,8 @@ settings! {
             "HTTP requests of an agent's script that are in flight at once, until their bodies are read.";
         http_response_bytes: u64 = Kind::Whole { min: 1024, max: GIB }, Some(Preset::Whole(67_108_864)), "bytes",
             "Bytes of one response to an HTTP request of the script, decompressed.";
+        rows_per_query: u64 = Kind::Whole { min: 1, max: 1_000_000 }, Some(Preset::Whole(10_000)), "",
+            "Rows that one query of a database gives.";
         events_per_job: u64 = Kind::Whole { min: 0, max: 1_000_000 }, Some(Preset::Whole(1000)), "",
             "Events that one job reports.";
         events_per_second: u64 = Kind::Whole { min: 1, max: 10_000 }, Some(Preset::Whole(50)), "per second",

@@ -27,10 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(240);
 pub struct TestRun {
     component: Vec<u8>,
     sandbox: Value,
+    ceiling: Value,
     agent_message: Value,
     jobs: Vec<Value>,
     agents: u32,
-    ceiling: Ceiling,
     inventory: Inventory,
     temp: tempfile::TempDir,
 }
@@ -54,13 +54,10 @@ impl TestRun {
         Self {
             component,
             sandbox,
+            ceiling: json!({}),
             agent_message: json!({}),
             jobs: vec![json!({})],
             agents: 1,
-            ceiling: Ceiling {
-                private_hosts: PRIVATE_HOSTS.split(',').map(|host| host.parse().unwrap()).collect(),
-                ..Ceiling::none()
-            },
             inventory: Inventory::default(),
             temp: tempfile::tempdir().unwrap(),
         }
@@ -69,6 +66,12 @@ impl TestRun {
     /// Replaces the whole of `run_message.sandbox`.
     pub fn sandbox(mut self, sandbox: Value) -> Self {
         self.sandbox = sandbox;
+        self
+    }
+
+    /// Sets the operator's ceiling, to which the hosts of this machine are added.
+    pub fn ceiling(mut self, ceiling: Value) -> Self {
+        self.ceiling = ceiling;
         self
     }
 
@@ -81,12 +84,6 @@ impl TestRun {
     /// Sets the hosts that pages may request.
     pub fn allowed_hosts(mut self, hosts: &[&str]) -> Self {
         self.sandbox["allowed_hosts"] = json!(hosts);
-        self
-    }
-
-    /// Sets the capabilities that the operator allows.
-    pub fn allowed_capabilities(mut self, capabilities: &[Capability]) -> Self {
-        self.ceiling.capabilities = Some(capabilities.iter().copied().collect());
         self
     }
 
@@ -127,7 +124,10 @@ impl TestRun {
         std::fs::write(folder.path().join("config/config_template.json"), template).unwrap();
         let configuration = Configuration::resolve(folder.path(), Mode::Local, &Overrides::default());
         let configuration = configuration.unwrap_or_else(|mistakes| panic!("{mistakes}"));
-        Grant::new(configuration.sandbox(), &self.ceiling)
+        let private_hosts = PRIVATE_HOSTS.split(',').map(|host| host.parse().unwrap()).collect();
+        let ceiling = Ceiling::from_json("the ceiling", &self.ceiling.to_string());
+        let ceiling = ceiling.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        Grant::new(configuration.sandbox(), &Ceiling { private_hosts, ..ceiling })
     }
 
     /// Makes the run and waits until it is over.

@@ -1,4 +1,4 @@
-//! Redis, RabbitMQ and PostgreSQL, each private to a test: on free ports of this machine, with a folder of its own, and gone
+//! Redis, RabbitMQ, PostgreSQL and MariaDB, each private to a test: on free ports of this machine, with a folder of its own, and gone
 //! with the test, however that ends.
 //!
 //! A server runs in a process group that a shell leads. The shell waits for the end of its standard input, which is held by the
@@ -123,6 +123,53 @@ pub fn postgresql() -> Server {
     };
     let url = format!("postgres://armada:secret@127.0.0.1:{port}/postgres");
     Server { name: "PostgreSQL", url, port, program, variables: Vec::new(), is_ready, group: None, folder }.started()
+}
+
+/// Starts a MariaDB with an empty database and an account of a password.
+pub fn mariadb() -> Server {
+    let (folder, port) = (folder(), free_port());
+    let data = folder.path().join("data");
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    // It refuses to run as root unless it is told to.
+    let user: &[&str] = if is_root { &["--user=root"] } else { &[] };
+    let option = |name: &str, value: &Path| {
+        let mut option = OsString::from(format!("--{name}="));
+        option.push(value);
+        option
+    };
+    let mut install = Command::new(installed("mariadb-install-db", &[]));
+    install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]).args(user);
+    let made = install.arg(option("datadir", &data)).current_dir(folder.path()).output().unwrap();
+    assert!(made.status.success(), "mariadb-install-db: {}", String::from_utf8_lossy(&made.stderr));
+    let accounts = folder.path().join("accounts.sql");
+    std::fs::write(
+        &accounts,
+        "CREATE DATABASE IF NOT EXISTS shop;\nCREATE USER IF NOT EXISTS 'armada'@'%' IDENTIFIED BY 'secret';\n\
+         GRANT ALL ON *.* TO 'armada'@'%';\n",
+    )
+    .unwrap();
+    let mut program =
+        vec![installed("mariadbd", &["/usr/sbin", "/usr/libexec"]).into_os_string(), "--no-defaults".into()];
+    program.extend(user.iter().map(OsString::from));
+    program.extend([
+        option("datadir", &data),
+        option("socket", &folder.path().join("socket")),
+        option("pid-file", &folder.path().join("pid")),
+        option("init-file", &accounts),
+        "--bind-address=127.0.0.1".into(),
+        format!("--port={port}").into(),
+        "--skip-name-resolve".into(),
+        "--innodb-buffer-pool-size=16M".into(),
+    ]);
+    // It greets whoever connects, after the file of accounts is done.
+    let is_ready = |port: u16| {
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok_and(|mut stream| {
+            let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+            stream.read_exact(&mut [0; 5]).is_ok()
+        })
+    };
+    let url = format!("mysql://armada:secret@127.0.0.1:{port}/shop");
+    Server { name: "MariaDB", url, port, program, variables: Vec::new(), is_ready, group: None, folder }.started()
 }
 
 impl Server {

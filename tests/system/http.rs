@@ -1,6 +1,5 @@
 //! A script's own requests: each case of the guest `http` is a job, and makes them to a real server.
 
-use armada_project::Capability;
 use armada_tests::cases::{all_cases_pass_in, run_of};
 use armada_tests::run::TestRun;
 use armada_tests::site::Site;
@@ -34,7 +33,7 @@ fn requests_need_both_keys() {
         "denied: the capability `http` is not allowed: add \"http\" to run_message.sandbox.capabilities in \
          config/config_template.json"
     );
-    let capped = failure(getting_a_page(&site).allowed_capabilities(&[Capability::Browser]));
+    let capped = failure(getting_a_page(&site).ceiling(json!({"capabilities": ["browser"]})));
     assert!(capped.contains("the capability `http`") && capped.contains("the operator's ceiling"), "{capped}");
 }
 

@@ -5,6 +5,7 @@ mod broker;
 mod browser;
 mod celery;
 mod cli;
+mod database;
 mod examples;
 mod faults;
 mod hostile;

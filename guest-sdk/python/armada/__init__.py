@@ -13,6 +13,7 @@ real Chromium:
         return titles
 
 - `armada.browser` drives Chromium: pages, locators that wait by themselves, frames, dialogs, downloads, requests.
+- `armada.database` asks and changes databases of the operator.
 - `armada.http` makes requests without a browser.
 - `armada.modifiers` look at what the browser sends and gets, beside the script.
 - `armada.monitoring` reports events, logs, progress and files.
@@ -29,7 +30,7 @@ calls raise `OutsideError`.
 import sys
 from typing import TYPE_CHECKING
 
-from . import browser, http, modifiers, monitoring
+from . import browser, database, http, modifiers, monitoring
 from .contexts import Agent, Job, Message
 from .errors import (
     ClosedError,
@@ -65,6 +66,7 @@ __all__ = [
     "TimeoutError",
     "UnavailableError",
     "browser",
+    "database",
     "http",
     "modifiers",
     "monitoring",
@@ -74,7 +76,7 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> None:
         """Says where a name is that is not here."""
-        for module in (browser, http, modifiers, monitoring):
+        for module in (browser, database, http, modifiers, monitoring):
             if name in module.__all__:
                 raise AttributeError(
                     f"`{name}` is in `{module.__name__}`: write `from {module.__name__} import {name}`",

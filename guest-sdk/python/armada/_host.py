@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import errors
 
-__all__ = ["OUTSIDE", "browser", "http", "monitoring"]
+__all__ = ["OUTSIDE", "browser", "database", "http", "monitoring"]
 
 OUTSIDE = "this works only inside Armada: start the project with `armada run`, and its tests with `armada test`"
 
@@ -27,6 +27,9 @@ _Check = Callable[[str, Any], None]
 
 # The largest whole number that a parameter or field takes, where it is not that of `u32`.
 _LARGEST = {"done": 2**64 - 1, "total": 2**64 - 1, "status": 2**16 - 1}
+
+# The records whose whole numbers may be negative, and have 64 bits.
+_SIGNED = {"Value_Integer"}
 
 
 class _Outside:
@@ -99,6 +102,13 @@ def _whole(name: str, value: Any) -> None:
         raise errors.InvalidError(f"`{name}` must be from 0 to {largest}, not {value}")
 
 
+def _signed(name: str, value: Any) -> None:
+    if not isinstance(value, int):
+        raise _mismatch(name, (int,), value)
+    if not -(2**63) <= value < 2**63:
+        raise errors.InvalidError(f"`{name}` must be from {-(2**63)} to {2**63 - 1}, not {value}")
+
+
 def _instance_of(kinds: tuple[type, ...]) -> _Check:
     def check(name: str, value: Any) -> None:
         if not isinstance(value, kinds):
@@ -113,6 +123,8 @@ def _instance_of(kinds: tuple[type, ...]) -> _Check:
 
 @functools.cache
 def _fields(record: Any) -> list[tuple[str, _Check]]:
+    if record.__name__ in _SIGNED:
+        return [("value", _signed)]
     return [(name, _check_of(hint)) for name, hint in typing.get_type_hints(record).items()]
 
 
@@ -141,12 +153,13 @@ _IS_INSIDE = importlib.util.find_spec("wit_world") is not None
 
 if TYPE_CHECKING or _IS_INSIDE:
     from componentize_py_types import Err
-    from wit_world.imports import browser, http, monitoring
+    from wit_world.imports import browser, database, http, monitoring
 
     _Raised: Any = Err
 
     _guard(browser)
+    _guard(database)
     _guard(http)
     _guard(monitoring)
 else:
-    browser = http = monitoring = _Outside()
+    browser = database = http = monitoring = _Outside()

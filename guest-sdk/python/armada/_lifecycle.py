@@ -13,6 +13,7 @@ from ._project import Opened, Project, call, enter
 from ._reference import given_to_agents, given_to_jobs
 from .browser import Browser
 from .contexts import Message
+from .database import Database
 from .monitoring import MonitoringClient
 
 _T = TypeVar("_T")
@@ -65,7 +66,7 @@ class Life:
 
 async def open_agent(project: Project, message: Message) -> Opened:
     """Opens the project's agent context."""
-    given = given_to_agents() | {"agent_message": message, "browser": Browser()}
+    given = given_to_agents() | {"agent_message": message, "browser": Browser(), "database": Database()}
     return await enter(project.agent_context, message, given)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 # What sources that use a capability speak of.
 _NAMES = {
     "browser": {"browser"},
+    "database": {"database", "DatabaseConnector", "post_to_db", "select_from_db"},
     "http": {"http"},
     "monitoring": {"monitoring", "monitoring_client", "MonitoringClient"},
 }

@@ -4,6 +4,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from .browser import Browser
+from .database import Database
 from .monitoring import MonitoringClient
 
 __all__ = ["Agent", "Job", "Message"]
@@ -33,10 +34,13 @@ class Agent:
     """This agent's merged configuration."""
     browser: Browser
     """The agent's browser, launched when it is first used."""
+    database: Database
+    """The database that the run may use."""
 
     def __init__(self, agent_message: Message) -> None:
         self.agent_message = agent_message
         self.browser = Browser()
+        self.database = Database()
 
     async def __aenter__(self) -> Self:
         """Called before the first job; and again after a fault, or when the browser has been lost or is replaced."""

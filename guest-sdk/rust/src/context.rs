@@ -1,6 +1,7 @@
 //! Agent contexts and job contexts: what lives as long as an agent, and what lives as long as a job.
 
 use crate::browser::Browser;
+use crate::database::Database;
 use crate::error::Result;
 use crate::message::Message;
 use crate::monitoring::MonitoringClient;
@@ -55,11 +56,13 @@ pub struct Agent {
     pub agent_message: Message,
     /// The agent's browser, launched when it is first used.
     pub browser: Browser,
+    /// The database that the run may use.
+    pub database: Database,
 }
 
 impl AgentContext for Agent {
     async fn open(agent_message: Message) -> Result<Self> {
-        Ok(Self { agent_message, browser: Browser::default() })
+        Ok(Self { agent_message, browser: Browser::default(), database: Database::default() })
     }
 }
 

@@ -25,6 +25,7 @@
 //! ```
 //!
 //! - [`browser`] drives Chromium: pages, locators that wait by themselves, frames, dialogs, downloads, requests.
+//! - [`database`] asks and changes databases of the operator.
 //! - [`http`] makes requests without a browser.
 //! - [`modifiers`] look at what the browser sends and gets, beside the script.
 //! - [`monitoring`] reports events, logs, progress and files.
@@ -44,6 +45,7 @@ mod tasks;
 mod testing;
 
 pub mod browser;
+pub mod database;
 pub mod http;
 pub mod modifiers;
 pub mod monitoring;

@@ -1,22 +1,18 @@
-"""The reference's database connector, by its own name and calls: importable, and refused when it is used."""
+"""The reference's database connector, by its own name and calls.
+
+It signed in with what it found in the environment; here the host does, to the database that the run may use. Calls that ask
+the database are awaited.
+"""
 
 from typing import Any
 
-from armada._reference import denied
+from armada import database
 
 __all__ = ["DatabaseConnector"]
 
 
-class DatabaseConnector:
-    """A connection to the run's database."""
+class DatabaseConnector(database.Database):
+    """The database that the run may use, whatever it is made with."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
-        pass
-
-    def select_from_db(self, sql: str, *params: object) -> Any:
-        """The rows of a query. Raises `armada.DeniedError`: there is no database to ask."""
-        raise denied("database")
-
-    def post_to_db(self, sql: str, *params: object) -> Any:
-        """Runs a statement that changes rows. Raises `armada.DeniedError`: there is no database to change."""
-        raise denied("database")
+        super().__init__()
