@@ -255,7 +255,8 @@ impl Agent {
             }
             if self.capabilities.browser.is_due().await {
                 // What the agent context has open in the browser goes with it.
-                self.close().await;
+                self.close_context().await;
+                self.capabilities.browser.close().await;
             }
         }
     }
@@ -275,7 +276,10 @@ impl Agent {
         // Reports go out while the job runs; that some could not be sent counts once it has ended.
         let ((ended, stopped_by), sent) = tokio::join!(
             async {
-                let ended = self.run_job(message.get().to_owned(), cancelled).await;
+                let ended = match self.capabilities.prepare_job(attempt).await {
+                    Ok(()) => self.run_job(message.get().to_owned(), cancelled).await,
+                    Err(failure) => (Ok(Err(failure)), None),
+                };
                 over.cancel();
                 ended
             },
@@ -375,6 +379,7 @@ impl Agent {
     /// Makes an instance and opens the agent context in it.
     async fn open(&mut self) -> Result<(), AgentError> {
         let budget = self.context_budget;
+        self.capabilities.open().await.map_err(AgentError::Context)?;
         let opened = async {
             let mut instance = Instance::new(&self.template, self.capabilities.clone(), Role::Script, budget).await?;
             let answer = instance.open_agent(self.message.clone(), budget).await?;
@@ -405,7 +410,7 @@ impl Agent {
         }
     }
 
-    /// Closes the agent context and the browser.
+    /// Closes the agent context and everything that it had.
     async fn close(&mut self) {
         self.close_context().await;
         self.capabilities.close().await;

@@ -6,6 +6,7 @@
 pub(crate) mod browser;
 pub(crate) mod monitoring;
 pub(crate) mod output;
+mod proxy;
 mod tasks;
 
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use serde_json::{Map, Value};
 
 use self::browser::{Browser, BrowserOptions};
 use self::monitoring::Monitoring;
+use self::proxy::Lease;
+use crate::contract::Failure;
 use crate::egress::Egress;
 
 /// What the capabilities of an agent are made of.
@@ -44,23 +47,36 @@ pub(crate) struct Capabilities {
     pub(crate) monitoring: Arc<Monitoring>,
     /// Drives a real Chromium.
     pub(crate) browser: Arc<Browser>,
+    /// Leases the upstream proxy that traffic leaves through.
+    pub(crate) proxy: Arc<Lease>,
 }
 
 impl Capabilities {
     /// The capabilities of an agent.
     pub(crate) fn new(means: &Means<'_>) -> Self {
         let grant = means.grant.clone();
-        let egress = Arc::new(Egress::new(grant.clone()));
         let monitoring = Arc::new(Monitoring::new(grant.clone(), means.options.temp.clone()));
+        let proxy = Arc::new(Lease::new(means, monitoring.clone()));
+        let egress = Arc::new(Egress::through(grant.clone(), proxy.clone()));
         let notices = monitoring.clone();
         let browser = Browser::new(means, egress, move |notice| notices.notice(notice));
-        Self { grant, monitoring, browser: Arc::new(browser) }
+        Self { grant, monitoring, browser: Arc::new(browser), proxy }
+    }
+
+    /// The agent context is about to be opened. Says why it cannot be.
+    pub(crate) async fn open(&self) -> Result<(), String> {
+        self.proxy.open().await
     }
 
     /// A job begins.
     pub(crate) fn begin_job(&self, attempt: Attempt) {
         self.monitoring.begin_job(attempt);
         self.browser.begin_job();
+    }
+
+    /// The script is about to run. Says why it cannot.
+    pub(crate) async fn prepare_job(&self, attempt: Attempt) -> Result<(), Failure> {
+        self.proxy.prepare_job(attempt).await
     }
 
     /// A job is over: what belonged to it goes. After a fault, everything that the script had goes. Says whether the rest
@@ -72,6 +88,7 @@ impl Capabilities {
     /// The agent is over.
     pub(crate) async fn close(&self) {
         self.browser.close().await;
+        self.proxy.close().await;
     }
 }
 

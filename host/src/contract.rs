@@ -31,7 +31,9 @@ mod generated_modifying {
 }
 
 pub(crate) use generated::armada::types::types::{Error, Failure, FailureKind};
-pub(crate) use generated::armada::{browser::browser, monitoring::monitoring, tasks::tasks, types::types};
+pub(crate) use generated::armada::{
+    browser::browser, monitoring::monitoring, proxy::proxy, tasks::tasks, types::types,
+};
 pub(crate) use generated::{Project, ProjectIndices};
 pub(crate) use generated_modifying::exports::armada::project::modifiers;
 pub(crate) use generated_modifying::{Modifying, ModifyingIndices};

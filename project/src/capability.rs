@@ -35,6 +35,7 @@ macro_rules! capabilities {
 capabilities! {
     Browser = "browser", "Drives a real Chromium: contexts, pages, elements.";
     Monitoring = "monitoring", "Reports events, logs, progress and artifacts of its jobs.";
+    Proxy = "proxy", "Leaves through upstream proxies that the operator lends.";
 }
 
 impl fmt::Display for Capability {

@@ -101,6 +101,7 @@ pub(crate) mod tests {
             tags: Vec::new(),
             agents: Some(1),
             resolve: Resolve::Agent,
+            exit_addresses: Vec::new(),
         };
         Inventory { upstreams: vec![upstream], ..Inventory::default() }
     }

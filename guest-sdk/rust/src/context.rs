@@ -4,6 +4,7 @@ use crate::browser::Browser;
 use crate::error::Result;
 use crate::message::Message;
 use crate::monitoring::MonitoringClient;
+use crate::proxy::Proxy;
 
 /// What an agent keeps between jobs. A project without one of its own has [`Agent`].
 ///
@@ -55,11 +56,13 @@ pub struct Agent {
     pub agent_message: Message,
     /// The agent's browser, launched when it is first used.
     pub browser: Browser,
+    /// The agent's way out.
+    pub proxy: Proxy,
 }
 
 impl AgentContext for Agent {
     async fn open(agent_message: Message) -> Result<Self> {
-        Ok(Self { agent_message, browser: Browser::default() })
+        Ok(Self { agent_message, browser: Browser::default(), proxy: Proxy::default() })
     }
 }
 

@@ -27,6 +27,7 @@
 //! - [`browser`] drives Chromium: pages, locators that wait by themselves, frames, dialogs, downloads, requests.
 //! - [`modifiers`] look at what the browser sends and gets, beside the script.
 //! - [`monitoring`] reports events, logs, progress and files.
+//! - [`proxy`] says and changes which upstream proxy traffic leaves through.
 //! - [`AgentContext`] and [`JobContext`] keep what lives as long as an agent or a job.
 //! - [`tests!`] is how tests of a project are written.
 //! - [`Error`] is what a host call gives when it does not succeed, [`Failure`] what a script returns.
@@ -45,6 +46,7 @@ mod testing;
 pub mod browser;
 pub mod modifiers;
 pub mod monitoring;
+pub mod proxy;
 
 pub use context::{Agent, AgentContext, Job, JobContext};
 pub use error::{Error, ErrorKind, Failure, FailureExt, FailureKind, Result};
