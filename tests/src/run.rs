@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use armada_host::agent::{AgentError, AgentOptions};
 use armada_host::{ComponentCache, Sandbox};
-use armada_project::{Ceiling, ComponentRef, Configuration, Digest, Grant, Mode, Overrides};
+use armada_project::{Capability, Ceiling, ComponentRef, Configuration, Digest, Grant, Mode, Overrides};
 use armada_protocol::embedded::{EmbeddedJobStore, EmbeddedQueue, EmbeddedRunStore};
 use armada_protocol::{
     AgentRecord, Broker as _, Change, Connections, Incarnation, Inventory, InventoryLender, Job, JobRecord,
@@ -30,6 +30,7 @@ pub struct TestRun {
     agent_message: Value,
     jobs: Vec<Value>,
     agents: u32,
+    withheld: Option<Capability>,
     inventory: Inventory,
     temp: tempfile::TempDir,
 }
@@ -49,14 +50,14 @@ pub struct Finished {
 impl TestRun {
     /// A run of a component that may use every capability and visit this machine.
     pub fn of(component: Vec<u8>) -> Self {
-        let sandbox =
-            json!({"capabilities": ["browser", "monitoring"], "allowed_hosts": ["127.0.0.1:*", "localhost:*"]});
+        let sandbox = json!({"capabilities": ["browser", "monitoring", "proxy"], "allowed_hosts": ["127.0.0.1:*", "localhost:*"]});
         Self {
             component,
             sandbox,
             agent_message: json!({}),
             jobs: vec![json!({})],
             agents: 1,
+            withheld: None,
             inventory: Inventory::default(),
             temp: tempfile::tempdir().unwrap(),
         }
@@ -77,6 +78,12 @@ impl TestRun {
     /// Sets the hosts that pages may request.
     pub fn allowed_hosts(mut self, hosts: &[&str]) -> Self {
         self.sandbox["allowed_hosts"] = json!(hosts);
+        self
+    }
+
+    /// Has the operator's ceiling allow every capability but this.
+    pub fn withholding(mut self, capability: &str) -> Self {
+        self.withheld = Some(capability.parse().unwrap());
         self
     }
 
@@ -118,7 +125,9 @@ impl TestRun {
         let configuration = Configuration::resolve(folder.path(), Mode::Local, &Overrides::default());
         let configuration = configuration.unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let private_hosts = PRIVATE_HOSTS.split(',').map(|host| host.parse().unwrap()).collect();
-        Grant::new(configuration.sandbox(), &Ceiling { private_hosts, ..Ceiling::none() })
+        let others = |withheld| Capability::ALL.iter().copied().filter(|one| *one != withheld).collect();
+        let capabilities = self.withheld.map(others);
+        Grant::new(configuration.sandbox(), &Ceiling { capabilities, private_hosts, ..Ceiling::none() })
     }
 
     /// Makes the run and waits until it is over.

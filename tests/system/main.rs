@@ -11,6 +11,7 @@ mod hostile;
 mod launch;
 mod lifecycle;
 mod own_tests;
+mod proxy;
 mod python;
 mod readme;
 mod redis;
