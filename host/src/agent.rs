@@ -276,9 +276,14 @@ impl Agent {
         // Reports go out while the job runs; that some could not be sent counts once it has ended.
         let ((ended, stopped_by), sent) = tokio::join!(
             async {
-                let ended = match self.capabilities.prepare_job(attempt).await {
-                    Ok(()) => self.run_job(message.get().to_owned(), cancelled).await,
-                    Err(failure) => (Ok(Err(failure)), None),
+                tokio::pin!(cancelled);
+                let ended = tokio::select! {
+                    biased;
+                    hand_back = &mut cancelled => (Ok(Err(stopped())), Some(hand_back)),
+                    prepared = self.capabilities.prepare_job(attempt) => match prepared {
+                        Ok(()) => self.run_job(message.get().to_owned(), cancelled).await,
+                        Err(failure) => (Ok(Err(failure)), None),
+                    },
                 };
                 over.cancel();
                 ended
@@ -419,6 +424,12 @@ impl Agent {
 
 fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+}
+
+/// What is said of a job that has not begun.
+fn stopped() -> Failure {
+    let message = "the job was stopped before its script ran".to_owned();
+    Failure { kind: FailureKind::Failed, message, traceback: String::new() }
 }
 
 fn failed(cause: Cause, failure: Failure) -> Outcome {

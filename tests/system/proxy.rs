@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use armada_protocol::inventory::Upstream;
 use armada_protocol::report::EventLevel;
 use armada_protocol::{Inventory, JobRecord};
-use armada_tests::guests::component;
+use armada_tests::command::{Running, project};
+use armada_tests::guests::{built, component};
 use armada_tests::run::{Finished, TestRun};
 use armada_tests::upstreams::{AddressPage, PASSWORD, UpstreamProxy};
 use serde_json::{Value, json};
@@ -281,4 +282,42 @@ fn the_address_that_traffic_comes_out_at_is_verified() {
     assert!(own.contains("`berlin` comes out at 127.0.0.1, the address that traffic has without it"), "{own}");
     let nowhere = failure(started(at(&good, &[]), false));
     assert!(nowhere.contains("[verify_ip]"), "{nowhere}");
+}
+
+#[test]
+fn python_scripts_have_it_too() {
+    let page = AddressPage::start();
+    let (proxies, mut entries) = three();
+    entries[2] = Upstream { tags: vec!["slow".to_owned()], ..proxies[2].entry("paris", "FR") };
+    let inventory = Inventory { upstreams: entries, verify_ip: Some(page.verify_ip()), ..Inventory::default() };
+    let config = json!({"upstream_proxy_enabled": 1, "proxy_location": "DE"});
+    let run = TestRun::of(built(&project("python_proxy"))).inventory(inventory);
+    let told = told(&run.agent_message(json!({"config_proxy": config})).finish()).remove(0);
+    let paris = json!({"enabled": true, "upstream": "paris", "location": "FR", "exit_address": null});
+    assert_eq!(told, json!(["one", paris, "127.0.0.13"]));
+}
+
+#[test]
+fn a_proxy_that_speaks_tls_must_have_a_certificate_that_the_machine_trusts() {
+    let (page, proxy) = (AddressPage::start(), UpstreamProxy::https("127.0.0.11"));
+    let folder = tempfile::tempdir().unwrap();
+    let (inventory, certificate) = (folder.path().join("inventory.toml"), folder.path().join("authorities.pem"));
+    let (url, page) = (String::from(proxy.entry("berlin", "DE").url), page.url("127.0.0.1"));
+    let upstream = format!("[[upstreams]]\nname = \"berlin\"\nurl = \"{url}\"\nlocation = \"DE\"\n");
+    std::fs::write(&inventory, format!("{upstream}[verify_ip]\nurl = \"{page}\"\n")).unwrap();
+    std::fs::write(&certificate, proxy.certificate()).unwrap();
+    let arguments = ["--inventory", inventory.to_str().unwrap()];
+    let ended = |variables: &[(&str, &str)]| {
+        let ended = Running::start_with(&project("python_proxy"), &arguments, variables).finish();
+        assert!(!format!("{:?}{:?}", ended.told, ended.results).contains(PASSWORD));
+        ended
+    };
+    let trusted = ended(&[("SSL_CERT_FILE", certificate.to_str().unwrap())]);
+    assert_eq!(trusted.code, Some(0), "{:?}", trusted.told);
+    assert_eq!(trusted.results[0]["result"], "127.0.0.11");
+    let carried = proxy.carried();
+    let unknown = ended(&[]);
+    assert_eq!(unknown.code, Some(1), "{:?}", unknown.told);
+    assert!(format!("{:?}", unknown.results).contains("TLS to it fails"), "{:?}", unknown.results);
+    assert_eq!(proxy.carried(), carried);
 }

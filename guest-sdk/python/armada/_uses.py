@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 _NAMES = {
     "browser": {"browser"},
     "monitoring": {"monitoring", "monitoring_client", "MonitoringClient"},
+    "proxy": {"proxy", "proxy_manager", "Proxy"},
 }
 
 

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from .browser import Browser
 from .monitoring import MonitoringClient
+from .proxy import Proxy
 
 __all__ = ["Agent", "Job", "Message"]
 
@@ -33,10 +34,13 @@ class Agent:
     """This agent's merged configuration."""
     browser: Browser
     """The agent's browser, launched when it is first used."""
+    proxy: Proxy
+    """The agent's way out."""
 
     def __init__(self, agent_message: Message) -> None:
         self.agent_message = agent_message
         self.browser = Browser()
+        self.proxy = Proxy()
 
     async def __aenter__(self) -> Self:
         """Called before the first job; and again after a fault, or when the browser has been lost or is replaced."""

@@ -141,8 +141,10 @@ impl Lease {
 
     /// The agent is over.
     pub(crate) async fn close(&self) {
-        let _changing = self.changing.lock().await;
-        if self.drop_current("the agent is over").is_some() {
+        if self.settings.lease_time().is_some() {
+            let _changing = self.changing.lock().await;
+            self.drop_current("the agent is over");
+            // Whoever lends may know of one whose lease was broken off here.
             self.give_back(false).await;
         }
     }
@@ -182,10 +184,11 @@ impl Lease {
     pub(super) async fn verify_ip(&self) -> Result<String, Error> {
         self.check_enabled()?;
         let page = self.page().map_err(Error::Invalid)?;
-        let _changing = self.changing.lock().await;
         let Some(current) = self.current() else { return Err(Error::Unavailable(self.state().missing.clone())) };
         let verified = verify(page.url.url(), &current.leased).await;
-        if let Some(known) = &mut self.state().current {
+        if let Some(known) = &mut self.state().current
+            && Arc::ptr_eq(&known.leased, &current.leased)
+        {
             known.exit_address = verified.as_ref().ok().copied();
         }
         match verified {
@@ -235,7 +238,7 @@ impl Lease {
             // Should this be broken off, there is no proxy rather than one that is perhaps another agent's by now.
             let before = self.take_current("the upstream proxy was being changed, and that was broken off");
             let lent = self.lender.lease(self.run, self.by, wanted.clone());
-            let lent = tokio::time::timeout(LENDING, lent).await.unwrap_or(Err(late()));
+            let lent = tokio::time::timeout(LENDING, lent).await.map_err(|_| lending_error(late()))?;
             let leased = match lent {
                 Ok(upstream) => Arc::new(Leased::new(upstream)),
                 Err(error) => {
