@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use crate::capabilities::browser::BrowserOptions;
-use crate::capabilities::{Capabilities, Means};
+use crate::capabilities::{Capabilities, Life as _, Means};
 use crate::contract::{Failure, FailureKind};
 use crate::engine::{ComponentCache, ComponentError, Sandbox, VerifyingKey};
 use crate::instance::{Answer, Budget, Fault, Instance, Role, Template};
@@ -255,7 +255,8 @@ impl Agent {
             }
             if self.capabilities.browser.is_due().await {
                 // What the agent context has open in the browser goes with it.
-                self.close().await;
+                self.close_context().await;
+                self.capabilities.browser.close().await;
             }
         }
     }
@@ -275,7 +276,15 @@ impl Agent {
         // Reports go out while the job runs; that some could not be sent counts once it has ended.
         let ((ended, stopped_by), sent) = tokio::join!(
             async {
-                let ended = self.run_job(message.get().to_owned(), cancelled).await;
+                tokio::pin!(cancelled);
+                let ended = tokio::select! {
+                    biased;
+                    hand_back = &mut cancelled => (Ok(Err(stopped())), Some(hand_back)),
+                    prepared = self.capabilities.prepare_job(attempt) => match prepared {
+                        Ok(()) => self.run_job(message.get().to_owned(), cancelled).await,
+                        Err(failure) => (Ok(Err(failure)), None),
+                    },
+                };
                 over.cancel();
                 ended
             },
@@ -413,7 +422,7 @@ impl Agent {
         }
     }
 
-    /// Closes the agent context and the browser.
+    /// Closes the agent context and everything that it had.
     async fn close(&mut self) {
         self.close_context().await;
         self.capabilities.close().await;
@@ -422,6 +431,12 @@ impl Agent {
 
 fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+}
+
+/// What is said of a job that has not begun.
+fn stopped() -> Failure {
+    let message = "the job was stopped before its script ran".to_owned();
+    Failure { kind: FailureKind::Failed, message, traceback: String::new() }
 }
 
 fn failed(cause: Cause, failure: Failure) -> Outcome {

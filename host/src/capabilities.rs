@@ -23,8 +23,9 @@ use self::browser::{Browser, BrowserOptions};
 use self::database::Databases;
 use self::http::Http;
 use self::monitoring::Monitoring;
+use self::proxy::Lease;
 use self::screen::Screen;
-use crate::contract::Error;
+use crate::contract::{Error, Failure};
 use crate::egress::Egress;
 
 /// What the capabilities of an agent are made of.
@@ -81,26 +82,29 @@ pub(crate) struct Capabilities {
     pub(crate) browser: Arc<Browser>,
     /// Asks and changes databases.
     pub(crate) database: Arc<Databases>,
+    /// Leases the upstream proxy that traffic leaves through.
+    pub(crate) proxy: Arc<Lease>,
 }
 
 impl Capabilities {
     /// The capabilities of an agent.
     pub(crate) fn new(means: &Means<'_>) -> Self {
         let grant = means.grant.clone();
-        let egress = Arc::new(Egress::new(grant.clone()));
         let monitoring = Arc::new(Monitoring::new(grant.clone(), means.options.temp.clone()));
+        let proxy = Arc::new(Lease::new(means, monitoring.clone()));
+        let egress = Arc::new(Egress::through(grant.clone(), proxy.clone()));
         let notices = monitoring.clone();
         let database = Arc::new(Databases::new(means));
         let http = Arc::new(Http::new(means, egress.clone()));
         let screen = Arc::new(Screen::new(means));
         let browser = Browser::new(means, egress, screen.clone(), move |notice| notices.notice(notice));
-        Self { grant, monitoring, database, http, screen, browser: Arc::new(browser) }
+        Self { grant, monitoring, proxy, database, http, screen, browser: Arc::new(browser) }
     }
 
     /// All of them in the order in which they are opened; they are closed in reverse. What stands on another comes after
     /// it: the browser uses the screen, and both what the proxy and the fingerprint are.
-    fn in_order(&self) -> [&dyn Life; 5] {
-        [&*self.monitoring, &*self.http, &*self.database, &*self.screen, &*self.browser]
+    fn in_order(&self) -> [&dyn Life; 6] {
+        [&*self.monitoring, &*self.proxy, &*self.http, &*self.database, &*self.screen, &*self.browser]
     }
 
     /// Makes ready what a script relies on. When one cannot be, all are closed.
@@ -117,6 +121,11 @@ impl Capabilities {
     /// A job begins.
     pub(crate) fn begin_job(&self, attempt: Attempt) {
         self.in_order().iter().for_each(|capability| capability.begin_job(attempt));
+    }
+
+    /// The script is about to run. Says why it cannot.
+    pub(crate) async fn prepare_job(&self, attempt: Attempt) -> Result<(), Failure> {
+        self.proxy.prepare_job(attempt).await
     }
 
     /// A job is over. Says whether everything is there that the agent context had.

@@ -4,9 +4,15 @@
 //! here when it is dialled: the grant allows the host, the name is resolved once, every address that it has is public (or
 //! the operator has named the host as a private one), and the connection goes to one of the addresses that were looked at.
 //! So no name can mean one thing when it is checked and another when it is used.
+//!
+//! Which way it goes there is not the script's business: directly, or through an upstream proxy, which is then given the
+//! address that was looked at.
 
 mod address;
+mod connection;
+pub(crate) mod tls;
 mod trust;
+pub(crate) mod upstream;
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,25 +21,31 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use armada_project::Grant;
+use armada_protocol::inventory::Resolve;
 use tokio::net::TcpStream;
 use url::Url;
 
 use self::address::not_public;
+pub(crate) use self::connection::Connection;
 pub(crate) use self::trust::{Trust, TrustError};
+use self::upstream::{Exit, Leased, Target, ThroughError};
 use crate::contract::Error;
 
-/// How long a connection may take to be made, its name to be resolved included.
-const CONNECTING: Duration = Duration::from_secs(30);
+/// How long a connection may take to be made, its name to be resolved and another proxy to be leased included.
+const CONNECTING: Duration = Duration::from_secs(60);
 /// How long one of several addresses may take before the next is tried.
 const ONE_ADDRESS: Duration = Duration::from_secs(10);
 /// How many addresses of one name are tried.
 const ADDRESSES: usize = 8;
+/// How many proxies are tried when they fail.
+const PROXIES: usize = 3;
 /// How many hosts are remembered that could not be spoken with.
 const FAILURES: usize = 100;
 
 /// Which hosts may be reached.
 pub(crate) struct Egress {
     grant: Arc<Grant>,
+    exit: Arc<dyn Exit>,
     /// Why hosts could not be spoken with, by host and port, the newest last.
     failures: Mutex<VecDeque<(String, Error)>>,
 }
@@ -48,9 +60,15 @@ pub(crate) enum DialError {
 }
 
 impl Egress {
-    /// What this grant allows.
+    /// What this grant allows, directly.
+    #[cfg(test)]
     pub(crate) fn new(grant: Arc<Grant>) -> Self {
-        Self { grant, failures: Mutex::default() }
+        Self::through(grant, Arc::new(upstream::Direct))
+    }
+
+    /// What this grant allows, this way.
+    pub(crate) fn through(grant: Arc<Grant>, exit: Arc<dyn Exit>) -> Self {
+        Self { grant, exit, failures: Mutex::default() }
     }
 
     /// Parses a URL to go to.
@@ -79,7 +97,7 @@ impl Egress {
     }
 
     /// Connects to a host by name or address, if some request to it may be made and it is where requests may go.
-    pub(crate) async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, DialError> {
+    pub(crate) async fn dial(&self, host: &str, port: u16) -> Result<Connection, DialError> {
         let place = place(host, port);
         let dialled = match self.connection_refusal(&place) {
             Some(refusal) => Err(DialError::Refused(refusal)),
@@ -99,29 +117,54 @@ impl Egress {
         dialled
     }
 
-    async fn resolve_and_connect(&self, host: &str, port: u16, place: &str) -> Result<TcpStream, DialError> {
-        let addresses = match host.parse::<IpAddr>() {
-            Ok(address) => vec![SocketAddr::new(address, port)],
-            Err(_) => tokio::net::lookup_host((host, port)).await.map_err(DialError::Failed)?.collect(),
+    async fn resolve_and_connect(&self, host: &str, port: u16, place: &str) -> Result<Connection, DialError> {
+        let way = self.exit.current().await.map_err(no_way)?;
+        let literal = host.parse::<IpAddr>().ok();
+        let names = way.as_ref().is_some_and(|leased| leased.upstream.resolve == Resolve::Proxy);
+        let addresses = match literal {
+            Some(address) => vec![SocketAddr::new(address, port)],
+            None if names => Vec::new(),
+            None => tokio::net::lookup_host((host, port)).await.map_err(DialError::Failed)?.collect(),
         };
         if !self.reaches_private(place)
             && let Some((address, is)) = addresses.iter().find_map(|to| Some((to.ip(), not_public(to.ip())?)))
         {
             return Err(DialError::Refused(private_refusal(place, address, is)));
         }
-        let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for address in addresses.into_iter().take(ADDRESSES) {
-            match tokio::time::timeout(ONE_ADDRESS, TcpStream::connect(address)).await {
-                Ok(Ok(connection)) => {
-                    // Small requests are answered by small answers; whoever waits for more to send waits in vain.
-                    let _ = connection.set_nodelay(true);
-                    return Ok(connection);
+        let Some(leased) = way else {
+            return connect_to(addresses).await.map(Connection::new).map_err(DialError::Failed);
+        };
+        let targets: Vec<Target> = match literal {
+            None if names => vec![Target::Name(host.to_owned(), port)],
+            _ => addresses.into_iter().take(ADDRESSES).map(Target::Address).collect(),
+        };
+        self.connect_through(leased, &targets).await
+    }
+
+    /// Connects to one of these through a proxy, or through another one where that fails.
+    async fn connect_through(&self, mut leased: Arc<Leased>, targets: &[Target]) -> Result<Connection, DialError> {
+        let mut failed = "the name has no address".to_owned();
+        let mut proxies = 1;
+        let mut targets = targets.iter();
+        let mut next = targets.next();
+        while let Some(target) = next {
+            match leased.connect(target).await {
+                Ok(connection) => return Ok(connection),
+                Err(ThroughError::Target(why)) => {
+                    failed = format!("the upstream proxy `{}` does not get there: {why}", leased.upstream.name);
+                    next = targets.next();
                 }
-                Ok(Err(error)) => failed = error,
-                Err(_) => failed = io::Error::new(io::ErrorKind::TimedOut, "no answer in time"),
+                Err(ThroughError::Proxy(why)) if proxies < PROXIES => {
+                    leased = self.exit.another(&leased, &why).await.map_err(no_way)?;
+                    proxies += 1;
+                }
+                Err(ThroughError::Proxy(why)) => {
+                    failed = format!("the upstream proxy `{}` fails: {why}", leased.upstream.name);
+                    next = None;
+                }
             }
         }
-        Err(DialError::Failed(failed))
+        Err(DialError::Failed(io::Error::other(failed)))
     }
 
     /// Remembers why a host cannot be spoken with, for whoever asks by URL; until it is connected to again.
@@ -165,6 +208,28 @@ impl Egress {
     }
 }
 
+/// Connects to one of the addresses of a host.
+pub(crate) async fn connect_to(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses.into_iter().take(ADDRESSES) {
+        match tokio::time::timeout(ONE_ADDRESS, TcpStream::connect(address)).await {
+            Ok(Ok(connection)) => {
+                // Small requests are answered by small answers; whoever waits for more to send waits in vain.
+                let _ = connection.set_nodelay(true);
+                return Ok(connection);
+            }
+            Ok(Err(error)) => failed = error,
+            Err(_) => failed = io::Error::new(io::ErrorKind::TimedOut, "no answer in time"),
+        }
+    }
+    Err(failed)
+}
+
+/// There has to be an upstream proxy, and is none.
+fn no_way(why: String) -> DialError {
+    DialError::Failed(io::Error::other(why))
+}
+
 /// What requests to `host:port` look like: a port that is a scheme's own goes without saying in its URLs.
 fn urls(place: &str) -> [Result<Url, url::ParseError>; 2] {
     ["https", "http"].map(|scheme| Url::parse(&format!("{scheme}://{place}/")))
@@ -206,7 +271,7 @@ mod tests {
 
     async fn dialled(egress: &Egress, host: &str, port: u16) -> String {
         match egress.dial(host, port).await {
-            Ok(connection) => connection.peer_addr().unwrap().to_string(),
+            Ok(_) => "connected".to_owned(),
             Err(DialError::Refused(refusal)) => refusal,
             Err(DialError::Failed(error)) => format!("failed: {error}"),
         }
@@ -239,8 +304,7 @@ mod tests {
     #[tokio::test]
     async fn connections_go_to_the_public_internet_or_where_the_operator_says() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let listening = listener.local_addr().unwrap();
-        let port = listening.port();
+        let port = listener.local_addr().unwrap().port();
         let everywhere = egress(&["*"], &[]);
         for host in ["127.0.0.1", "localhost", "169.254.169.254", "10.0.0.1", "::1", "::ffff:127.0.0.1", "fd00::1"] {
             let refusal = dialled(&everywhere, host, port).await;
@@ -252,7 +316,8 @@ mod tests {
         assert!(listener.accept().is_err(), "something arrived");
 
         let by_address = egress(&["*"], &[&format!("127.0.0.1:{port}")]);
-        assert_eq!(dialled(&by_address, "127.0.0.1", port).await, listening.to_string());
+        assert_eq!(dialled(&by_address, "127.0.0.1", port).await, "connected");
+        assert!(listener.accept().is_ok());
         // What is private goes by the name that was asked for, not by where the name leads.
         assert!(dialled(&by_address, "localhost", port).await.contains("--private-host localhost:"));
         let not_asked = egress(&[], &["*"]);

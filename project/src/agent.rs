@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 
 use crate::browser::{self, BrowserSettings};
 use crate::mistake::Note;
-use crate::modifiers::{self, ModifierSettings};
+use crate::modifiers::ModifierSettings;
+use crate::proxy::{self, ProxySettings};
 use crate::setting::Problem;
 
 /// The settings in an agent's message.
@@ -16,17 +17,20 @@ pub struct AgentSettings {
     pub browser: BrowserSettings,
     /// The modifiers: `config_proxy.modifiers`.
     pub modifiers: Vec<ModifierSettings>,
+    /// The way out: `config_proxy`.
+    pub proxy: ProxySettings,
 }
 
 impl AgentSettings {
     /// The members of a message that are read here.
-    pub(crate) const BLOCKS: [&str; 2] = [browser::OUTER, modifiers::PROXY];
+    pub(crate) const BLOCKS: [&str; 2] = [browser::OUTER, proxy::PROXY];
 
     /// Reads a merged agent message, with notes on what has no effect.
     pub fn from_message(message: &Map<String, Value>) -> Result<(AgentSettings, Vec<Note>), Vec<Problem>> {
         let (mut problems, mut notes) = (Vec::new(), Vec::new());
         let browser = BrowserSettings::read(message, &mut problems, &mut notes);
         let modifiers = ModifierSettings::read(message, &mut problems);
-        if problems.is_empty() { Ok((AgentSettings { browser, modifiers }, notes)) } else { Err(problems) }
+        let proxy = ProxySettings::read(message, &mut problems, &mut notes);
+        if problems.is_empty() { Ok((AgentSettings { browser, modifiers, proxy }, notes)) } else { Err(problems) }
     }
 }

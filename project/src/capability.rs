@@ -37,6 +37,7 @@ capabilities! {
     Database = "database", "Queries and changes databases of the operator, by name.";
     Http = "http", "Makes HTTP requests of its own, without a browser.";
     Monitoring = "monitoring", "Reports events, logs, progress and artifacts of its jobs.";
+    Proxy = "proxy", "Leaves through upstream proxies that the operator lends.";
     Screen = "screen", "Takes pictures of the whole screen that its browser is on.";
 }
 

@@ -43,6 +43,7 @@ mod plan;
 mod project;
 #[cfg(test)]
 mod properties;
+mod proxy;
 mod reach;
 mod resolve;
 mod rows;
@@ -74,6 +75,7 @@ pub use modifiers::ModifierSettings;
 pub use origin::{Explained, Origin, Place};
 pub use path::{Step, ValuePath};
 pub use project::{Given, InvalidSet, Language, Mode, Overrides, Project, UnknownMode};
+pub use proxy::{LeaseTime, ProxySettings};
 pub use sandbox::{Ceiling, Names, Sandbox};
 pub use scaffold::{ScaffoldError, scaffold};
 pub use schema::template_schema;

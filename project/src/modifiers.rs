@@ -6,12 +6,12 @@
 use serde_json::{Map, Value};
 
 use crate::path::ValuePath;
+use crate::proxy::PROXY;
 use crate::setting::{Problem, unknown_key};
 use crate::suggest::found;
 
-/// The block of an agent's message, and the list in it.
-pub(crate) const PROXY: &str = "config_proxy";
-const MODIFIERS: &str = "modifiers";
+/// The list in the block of an agent's message.
+pub(crate) const MODIFIERS: &str = "modifiers";
 /// The keys of a modifier.
 const KEYS: [&str; 3] = ["name", "urls", "bodies"];
 /// How many modifiers there may be.

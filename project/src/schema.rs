@@ -9,6 +9,7 @@ use crate::browser::{BROWSER, BrowserOptions, FLAGS, HONOURED_FLAGS, OUTER, SCRE
 use crate::capability::Capability;
 use crate::lendable::Lendable;
 use crate::limits::Limits;
+use crate::proxy::{PROXY, ProxySettings};
 use crate::resolve::{Counts, SANDBOX};
 use crate::sandbox;
 use crate::setting::{Kind, Preset, Setting};
@@ -102,7 +103,12 @@ fn agent_properties() -> Map<String, Value> {
     .into_iter()
     .map(|(name, schema)| (name.to_owned(), schema))
     .collect();
-    [(OUTER.to_owned(), open_object("The agent's browser.", blocks))].into_iter().collect()
+    [
+        (OUTER.to_owned(), open_object("The agent's browser.", blocks)),
+        (PROXY.to_owned(), open_object("The agent's way out.", properties(ProxySettings::TABLE))),
+    ]
+    .into_iter()
+    .collect()
 }
 
 /// An object that may have other keys too.

@@ -58,6 +58,8 @@ pub enum Form {
     Locale,
     /// A time zone such as `Europe/Berlin` (IANA).
     Timezone,
+    /// A line of text, which may be empty.
+    Label,
 }
 
 impl Form {
@@ -67,6 +69,7 @@ impl Form {
             Form::UserAgent => "a text of 1 to 1,000 printable ASCII characters",
             Form::Locale => "a language tag such as \"de-DE\"",
             Form::Timezone => "a time zone such as \"Europe/Berlin\"",
+            Form::Label => "a text of at most 200 characters on one line",
         }
     }
 
@@ -76,6 +79,7 @@ impl Form {
             Form::UserAgent => "^[ -~]{1,1000}$",
             Form::Locale => "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,8}$",
             Form::Timezone => "^[A-Za-z][A-Za-z0-9_+/-]{0,99}$",
+            Form::Label => "^[^\\u0000-\\u001f\\u007f]{0,200}$",
         }
     }
 
@@ -97,6 +101,7 @@ impl Form {
                     && text.starts_with(|c: char| c.is_ascii_alphabetic())
                     && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+/-".contains(&b))
             }
+            Form::Label => text.chars().count() <= 200 && !text.bytes().any(|b| b.is_ascii_control()),
         }
     }
 }

@@ -4,12 +4,16 @@
 //! agents, over their links. Scripts know the names; addresses and credentials stay with the hosts of agents, and nothing of
 //! this is stored.
 
+mod upstream;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use url::Url;
+
+pub use self::upstream::{AddressRange, Resolve, Upstream, UpstreamUrl, VerifyIp, VerifyUrl};
 
 /// A text that is not shown, wherever what it is part of is.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,81 +32,12 @@ impl fmt::Debug for Hidden {
 pub struct Inventory {
     /// The upstream proxies.
     pub upstreams: Vec<Upstream>,
+    /// Where agents ask for the address that they are seen at.
+    pub verify_ip: Option<VerifyIp>,
     /// Databases, by the name that scripts use.
     pub databases: BTreeMap<String, Database>,
     /// Secrets, by the name that scripts use.
     pub secrets: BTreeMap<String, Secret>,
-}
-
-/// A proxy that the traffic of an agent may leave by.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Upstream {
-    /// Its name in events and messages.
-    pub name: String,
-    /// `http://`, `https://` or `socks5://`, with user and password where it wants them.
-    pub url: UpstreamUrl,
-    /// Where its traffic comes out, as `config_proxy.proxy_location` names places: such as `DE`.
-    #[serde(default)]
-    pub location: String,
-    /// What else can be asked for, such as `residential`.
-    #[serde(default)]
-    pub tags: Vec<String>,
-    /// How many agents may use it at once; any number when not given.
-    #[serde(default)]
-    pub agents: Option<u32>,
-    /// Who resolves the names of hosts.
-    #[serde(default)]
-    pub resolve: Resolve,
-}
-
-/// Who resolves the names of hosts that are reached through an upstream proxy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Resolve {
-    /// The agent does, and the proxy is given an address that is known to be public.
-    #[default]
-    Agent,
-    /// The proxy does: its operator sees to it that no name leads into its own network.
-    Proxy,
-}
-
-/// The address of an upstream proxy, with its credentials.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct UpstreamUrl(Url);
-
-impl UpstreamUrl {
-    /// The URL, whose scheme is `http`, `https` or `socks5`, and which has a host.
-    pub fn url(&self) -> &Url {
-        &self.0
-    }
-}
-
-impl fmt::Debug for UpstreamUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(hidden)")
-    }
-}
-
-impl From<UpstreamUrl> for String {
-    fn from(UpstreamUrl(url): UpstreamUrl) -> String {
-        url.into()
-    }
-}
-
-impl TryFrom<String> for UpstreamUrl {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<UpstreamUrl, String> {
-        let expected = "expected a URL such as http://user:password@proxy.example:3128, https://… or socks5://…";
-        // What is wrong with it is not shown: it may be the password.
-        let url = Url::parse(&text).map_err(|error| format!("this is no URL ({error}): {expected}"))?;
-        if !matches!(url.scheme(), "http" | "https" | "socks5") || !url.has_host() {
-            return Err(format!("this is no URL of a proxy: {expected}"));
-        }
-        Ok(UpstreamUrl(url))
-    }
 }
 
 /// A database that scripts may use.
@@ -219,6 +154,10 @@ mod tests {
             location = "DE"
             tags = ["residential"]
             agents = 5
+            exit_addresses = ["203.0.113.9", "198.51.100.0/24"]
+
+            [verify_ip]
+            url = "https://ip.example/"
 
             [databases.orders]
             url = "postgres://user:hush@db.internal/orders"
@@ -230,7 +169,9 @@ mod tests {
         )
         .unwrap();
         assert_eq!((inventory.upstreams[0].location.as_str(), inventory.upstreams[0].agents), ("DE", Some(5)));
-        assert_eq!(inventory.upstreams[0].url.url().password(), Some("hush"));
+        assert_eq!(inventory.upstreams[0].url.credentials(), Some(("user", "hush")));
+        assert!(inventory.upstreams[0].exit_addresses[1].contains("198.51.100.7".parse().unwrap()));
+        assert_eq!(inventory.verify_ip.as_ref().unwrap().url.url().as_str(), "https://ip.example/");
         assert!(!inventory.databases["orders"].writable);
         assert_eq!(inventory.secrets["password"].value.0, "hush");
         assert!(!format!("{inventory:?}").contains("hush"));
@@ -241,6 +182,11 @@ mod tests {
         for (text, told) in [
             ("[[upstreams]]\nname = \"a\"\nurl = \"ftp://u:hush@x\"", "line 3: this is no URL of a proxy"),
             ("[[upstreams]]\nname = \"a\"\nurl = \"u:hush@x y\"", "line 3: this is no URL"),
+            (
+                "[[upstreams]]\nname = \"a\"\nurl = \"http://x\"\nexit_addresses = [\"x\"]",
+                "line 4: \"x\" is no address",
+            ),
+            ("[verify_ip]\nurl = \"ip.example\"", "line 2: expected a URL such as https://ip.example/"),
             ("[databases.a]\nurl = \"sqlite:hush\"\nwriteable = true", "line 3: unknown field `writeable`"),
             ("[secrets.a]\nvalue = \"hush\"\norigins = [\"shop.example\"]", "\"shop.example\" is no origin"),
             ("[secrets.a]\nvalue = \"hush\"\nenv = \"X\"\norigins = []", "one of `value`, `env` and `file`"),

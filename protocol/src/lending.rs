@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::inventory::{Database, Inventory, Secret, Upstream};
+use crate::inventory::{Database, Inventory, Secret, Upstream, VerifyIp};
 use crate::{Incarnation, ProtocolError, RunId, RunStore};
 
 /// How long a proxy that has failed is lent only where no other fits.
@@ -27,6 +27,9 @@ pub struct Lent {
     pub databases: BTreeMap<String, Database>,
     /// Secrets, by name: those that the script may use without seeing them, and those that it may see.
     pub secrets: BTreeMap<String, Secret>,
+    /// Where it asks for the address that it is seen at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify_ip: Option<VerifyIp>,
 }
 
 /// Which upstream proxy an agent wants.
@@ -46,7 +49,7 @@ pub trait Lender: Send + Sync {
     /// What is lent to an agent for as long as it lives.
     async fn lent(&self, run: RunId, by: Incarnation) -> Result<Lent, ProtocolError>;
 
-    /// Leases an upstream proxy to an agent, in place of the one that it had. Fails with `NotFound` when the operator has none
+    /// Leases an upstream proxy to an agent, in place of the one that it had, which it keeps where this fails. Fails with `NotFound` when the operator has none
     /// like it, and with `Unavailable` when all like it are taken.
     async fn lease(&self, run: RunId, by: Incarnation, wanted: Wanted) -> Result<Upstream, ProtocolError>;
 
@@ -68,6 +71,9 @@ struct Leases {
     taken: HashMap<(RunId, u32), usize>,
     /// When proxies have failed, by place.
     failed: HashMap<usize, Instant>,
+    /// How many leases there were before the last of each proxy, by place: whoever leases anew gets another.
+    last: HashMap<usize, u64>,
+    leased: u64,
 }
 
 impl InventoryLender {
@@ -122,19 +128,21 @@ fn granted<T: Clone>(all: &BTreeMap<String, T>, grant: &Grant, kinds: &[Lendable
 #[async_trait]
 impl Lender for InventoryLender {
     async fn lent(&self, run: RunId, by: Incarnation) -> Result<Lent, ProtocolError> {
+        let verify_ip = self.inventory.verify_ip.clone();
         if self.inventory.databases.is_empty() && self.inventory.secrets.is_empty() {
-            return Ok(Lent::default());
+            return Ok(Lent { verify_ip, ..Lent::default() });
         }
         let grant = self.runs.agent(run, by.agent).await?.grant;
         Ok(Lent {
             databases: granted(&self.inventory.databases, &grant, &[Lendable::Databases]),
             secrets: granted(&self.inventory.secrets, &grant, &[Lendable::Secrets, Lendable::RevealedSecrets]),
+            verify_ip,
         })
     }
 
     async fn lease(&self, run: RunId, by: Incarnation, wanted: Wanted) -> Result<Upstream, ProtocolError> {
         let mut leases = self.leases();
-        leases.taken.remove(&(run, by.agent));
+        let before = leases.taken.remove(&(run, by.agent));
         leases.failed.retain(|_, failed| failed.elapsed() < REST);
         let users = |place: usize| leases.taken.values().filter(|taken| **taken == place).count();
         let is_free = |place: usize, upstream: &Upstream| {
@@ -147,9 +155,13 @@ impl Lender for InventoryLender {
         };
         let free = self.fitting(&wanted).filter(|(place, upstream)| is_free(*place, upstream));
         let best = free.min_by_key(|(place, upstream)| {
-            (leases.failed.contains_key(place), stickiness(upstream), users(*place), *place)
+            let recency = leases.last.get(place);
+            (leases.failed.contains_key(place), stickiness(upstream), users(*place), recency, *place)
         });
         let Some((place, upstream)) = best else {
+            if let Some(before) = before {
+                leases.taken.insert((run, by.agent), before);
+            }
             return Err(match self.fitting(&wanted).next() {
                 Some(_) => {
                     ProtocolError::Unavailable("every upstream proxy that fits is taken by other agents".to_owned())
@@ -159,6 +171,9 @@ impl Lender for InventoryLender {
         };
         let upstream = upstream.clone();
         leases.taken.insert((run, by.agent), place);
+        leases.leased += 1;
+        let number = leases.leased;
+        leases.last.insert(place, number);
         Ok(upstream)
     }
 
@@ -189,6 +204,7 @@ mod tests {
             tags: vec!["fast".to_owned()],
             agents,
             resolve: Default::default(),
+            exit_addresses: Vec::new(),
         }
     }
 
@@ -226,6 +242,17 @@ mod tests {
         assert_eq!(lender.lease(run, agents[0], at("DE")).await.unwrap().name, "a");
         lender.forget(run);
         assert!(lender.leases().taken.is_empty());
+    }
+
+    #[tokio::test]
+    async fn whoever_leases_anew_gets_another_proxy() {
+        let lender = lender(vec![upstream("a", "DE", None), upstream("b", "DE", None), upstream("c", "DE", None)]);
+        let (run, by) = (RunId::new(), Incarnation::new(0));
+        let mut leased = Vec::new();
+        for _ in 0..4 {
+            leased.push(lender.lease(run, by, at("DE")).await.unwrap().name);
+        }
+        assert_eq!(leased, ["a", "b", "c", "a"]);
     }
 
     #[tokio::test]

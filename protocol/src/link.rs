@@ -101,6 +101,7 @@ pub(crate) mod tests {
             tags: Vec::new(),
             agents: Some(1),
             resolve: Resolve::Agent,
+            exit_addresses: vec!["198.51.100.0/24".parse().unwrap()],
         };
         Inventory { upstreams: vec![upstream], ..Inventory::default() }
     }

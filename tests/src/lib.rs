@@ -16,6 +16,7 @@ pub mod run;
 pub mod serve;
 pub mod servers;
 pub mod site;
+pub mod upstreams;
 
 /// The hosts that an operator has to name for pages of this machine to be visited.
 pub const PRIVATE_HOSTS: &str = "127.0.0.1:*,localhost:*,[::1]:*";

@@ -87,6 +87,13 @@ impl TestRun {
         self
     }
 
+    /// Has the operator's ceiling allow every capability but this.
+    pub fn withholding(mut self, capability: &str) -> Self {
+        let others = Capability::ALL.iter().map(|one| one.name()).filter(|name| *name != capability);
+        self.ceiling["capabilities"] = others.collect();
+        self
+    }
+
     /// Sets what the operator lends.
     pub fn inventory(mut self, inventory: Inventory) -> Self {
         self.inventory = inventory;

@@ -13,6 +13,7 @@ mod http;
 mod launch;
 mod lifecycle;
 mod own_tests;
+mod proxy;
 mod python;
 mod readme;
 mod redis;

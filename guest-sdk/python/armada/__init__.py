@@ -17,6 +17,7 @@ real Chromium:
 - `armada.http` makes requests without a browser.
 - `armada.modifiers` look at what the browser sends and gets, beside the script.
 - `armada.monitoring` reports events, logs, progress and files.
+- `armada.proxy` says and changes which upstream proxy traffic leaves through.
 - `Agent` and `Job` keep what lives as long as an agent or a job: `AgentContext` and `JobContext` of a project may build
   on them.
 - `Error` and its kinds are what a host call raises when it does not succeed; raise `Failure`, `Retry` or `Fatal` to say
@@ -30,7 +31,7 @@ calls raise `OutsideError`.
 import sys
 from typing import TYPE_CHECKING
 
-from . import browser, database, http, modifiers, monitoring
+from . import browser, database, http, modifiers, monitoring, proxy
 from .contexts import Agent, Job, Message
 from .errors import (
     ClosedError,
@@ -70,13 +71,14 @@ __all__ = [
     "http",
     "modifiers",
     "monitoring",
+    "proxy",
 ]
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> None:
         """Says where a name is that is not here."""
-        for module in (browser, database, http, modifiers, monitoring):
+        for module in (browser, database, http, modifiers, monitoring, proxy):
             if name in module.__all__:
                 raise AttributeError(
                     f"`{name}` is in `{module.__name__}`: write `from {module.__name__} import {name}`",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import errors
 
-__all__ = ["OUTSIDE", "browser", "database", "http", "monitoring"]
+__all__ = ["OUTSIDE", "browser", "database", "http", "monitoring", "proxy"]
 
 OUTSIDE = "this works only inside Armada: start the project with `armada run`, and its tests with `armada test`"
 
@@ -153,7 +153,7 @@ _IS_INSIDE = importlib.util.find_spec("wit_world") is not None
 
 if TYPE_CHECKING or _IS_INSIDE:
     from componentize_py_types import Err
-    from wit_world.imports import browser, database, http, monitoring
+    from wit_world.imports import browser, database, http, monitoring, proxy
 
     _Raised: Any = Err
 
@@ -161,5 +161,6 @@ if TYPE_CHECKING or _IS_INSIDE:
     _guard(database)
     _guard(http)
     _guard(monitoring)
+    _guard(proxy)
 else:
-    browser = database = http = monitoring = _Outside()
+    browser = database = http = monitoring = proxy = _Outside()

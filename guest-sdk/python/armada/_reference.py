@@ -1,8 +1,8 @@
 """What projects of the reference system find here of what it gave them.
 
-Its contexts had a proxy, a fingerprint, a screen and an identity without making them. Until Armada has
-these capabilities, something takes their places that says so when it is used, so that a project runs as far as it can
-without them. Modules of the reference that are not served end the build with what to do instead; so do those that drive
+Its contexts had a proxy, a fingerprint, a screen, a database and an identity without making them. Until Armada has all
+of these capabilities, something takes the places of the others that says so when it is used, so that a project runs as
+far as it can without them. Modules of the reference that are not served end the build with what to do instead; so do those that drive
 a browser elsewhere.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 
 from ._done import Done
 from .errors import DeniedError
+from .proxy import Proxy
 
 __all__ = ["SERVED_OTHERWISE", "Missing", "Unserved", "denied", "given_to_agents", "given_to_jobs"]
 
@@ -73,14 +74,23 @@ def _done(*_: Any, **__: Any) -> Done:
     return Done()
 
 
+class ProxyManager(Proxy):
+    """The way out, as the reference calls it. It has begun when the agent has, and ends with it."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith(("start", "stop", "close")):
+            return _done
+        raise AttributeError(f"the proxy has no `{name}`: `armada.proxy` documents what it has", name=name, obj=self)
+
+
 def given_to_agents() -> dict[str, Any]:
     """What an agent context of the reference has without having made it."""
     missing = {
-        "proxy_manager": "proxy",
         "fingerprint_manager": "fingerprint",
         "screen": "screen",
     }
-    return {name: Missing(capability) for name, capability in missing.items()} | {"instantiate_default": _done}
+    given = {name: Missing(capability) for name, capability in missing.items()}
+    return given | {"proxy_manager": ProxyManager(), "instantiate_default": _done}
 
 
 def given_to_jobs() -> dict[str, Any]:

@@ -11,6 +11,7 @@ _NAMES = {
     "database": {"database", "DatabaseConnector", "post_to_db", "select_from_db"},
     "http": {"http"},
     "monitoring": {"monitoring", "monitoring_client", "MonitoringClient"},
+    "proxy": {"proxy", "proxy_manager", "Proxy"},
 }
 
 

@@ -6,6 +6,7 @@ from typing import Any, Self
 from .browser import Browser
 from .database import Database
 from .monitoring import MonitoringClient
+from .proxy import Proxy
 
 __all__ = ["Agent", "Job", "Message"]
 
@@ -36,11 +37,14 @@ class Agent:
     """The agent's browser, launched when it is first used."""
     database: Database
     """The database that the run may use."""
+    proxy: Proxy
+    """The agent's way out."""
 
     def __init__(self, agent_message: Message) -> None:
         self.agent_message = agent_message
         self.browser = Browser()
         self.database = Database()
+        self.proxy = Proxy()
 
     async def __aenter__(self) -> Self:
         """Called before the first job; and again after a fault, or when the browser has been lost or is replaced."""

@@ -5,6 +5,7 @@ use crate::database::Database;
 use crate::error::Result;
 use crate::message::Message;
 use crate::monitoring::MonitoringClient;
+use crate::proxy::Proxy;
 
 /// What an agent keeps between jobs. A project without one of its own has [`Agent`].
 ///
@@ -58,11 +59,13 @@ pub struct Agent {
     pub browser: Browser,
     /// The database that the run may use.
     pub database: Database,
+    /// The agent's way out.
+    pub proxy: Proxy,
 }
 
 impl AgentContext for Agent {
     async fn open(agent_message: Message) -> Result<Self> {
-        Ok(Self { agent_message, browser: Browser::default(), database: Database::default() })
+        Ok(Self { agent_message, browser: Browser::default(), database: Database::default(), proxy: Proxy::default() })
     }
 }
 

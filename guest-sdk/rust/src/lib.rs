@@ -29,6 +29,7 @@
 //! - [`http`] makes requests without a browser.
 //! - [`modifiers`] look at what the browser sends and gets, beside the script.
 //! - [`monitoring`] reports events, logs, progress and files.
+//! - [`proxy`] says and changes which upstream proxy traffic leaves through.
 //! - [`AgentContext`] and [`JobContext`] keep what lives as long as an agent or a job.
 //! - [`tests!`] is how tests of a project are written.
 //! - [`Error`] is what a host call gives when it does not succeed, [`Failure`] what a script returns.
@@ -49,6 +50,7 @@ pub mod database;
 pub mod http;
 pub mod modifiers;
 pub mod monitoring;
+pub mod proxy;
 
 pub use context::{Agent, AgentContext, Job, JobContext};
 pub use error::{Error, ErrorKind, Failure, FailureExt, FailureKind, Result};

@@ -91,6 +91,11 @@ impl Monitoring {
         self.state().job.as_ref().map(|job| job.attempt)
     }
 
+    /// Whether a job is running.
+    pub(crate) fn is_in_job(&self) -> bool {
+        self.state().job.is_some()
+    }
+
     /// Sends reports out as they come, until the job is over; then use [`finish_job`](Self::finish_job) for the rest, if this
     /// has not failed.
     pub(crate) async fn send_reports(
@@ -186,16 +191,22 @@ impl Monitoring {
 
     /// Tells what the host did to the job and not the script, once for each thing.
     pub(crate) fn notice(&self, content: String) {
+        self.tell(EventLevel::Warning, content);
+    }
+
+    /// Tells what the host did for the job, once for each thing. Says whether there is a job to tell it to.
+    pub(crate) fn tell(&self, level: EventLevel, content: String) -> bool {
         tracing::debug!(target: "armada::notice", "{content}");
         let mut state = self.state();
-        let Some(job) = &mut state.job else { return };
+        let Some(job) = &mut state.job else { return false };
         if job.notices.len() as u64 >= NOTICES || !job.notices.insert(content.clone()) {
-            return;
+            return true;
         }
-        let event = Event { time: Timestamp::now(), level: EventLevel::Warning, content, attachment: None };
+        let event = Event { time: Timestamp::now(), level, content, attachment: None };
         job.waiting.push(Report::Event(event));
         drop(state);
         self.arrived.notify_one();
+        true
     }
 
     fn record_event(&self, level: EventLevel, content: String, attachment: Option<Artifact>) -> Result<(), Error> {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::frame::{Answer, Ask, Reply, Request};
 use super::tests::{RUN, inventory, record};
-use crate::inventory::{Database, Hidden, Secret};
+use crate::inventory::{Database, Hidden, Secret, VerifyIp};
 use crate::report::{Artifact, Event, EventLevel, LogLevel, LogLine, Progress};
 use crate::{AgentState, Attempt, Cause, Delivery, Job, JobError, Lent, Next, Outcome, Report, Start, Stop, Wanted};
 
@@ -91,7 +91,11 @@ fn requests_are_written_as_before() {
 fn lent() -> Lent {
     let database = Database { url: Hidden("sqlite:orders".to_owned()), writable: true, connections_per_agent: 2 };
     let secret = Secret { value: Hidden("correct horse".to_owned()), origins: vec!["https://shop.example".to_owned()] };
-    Lent { databases: [("orders".to_owned(), database)].into(), secrets: [("password".to_owned(), secret)].into() }
+    Lent {
+        databases: [("orders".to_owned(), database)].into(),
+        secrets: [("password".to_owned(), secret)].into(),
+        verify_ip: Some(VerifyIp { url: "https://ip.example/".to_owned().try_into().unwrap() }),
+    }
 }
 
 #[test]

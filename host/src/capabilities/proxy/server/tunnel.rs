@@ -11,13 +11,12 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use rustls::server::Acceptor;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::net::TcpStream;
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use super::connection::{Protocol, Server, serve_tunnel};
 use super::exchange::Origin;
 use super::{HANDSHAKE, Shared};
-use crate::egress::TrustError;
+use crate::egress::{Connection, TrustError};
 
 /// The first byte of TLS: a record of its handshake (RFC 8446, 5.1).
 const TLS: u8 = 0x16;
@@ -27,7 +26,7 @@ pub(super) struct Tunnel {
     pub(super) near: OnUpgrade,
     pub(super) host: String,
     pub(super) port: u16,
-    pub(super) far: TcpStream,
+    pub(super) far: Connection,
 }
 
 /// The browser's side, of which the first bytes have been looked at.
@@ -68,7 +67,7 @@ impl Tunnel {
 async fn intercept(
     shared: &Arc<Shared>,
     near: Near,
-    far: TcpStream,
+    far: Connection,
     origin: &Origin,
 ) -> Option<(tokio_rustls::server::TlsStream<Near>, Server)> {
     let failed = |reason: &dyn Display| shared.failed(origin, reason);

@@ -1,0 +1,81 @@
+//! The way out: the upstream proxy that pages and requests leave through.
+//!
+//! Whether there is one is said by `config_proxy` in the agent's configuration; the operator, who lends it, alone knows its
+//! address and credentials.
+//!
+//! ```no_run
+//! # use armada::{Agent, Job, Result};
+//! # async fn f(job_ctx: &Job, agent_ctx: &Agent) -> Result<()> {
+//! let country: String = job_ctx.job_message.field("country")?;
+//! let now = agent_ctx.proxy.change_upstream().location(country).tag("residential").await?;
+//! job_ctx.monitoring_client.record_success_event(format!("leaves from {:?}", now.location))?;
+//! # Ok(())
+//! # }
+//! ```
+
+use std::panic::Location;
+
+use crate::__bindings::armada::proxy::proxy as wit;
+pub use crate::__bindings::armada::proxy::proxy::ProxyStatus;
+use crate::error::Error;
+use crate::operation::Operation;
+
+/// The agent's way out.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Proxy {}
+
+/// Which upstream proxy is wanted.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct UpstreamOptions {
+    /// Where traffic is to come out; the location of `config_proxy` where there is none, anywhere where it is empty.
+    pub location: Option<String>,
+    /// What the proxy must be tagged with.
+    pub tags: Vec<String>,
+    /// The same text gets the same proxy, as long as there is one.
+    pub sticky: Option<String>,
+}
+
+impl Proxy {
+    /// Where traffic leaves now.
+    #[track_caller]
+    pub fn status(&self) -> Result<ProxyStatus, Error> {
+        let at = Location::caller();
+        wit::status().map_err(|error| Error::from_wit(error, at))
+    }
+
+    /// Leases another upstream proxy: in a job for this job, in the agent context for all jobs to come. Connections through
+    /// the one before are cut.
+    ///
+    /// Fails with [`ErrorKind::NotFound`](crate::ErrorKind) when the operator has none like it.
+    #[track_caller]
+    pub fn change_upstream(&self) -> Operation<UpstreamOptions, ProxyStatus> {
+        Operation::new(UpstreamOptions::default(), |wanted: UpstreamOptions| {
+            wit::change_upstream(wanted.location, wanted.tags, wanted.sticky)
+        })
+    }
+
+    /// Looks up the address that traffic comes out at, and makes sure that it is the proxy's.
+    #[track_caller]
+    pub fn verify_ip(&self) -> Operation<(), String> {
+        Operation::new((), |()| wit::verify_ip())
+    }
+}
+
+impl<T: 'static> Operation<UpstreamOptions, T> {
+    /// Where traffic is to come out; anywhere where it is empty.
+    pub fn location(self, location: impl Into<String>) -> Self {
+        self.with(|wanted| wanted.location = Some(location.into()))
+    }
+
+    /// What the proxy must be tagged with, among others.
+    pub fn tag(self, tag: impl Into<String>) -> Self {
+        self.with(|wanted| wanted.tags.push(tag.into()))
+    }
+
+    /// The same text gets the same proxy, in other runs, too, as long as there is one.
+    pub fn sticky(self, text: impl Into<String>) -> Self {
+        self.with(|wanted| wanted.sticky = Some(text.into()))
+    }
+}

@@ -1,0 +1,323 @@
+//! The way out: agents whose traffic leaves through upstream proxies, and what becomes of it when these fail.
+
+use std::collections::BTreeSet;
+
+use armada_protocol::inventory::Upstream;
+use armada_protocol::report::EventLevel;
+use armada_protocol::{Inventory, JobRecord};
+use armada_tests::command::{Running, project};
+use armada_tests::guests::{built, component};
+use armada_tests::run::{Finished, TestRun};
+use armada_tests::upstreams::{AddressPage, PASSWORD, UpstreamProxy};
+use serde_json::{Value, json};
+
+/// A run with these proxies and this `config_proxy`, whose jobs each take these steps.
+fn run(upstreams: Vec<Upstream>, config: Value, jobs: &[Value]) -> TestRun {
+    TestRun::of(component("upstream"))
+        .inventory(Inventory { upstreams, ..Inventory::default() })
+        .agent_message(json!({"config_proxy": config}))
+        .jobs(jobs.iter().map(|steps| json!({"steps": steps})))
+}
+
+/// What the jobs of a run have told; nothing of it has the password of a proxy.
+fn told(finished: &Finished) -> Vec<Value> {
+    assert!(finished.agents.iter().all(Result::is_ok), "{:?}", finished.agents);
+    assert!(!format!("{:?}{:?}", finished.changes, finished.jobs).contains(PASSWORD));
+    let read = |job: &JobRecord| match &job.result {
+        Some(result) => serde_json::from_str(result.get()).unwrap(),
+        None => panic!("{:#?}", job.error),
+    };
+    finished.jobs.iter().map(read).collect()
+}
+
+/// The events of a job, those of a level.
+fn events(job: &JobRecord, level: EventLevel) -> Vec<&str> {
+    let events = job.events.iter().map(|event| &event.report);
+    events.filter(|event| event.level == level).map(|event| event.content.as_str()).collect()
+}
+
+/// Why the one agent of a run could not go on.
+fn failure(finished: Finished) -> String {
+    let ended = finished.agents.into_iter().next().unwrap();
+    let message = ended.expect_err("the agent should fail").to_string();
+    assert!(!message.contains(PASSWORD), "{message}");
+    message
+}
+
+fn goto(page: &AddressPage) -> Value {
+    json!({"goto": page.url("127.0.0.1")})
+}
+
+#[test]
+fn pages_leave_through_proxies_of_every_kind() {
+    let page = AddressPage::start();
+    for (proxy, address) in
+        [(UpstreamProxy::http("127.0.0.11"), "127.0.0.11"), (UpstreamProxy::socks5("127.0.0.12"), "127.0.0.12")]
+    {
+        let config = json!({"upstream_proxy_enabled": 1, "proxy_location": "de"});
+        let finished = run(vec![proxy.entry("berlin", "DE")], config, &[json!([goto(&page), "status"])]).finish();
+        let status = json!({"enabled": true, "upstream": "berlin", "location": "DE", "exit_address": null});
+        assert_eq!(told(&finished), [json!([address, status])]);
+        assert!(proxy.carried() > 0 && proxy.refused() == 0);
+        assert_eq!(events(&finished.jobs[0], EventLevel::Info), ["leaves through the upstream proxy `berlin` (DE)"]);
+    }
+}
+
+#[test]
+fn without_an_upstream_traffic_leaves_directly_and_says_so() {
+    let page = AddressPage::start();
+    let proxy = UpstreamProxy::http("127.0.0.11");
+    let steps = json!([goto(&page), "status", "verify", {"change": {}}]);
+    let finished = run(vec![proxy.entry("berlin", "DE")], json!({}), &[steps]).finish();
+    let Value::Array(told) = told(&finished).remove(0) else { panic!() };
+    assert_eq!((&told[0], &told[1]["enabled"]), (&json!("127.0.0.1"), &json!(false)));
+    for step in &told[2..] {
+        assert_eq!(step["error"], "invalid", "{step}");
+        assert!(step["says"].as_str().unwrap().contains("config_proxy.upstream_proxy_enabled"), "{step}");
+    }
+    assert_eq!(proxy.carried(), 0);
+}
+
+#[test]
+fn a_proxy_that_does_not_let_the_agent_in_is_replaced() {
+    let page = AddressPage::start();
+    for (refusing, working) in [
+        (UpstreamProxy::http("127.0.0.11"), UpstreamProxy::http("127.0.0.12")),
+        (UpstreamProxy::socks5("127.0.0.11"), UpstreamProxy::socks5("127.0.0.12")),
+    ] {
+        let refusing_entry = refusing.entry_with_password("refusing", "DE", "wrong");
+        let config = json!({"upstream_proxy_enabled": 1});
+        let upstreams = vec![refusing_entry.clone(), working.entry("working", "DE")];
+        let finished = run(upstreams, config.clone(), &[json!([goto(&page), "status"])]).finish();
+        let told_first = told(&finished).remove(0);
+        assert_eq!((&told_first[0], &told_first[1]["upstream"]), (&json!("127.0.0.12"), &json!("working")));
+        let warnings = events(&finished.jobs[0], EventLevel::Warning).join("\n");
+        assert!(warnings.contains("`refusing` (DE) fails, and is given back") && warnings.contains("credentials"));
+        assert!(refusing.refused() > 0);
+
+        let alone = run(vec![refusing_entry], config, &[json!([goto(&page)])]).finish();
+        let told_alone = told(&alone).remove(0);
+        assert_eq!(told_alone[0]["error"], "unavailable", "{told_alone}");
+        assert!(
+            told_alone[0]["says"].as_str().unwrap().contains("the upstream proxy `refusing` fails"),
+            "{told_alone}"
+        );
+        assert_eq!(refusing.carried(), 0);
+    }
+}
+
+#[test]
+fn a_proxy_that_dies_is_replaced_and_nothing_leaves_directly() {
+    let (first, second) = (UpstreamProxy::http("127.0.0.11"), UpstreamProxy::socks5("127.0.0.12"));
+    let (kill_first, kill_second) = (first.killer(), second.killer());
+    // Whoever loses its connection may ask again, which kills nothing more.
+    let page = AddressPage::start_with(move |path| match path {
+        "/kill-first" => kill_first(),
+        "/kill-second" => kill_second(),
+        _ => {}
+    });
+    let kill = |which: &str| json!({"goto": format!("{}kill-{which}", page.url("127.0.0.1"))});
+    let steps = json!([goto(&page), kill("first"), goto(&page), kill("second"), goto(&page)]);
+    let upstreams = vec![first.entry("first", "DE"), second.entry("second", "DE")];
+    let finished = run(upstreams, json!({"upstream_proxy_enabled": 1}), &[steps]).finish();
+    let told = told(&finished).remove(0);
+    assert_eq!((&told[0], &told[2]), (&json!("127.0.0.11"), &json!("127.0.0.12")));
+    assert_eq!(told[4]["error"], "unavailable", "{told}");
+    assert!(!told.to_string().contains("\"127.0.0.1\""), "something left directly: {told}");
+    let warnings = events(&finished.jobs[0], EventLevel::Warning).join("\n");
+    assert!(warnings.contains("`first` (DE) fails") && warnings.contains("`second` (DE) fails"), "{warnings}");
+}
+
+#[test]
+fn an_agent_without_a_proxy_in_its_location_fails_and_says_what_there_is() {
+    let proxy = UpstreamProxy::http("127.0.0.11");
+    let config = json!({"upstream_proxy_enabled": 2, "proxy_location": "US", "proxy_tags": "fast"});
+    let told = failure(run(vec![proxy.entry("berlin", "DE")], config.clone(), &[json!([])]).finish());
+    assert!(
+        told.contains("an upstream proxy in \"US\" with the tags [\"fast\"]") && told.contains("some in DE"),
+        "{told}"
+    );
+    let told = failure(run(Vec::new(), config, &[json!([])]).finish());
+    assert!(told.contains("the operator's inventory has none"), "{told}");
+}
+
+#[test]
+fn proxies_need_both_keys() {
+    let proxy = UpstreamProxy::http("127.0.0.11");
+    let started = |enabled: u8| {
+        let config = json!({"upstream_proxy_enabled": enabled});
+        run(vec![proxy.entry("berlin", "DE")], config, &[json!(["status", "verify", {"change": {}}])])
+    };
+    let sandbox = json!({"capabilities": ["browser"]});
+    let told_to_agent = failure(started(1).sandbox(sandbox.clone()).finish());
+    assert!(
+        told_to_agent.contains("needs the capability `proxy`") && told_to_agent.contains("\"proxy\""),
+        "{told_to_agent}"
+    );
+    let told_to_agent = failure(started(1).withholding("proxy").finish());
+    assert!(told_to_agent.contains("the operator's ceiling does not allow it"), "{told_to_agent}");
+    for (finished, says) in [
+        (started(0).sandbox(sandbox).finish(), "run_message.sandbox.capabilities"),
+        (started(0).withholding("proxy").finish(), "the operator's ceiling does not allow it"),
+    ] {
+        for step in told(&finished).remove(0).as_array().unwrap() {
+            assert_eq!(step["error"], "denied", "{step}");
+            assert!(step["says"].as_str().unwrap().contains(says), "{step}");
+        }
+    }
+    assert_eq!((proxy.carried(), proxy.refused()), (0, 0));
+}
+
+#[test]
+fn a_private_address_is_refused_whatever_lies_between() {
+    let page = AddressPage::start();
+    let proxy = UpstreamProxy::socks5("127.0.0.11");
+    let steps = json!([{"goto": page.url("127.0.0.3")}, {"goto": page.url("169.254.169.254")}, goto(&page)]);
+    for resolve in [armada_protocol::inventory::Resolve::Agent, armada_protocol::inventory::Resolve::Proxy] {
+        let before = proxy.carried();
+        let upstream = Upstream { resolve, ..proxy.entry("berlin", "DE") };
+        let config = json!({"upstream_proxy_enabled": 1});
+        let finished = run(vec![upstream], config, &[steps.clone()]).allowed_hosts(&["*:*"]).finish();
+        let told = told(&finished).remove(0);
+        for refused in [&told[0], &told[1]] {
+            assert_eq!(refused["error"], "denied", "{told}");
+            assert!(refused["says"].as_str().unwrap().contains("--private-host"), "{told}");
+        }
+        assert_eq!(told[2], "127.0.0.11");
+        assert_eq!(proxy.carried() - before, 1);
+    }
+}
+
+#[test]
+fn an_upstream_may_resolve_names_itself() {
+    let page = AddressPage::start();
+    let proxy = UpstreamProxy::http("127.0.0.11");
+    let upstream = Upstream { resolve: armada_protocol::inventory::Resolve::Proxy, ..proxy.entry("berlin", "DE") };
+    let steps = json!([{"goto": page.url("localhost")}]);
+    let finished = run(vec![upstream], json!({"upstream_proxy_enabled": 1}), &[steps]).finish();
+    assert_eq!(told(&finished), [json!(["127.0.0.11"])]);
+}
+
+/// Three proxies, whose addresses end in 11, 12 and 13.
+fn three() -> (Vec<UpstreamProxy>, Vec<Upstream>) {
+    let proxies: Vec<_> = (11..14).map(|end| UpstreamProxy::http(&format!("127.0.0.{end}"))).collect();
+    let entries = proxies.iter().zip(["one", "two", "three"]).map(|(proxy, name)| proxy.entry(name, "DE")).collect();
+    (proxies, entries)
+}
+
+#[test]
+fn a_lease_is_for_the_agents_life_or_for_each_job() {
+    let page = AddressPage::start();
+    let (_proxies, entries) = three();
+    let jobs = vec![json!([goto(&page)]); 3];
+    let addresses = |config: Value| -> BTreeSet<String> {
+        told(&run(entries.clone(), config, &jobs).finish()).into_iter().map(|told| told[0].to_string()).collect()
+    };
+    assert_eq!(addresses(json!({"upstream_proxy_enabled": 1})).len(), 1);
+    assert_eq!(addresses(json!({"upstream_proxy_enabled": 2})).len(), 3);
+}
+
+#[test]
+fn a_job_chooses_its_proxy_and_the_next_one_does_not_have_it() {
+    let page = AddressPage::start();
+    let (proxies, mut entries) = three();
+    let paris = Upstream { tags: vec!["slow".to_owned()], ..proxies[2].entry("paris", "FR") };
+    entries[2] = paris;
+    let choice = json!({"change": {"location": "FR", "tag": "slow"}});
+    let missing = json!({"change": {"location": "US"}});
+    let first = json!([goto(&page), choice, goto(&page), missing, goto(&page)]);
+    let config = json!({"upstream_proxy_enabled": 1, "proxy_location": "DE"});
+    let finished = run(entries, config, &[first, json!([goto(&page)])]).finish();
+    let told = told(&finished);
+    assert_eq!((&told[0][0], &told[0][2]), (&json!("127.0.0.11"), &json!("127.0.0.13")), "{told:?}");
+    assert_eq!((&told[0][1]["upstream"], &told[0][1]["location"]), (&json!("paris"), &json!("FR")));
+    // What is not there leaves everything as it was.
+    assert_eq!((&told[0][3]["error"], &told[0][4]), (&json!("not found"), &json!("127.0.0.13")), "{told:?}");
+    assert_ne!(told[1][0], "127.0.0.13");
+}
+
+#[test]
+fn the_same_text_sticks_to_the_same_proxy() {
+    let (_proxies, entries) = three();
+    let sticky = json!({"change": {"sticky": "session 7"}});
+    let finished =
+        run(entries, json!({"upstream_proxy_enabled": 1}), &[json!([sticky, {"change": {}}, sticky, sticky])]).finish();
+    let told = told(&finished).remove(0);
+    let name = |place: usize| told[place]["upstream"].as_str().unwrap();
+    assert_eq!((name(0), name(2)), (name(2), name(3)));
+    assert_ne!(name(0), name(1));
+}
+
+#[test]
+fn the_address_that_traffic_comes_out_at_is_verified() {
+    let page = AddressPage::start();
+    let steps = json!(["status", "verify", goto(&page)]);
+    let (good, own) = (UpstreamProxy::http("127.0.0.11"), UpstreamProxy::http("127.0.0.1"));
+    let started = |upstream: Upstream, verify: bool| {
+        let inventory = Inventory {
+            upstreams: vec![upstream],
+            verify_ip: verify.then(|| page.verify_ip()),
+            ..Inventory::default()
+        };
+        run(Vec::new(), json!({"upstream_proxy_enabled": 1, "verify_ip": 1}), &[steps.clone()])
+            .inventory(inventory)
+            .finish()
+    };
+    let at = |proxy: &UpstreamProxy, addresses: &[&str]| Upstream {
+        exit_addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        ..proxy.entry("berlin", "DE")
+    };
+    // Known addresses, and none, in which case another one than without the proxy will do.
+    for upstream in [at(&good, &["203.0.113.9", "127.0.0.8/29"]), at(&good, &[])] {
+        let finished = started(upstream, true);
+        let told = told(&finished).remove(0);
+        assert_eq!(told[0]["exit_address"], "127.0.0.11");
+        assert_eq!((&told[1], &told[2]), (&json!("127.0.0.11"), &json!("127.0.0.11")));
+        let successes = events(&finished.jobs[0], EventLevel::Success).join("\n");
+        assert!(successes.contains("its address is 127.0.0.11, as it should be"), "{successes}");
+    }
+    let wrong = failure(started(at(&good, &["203.0.113.9"]), true));
+    assert!(wrong.contains("`berlin` comes out at 127.0.0.11") && wrong.contains("exit_addresses"), "{wrong}");
+    let own = failure(started(at(&own, &[]), true));
+    assert!(own.contains("`berlin` comes out at 127.0.0.1, the address that traffic has without it"), "{own}");
+    let nowhere = failure(started(at(&good, &[]), false));
+    assert!(nowhere.contains("[verify_ip]"), "{nowhere}");
+}
+
+#[test]
+fn python_scripts_have_it_too() {
+    let page = AddressPage::start();
+    let (proxies, mut entries) = three();
+    entries[2] = Upstream { tags: vec!["slow".to_owned()], ..proxies[2].entry("paris", "FR") };
+    let inventory = Inventory { upstreams: entries, verify_ip: Some(page.verify_ip()), ..Inventory::default() };
+    let config = json!({"upstream_proxy_enabled": 1, "proxy_location": "DE"});
+    let run = TestRun::of(built(&project("python_proxy"))).inventory(inventory);
+    let told = told(&run.agent_message(json!({"config_proxy": config})).finish()).remove(0);
+    let paris = json!({"enabled": true, "upstream": "paris", "location": "FR", "exit_address": null});
+    assert_eq!(told, json!(["one", paris, "127.0.0.13"]));
+}
+
+#[test]
+fn a_proxy_that_speaks_tls_must_have_a_certificate_that_the_machine_trusts() {
+    let (page, proxy) = (AddressPage::start(), UpstreamProxy::https("127.0.0.11"));
+    let folder = tempfile::tempdir().unwrap();
+    let (inventory, certificate) = (folder.path().join("inventory.toml"), folder.path().join("authorities.pem"));
+    let (url, page) = (String::from(proxy.entry("berlin", "DE").url), page.url("127.0.0.1"));
+    let upstream = format!("[[upstreams]]\nname = \"berlin\"\nurl = \"{url}\"\nlocation = \"DE\"\n");
+    std::fs::write(&inventory, format!("{upstream}[verify_ip]\nurl = \"{page}\"\n")).unwrap();
+    std::fs::write(&certificate, proxy.certificate()).unwrap();
+    let arguments = ["--inventory", inventory.to_str().unwrap()];
+    let ended = |variables: &[(&str, &str)]| {
+        let ended = Running::start_with(&project("python_proxy"), &arguments, variables).finish();
+        assert!(!format!("{:?}{:?}", ended.told, ended.results).contains(PASSWORD));
+        ended
+    };
+    let trusted = ended(&[("SSL_CERT_FILE", certificate.to_str().unwrap())]);
+    assert_eq!(trusted.code, Some(0), "{:?}", trusted.told);
+    assert_eq!(trusted.results[0]["result"], "127.0.0.11");
+    let carried = proxy.carried();
+    let unknown = ended(&[]);
+    assert_eq!(unknown.code, Some(1), "{:?}", unknown.told);
+    assert!(format!("{:?}", unknown.results).contains("TLS to it fails"), "{:?}", unknown.results);
+    assert_eq!(proxy.carried(), carried);
+}
