@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use armada_project::BrowserSettings;
+use armada_project::AgentSettings;
 use armada_protocol::{
     AgentRecord, AgentState, Attempt, Cause, Connections, Delivery, Incarnation, JobError, JobStore, Next, Outcome,
     ProtocolError, RunId, RunStore, Start, Stop,
@@ -163,7 +163,7 @@ impl Agent {
         let record = record(&*connections.runs, run, index).await?;
         let component = component::load(sandbox, options.cache, options.key, &record, &*connections.runs).await?;
         let template = Template::new(sandbox, &component)?;
-        let (settings, notes) = BrowserSettings::from_agent_message(&record.message).map_err(|problems| {
+        let (settings, notes) = AgentSettings::from_agent_message(&record.message).map_err(|problems| {
             AgentError::Message(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
         for note in notes {
@@ -181,7 +181,8 @@ impl Agent {
             by,
             grant,
             message: &record.message,
-            browser: &settings,
+            browser: &settings.browser,
+            identity: &settings.identity,
             options: &browser,
             lent: lender.lent(run, by).await?,
             lender,

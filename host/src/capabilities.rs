@@ -4,17 +4,19 @@
 //! closed, and the functions of its part of the contract. Each of those functions goes through [`call`](crate::call).
 
 pub(crate) mod browser;
+mod identity;
 pub(crate) mod monitoring;
 pub(crate) mod output;
 mod tasks;
 
 use std::sync::Arc;
 
-use armada_project::{BrowserSettings, Grant};
+use armada_project::{BrowserSettings, Grant, IdentitySettings};
 use armada_protocol::{Attempt, Incarnation, Lender, Lent, RunId};
 use serde_json::{Map, Value};
 
 use self::browser::{Browser, BrowserOptions};
+use self::identity::Identities;
 use self::monitoring::Monitoring;
 use crate::egress::Egress;
 
@@ -26,9 +28,10 @@ pub(crate) struct Means<'a> {
     pub(crate) by: Incarnation,
     /// What the run is allowed.
     pub(crate) grant: Arc<Grant>,
-    /// The merged agent configuration, and what it says of the browser.
+    /// The merged agent configuration, and what it says of the browser and of made-up people.
     pub(crate) message: &'a Map<String, Value>,
     pub(crate) browser: &'a BrowserSettings,
+    pub(crate) identity: &'a IdentitySettings,
     /// How the operator runs browsers.
     pub(crate) options: &'a BrowserOptions,
     /// What the operator has lent to the agent, and who lends it more.
@@ -44,6 +47,8 @@ pub(crate) struct Capabilities {
     pub(crate) monitoring: Arc<Monitoring>,
     /// Drives a real Chromium.
     pub(crate) browser: Arc<Browser>,
+    /// Makes up people.
+    pub(crate) identity: Identities,
 }
 
 impl Capabilities {
@@ -54,7 +59,8 @@ impl Capabilities {
         let monitoring = Arc::new(Monitoring::new(grant.clone(), means.options.temp.clone()));
         let notices = monitoring.clone();
         let browser = Browser::new(means, egress, move |notice| notices.notice(notice));
-        Self { grant, monitoring, browser: Arc::new(browser) }
+        let identity = Identities::new(means.identity.clone());
+        Self { grant, monitoring, browser: Arc::new(browser), identity }
     }
 
     /// A job begins.

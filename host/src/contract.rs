@@ -20,5 +20,7 @@ mod generated {
 }
 
 pub(crate) use generated::armada::types::types::{Error, Failure, FailureKind};
-pub(crate) use generated::armada::{browser::browser, monitoring::monitoring, tasks::tasks, types::types};
+pub(crate) use generated::armada::{
+    browser::browser, identity::identity, monitoring::monitoring, tasks::tasks, types::types,
+};
 pub(crate) use generated::{Project, ProjectPre};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use armada_project::{BrowserSettings, Grant};
+use armada_project::{AgentSettings, Grant};
 use armada_protocol::embedded::EmbeddedRunStore;
 use armada_protocol::{Incarnation, Inventory, InventoryLender, Lent, RunId};
 use serde_json::Map;
@@ -30,7 +30,7 @@ impl Runner {
             .map_err(|error| ComponentError::Engine(format!("{error:#}")))?;
         let template = Template::new(sandbox, &component)?;
         let options = BrowserOptions { executable: None, headed: false, temp: std::env::temp_dir() };
-        let (settings, _notes) = BrowserSettings::from_agent_message(&Map::new()).map_err(|problems| {
+        let (settings, _notes) = AgentSettings::from_agent_message(&Map::new()).map_err(|problems| {
             ComponentError::Engine(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
         let (inventory, runs) = (Inventory::default(), Arc::new(EmbeddedRunStore::default()));
@@ -39,7 +39,8 @@ impl Runner {
             by: Incarnation::new(0),
             grant: Arc::new(grant),
             message: &Map::new(),
-            browser: &settings,
+            browser: &settings.browser,
+            identity: &settings.identity,
             options: &options,
             lent: Lent::default(),
             lender: Arc::new(InventoryLender::new(inventory, runs)),

@@ -100,46 +100,42 @@ const IGNORED_FLAGS: [(&str, &str); 16] = [
 
 impl BrowserSettings {
     /// Reads the settings of a merged agent message, with notes on what has no effect.
-    pub fn from_agent_message(message: &Map<String, Value>) -> Result<(BrowserSettings, Vec<Note>), Vec<Problem>> {
+    pub(crate) fn read(message: &Map<String, Value>, problems: &mut Vec<Problem>, notes: &mut Vec<Note>) -> Self {
         let mut settings = BrowserSettings {
             screen: ScreenSettings::default(),
             browser: BrowserOptions::default(),
             window_size: None,
             device_scale_factor: None,
         };
-        let (mut problems, mut notes) = (Vec::new(), Vec::new());
-        note_misspelt(message, &ValuePath::default(), [OUTER].into_iter(), &mut notes);
         let outer_path = ValuePath::of_keys([OUTER]);
         let outer = match message.get(OUTER) {
-            None => return Ok((settings, notes)),
+            None => return settings,
             Some(Value::Object(outer)) => outer,
             Some(other) => {
-                return Err(vec![Problem::of_value(
-                    &outer_path,
-                    format!("expected an object, found {}", found(other)),
-                )]);
+                problems.push(Problem::of_value(&outer_path, format!("expected an object, found {}", found(other))));
+                return settings;
             }
         };
-        note_misspelt(outer, &outer_path, [SCREEN, BROWSER].into_iter(), &mut notes);
+        note_misspelt(outer, &outer_path, [SCREEN, BROWSER].into_iter(), notes);
         let names = |table: &'static [Setting]| table.iter().map(|setting| setting.name);
         if let Some(screen) = outer.get(SCREEN) {
             let path = outer_path.key(SCREEN);
             if let Value::Object(members) = screen {
-                note_misspelt(members, &path, names(ScreenSettings::TABLE), &mut notes);
+                note_misspelt(members, &path, names(ScreenSettings::TABLE), notes);
             }
-            read_block(&mut settings.screen, screen, &path, Unknown::Pass, &mut problems);
+            read_block(&mut settings.screen, screen, &path, Unknown::Pass, problems);
         }
         if let Some(browser) = outer.get(BROWSER) {
             let path = outer_path.key(BROWSER);
             if let Value::Object(members) = browser {
-                note_misspelt(members, &path, names(BrowserOptions::TABLE).chain([FLAGS]), &mut notes);
+                note_misspelt(members, &path, names(BrowserOptions::TABLE).chain([FLAGS]), notes);
             }
             if let Some(flags) = browser.get(FLAGS) {
-                settings.read_flags(flags, &path.key(FLAGS), &mut problems, &mut notes);
+                settings.read_flags(flags, &path.key(FLAGS), problems, notes);
             }
-            read_block(&mut settings.browser, browser, &path, Unknown::Pass, &mut problems);
+            read_block(&mut settings.browser, browser, &path, Unknown::Pass, problems);
         }
-        if problems.is_empty() { Ok((settings, notes)) } else { Err(problems) }
+        settings
     }
 
     fn read_flags(&mut self, flags: &Value, path: &ValuePath, problems: &mut Vec<Problem>, notes: &mut Vec<Note>) {
@@ -209,8 +205,9 @@ mod tests {
 
     fn read(value: Value) -> Result<(BrowserSettings, Vec<Note>), Vec<String>> {
         let Value::Object(message) = value else { panic!("not a message") };
-        BrowserSettings::from_agent_message(&message)
-            .map_err(|problems| problems.iter().map(Problem::to_string).collect())
+        let (mut problems, mut notes) = (Vec::new(), Vec::new());
+        let settings = BrowserSettings::read(&message, &mut problems, &mut notes);
+        if problems.is_empty() { Ok((settings, notes)) } else { Err(problems.iter().map(Problem::to_string).collect()) }
     }
 
     #[test]

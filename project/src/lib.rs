@@ -17,6 +17,7 @@
 //! rows, and what is wrong is reported all at once, as [`Mistakes`] that show the place and say what to do. The crate
 //! knows no network and no Wasm engine.
 
+mod agent;
 mod browser;
 mod build;
 mod bundle;
@@ -27,6 +28,7 @@ mod digest;
 mod explain;
 mod grant;
 mod host_pattern;
+mod identity;
 mod json;
 mod lendable;
 mod limits;
@@ -54,6 +56,7 @@ mod template;
 mod test;
 mod text;
 
+pub use agent::AgentSettings;
 pub use browser::{BrowserOptions, BrowserSettings, ScreenSettings};
 pub use build::{BuildError, BuildOptions, Progress, build};
 pub use bundle::{Bundle, BundleError, BundleLimits};
@@ -63,6 +66,7 @@ pub use configuration::{Configuration, Injection};
 pub use digest::{ComponentRef, Digest, InvalidDigest};
 pub use grant::{Denied, Grant};
 pub use host_pattern::{HostPattern, HostPatternError};
+pub use identity::IdentitySettings;
 pub use lendable::Lendable;
 pub use limits::Limits;
 pub use messages::Messages;

@@ -78,9 +78,9 @@ impl Plan {
         Plan { default, default_line, parts, pieces }
     }
 
-    /// The plan for one member of the messages, whatever the others are.
-    pub(crate) fn only(mut self, key: &str) -> Plan {
-        self.parts.retain(|part| part.key == key);
+    /// The plan for some members of the messages, whatever the others are.
+    pub(crate) fn only(mut self, keys: &[&str]) -> Plan {
+        self.parts.retain(|part| keys.contains(&part.key.as_str()));
         self.pieces = pieces(&self.parts);
         self
     }

@@ -10,11 +10,11 @@ use std::path::Path;
 use csv::StringRecord;
 use serde_json::Value;
 
-use crate::browser::{BrowserSettings, OUTER};
+use crate::agent::AgentSettings;
 use crate::configuration::{Resolved, Side};
 use crate::explain::Recorder;
 use crate::mistake::{Mistake, Mistakes, Note};
-use crate::path::ValuePath;
+use crate::path::{Step, ValuePath};
 use crate::plan::{Plan, check_cell};
 use crate::project::{Mode, Overrides};
 use crate::reach::{MAX_ROWS, Reach};
@@ -120,7 +120,7 @@ impl Check<'_> {
 
     fn agent_message(&mut self) {
         let Some(section) = &self.template.agent else { return };
-        match BrowserSettings::from_agent_message(&section.message()) {
+        match AgentSettings::from_agent_message(&section.message()) {
             Ok((_, notes)) => self.note(notes),
             Err(problems) => {
                 for problem in problems {
@@ -194,7 +194,7 @@ impl Check<'_> {
                 mistakes.report(target.file(), || rows.mistake(&flaw));
             }
         };
-        let browser = self.browser_plan(target, &header);
+        let settings = self.settings_plan(target, &header);
         let mut surplus = None;
         while let Some(read) = rows.read() {
             if rows.count() > limit && surplus.is_none() {
@@ -215,8 +215,8 @@ impl Check<'_> {
                 }
             }
             // A row that no agent has is a mistake already.
-            if let Some(plan) = browser.as_ref().filter(|_| row.index < MAX_AGENTS) {
-                for flaw in self.browser(plan, row) {
+            if let Some(plan) = settings.as_ref().filter(|_| row.index < MAX_AGENTS) {
+                for flaw in self.agent_settings(plan, row) {
                     report(&mut self.mistakes, flaw, rows);
                 }
             }
@@ -224,21 +224,23 @@ impl Check<'_> {
         surplus
     }
 
-    /// The plan for that part of agents' messages that has the browser's settings, if one column says something about it.
-    fn browser_plan(&self, target: Target, header: &StringRecord) -> Option<Plan> {
+    /// The plan for those parts of agents' messages that have settings, if columns say something about them.
+    fn settings_plan(&self, target: Target, header: &StringRecord) -> Option<Plan> {
         let section = self.template.section(target)?;
-        if target != Target::Agent || header.iter().filter(|name| *name == OUTER).count() != 1 {
+        let columns = |key: &str| header.iter().filter(|name| *name == key).count();
+        let keys: Vec<&str> = AgentSettings::KEYS.into_iter().filter(|key| columns(key) == 1).collect();
+        if target != Target::Agent || keys.is_empty() {
             return None;
         }
-        Some(Plan::new(section.message(), Some(header), target).only(OUTER))
+        Some(Plan::new(section.message(), Some(header), target).only(&keys))
     }
 
-    /// Checks what a row makes of an agent's browser settings. What it leaves as it was has been checked already.
-    fn browser(&mut self, plan: &Plan, row: Row<'_>) -> Vec<Flaw> {
+    /// Checks what a row makes of an agent's settings. What it leaves as it was has been checked already.
+    fn agent_settings(&mut self, plan: &Plan, row: Row<'_>) -> Vec<Flaw> {
         let mut seen = Recorder::default();
         // A cell that is no JSON has been reported.
         let Ok(message) = plan.message(row, &mut seen) else { return Vec::new() };
-        match BrowserSettings::from_agent_message(&message) {
+        match AgentSettings::from_agent_message(&message) {
             Ok((_, notes)) => {
                 self.note(notes);
                 Vec::new()
@@ -247,7 +249,8 @@ impl Check<'_> {
                 .into_iter()
                 .filter(|problem| seen.has_replaced(&problem.path))
                 .filter_map(|Problem { path, message, help, .. }| {
-                    let column = plan.column(OUTER)?;
+                    let Some(Step::Key(key)) = path.steps().first() else { return None };
+                    let column = plan.column(key)?;
                     Some(Flaw::cell(row, column, format!("{path}: {message}"), help))
                 })
                 .collect(),

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::browser::{BROWSER, BrowserOptions, FLAGS, HONOURED_FLAGS, OUTER, SCREEN, ScreenSettings};
 use crate::capability::Capability;
+use crate::identity::{self, IdentitySettings};
 use crate::lendable::Lendable;
 use crate::limits::Limits;
 use crate::resolve::{Counts, SANDBOX};
@@ -102,7 +103,13 @@ fn agent_properties() -> Map<String, Value> {
     .into_iter()
     .map(|(name, schema)| (name.to_owned(), schema))
     .collect();
-    [(OUTER.to_owned(), open_object("The agent's browser.", blocks))].into_iter().collect()
+    [
+        (OUTER, open_object("The agent's browser.", blocks)),
+        (identity::KEY, open_object("The people that are made up.", properties(IdentitySettings::TABLE))),
+    ]
+    .into_iter()
+    .map(|(name, schema)| (name.to_owned(), schema))
+    .collect()
 }
 
 /// An object that may have other keys too.

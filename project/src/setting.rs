@@ -54,6 +54,8 @@ pub enum Kind {
 pub enum Form {
     /// A value of the `User-Agent` header: printable ASCII.
     UserAgent,
+    /// The name of a host that is not an address, such as `example.com`.
+    Domain,
     /// A language tag such as `de-DE` (BCP 47).
     Locale,
     /// A time zone such as `Europe/Berlin` (IANA).
@@ -65,6 +67,7 @@ impl Form {
     pub(crate) fn expected(self) -> &'static str {
         match self {
             Form::UserAgent => "a text of 1 to 1,000 printable ASCII characters",
+            Form::Domain => "a domain such as \"example.com\"",
             Form::Locale => "a language tag such as \"de-DE\"",
             Form::Timezone => "a time zone such as \"Europe/Berlin\"",
         }
@@ -74,6 +77,7 @@ impl Form {
     pub(crate) fn pattern(self) -> &'static str {
         match self {
             Form::UserAgent => "^[ -~]{1,1000}$",
+            Form::Domain => "^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?[.])+[a-z][a-z0-9-]{0,61}[a-z0-9]$",
             Form::Locale => "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,8}$",
             Form::Timezone => "^[A-Za-z][A-Za-z0-9_+/-]{0,99}$",
         }
@@ -83,6 +87,18 @@ impl Form {
     pub(crate) fn allows(self, text: &str) -> bool {
         match self {
             Form::UserAgent => (1..=1000).contains(&text.len()) && text.bytes().all(|b| (b' '..=b'~').contains(&b)),
+            Form::Domain => {
+                let is_label = |label: &str| {
+                    (1..=63).contains(&label.len())
+                        && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+                        && !label.starts_with('-')
+                        && !label.ends_with('-')
+                };
+                let is_top = |label: &str| label.len() >= 2 && label.starts_with(|c: char| c.is_ascii_lowercase());
+                text.len() <= 200
+                    && text.split('.').all(is_label)
+                    && text.rsplit_once('.').is_some_and(|(_, top)| is_top(top))
+            }
             Form::Locale => {
                 let mut parts = text.split('-');
                 let language = parts.next().unwrap_or_default();
