@@ -1,12 +1,13 @@
 //! Runs in this process: the same agents, queue and ledger as `armada run` has, without processes of their own.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use armada_host::agent::{AgentError, AgentOptions};
 use armada_host::{ComponentCache, Sandbox};
-use armada_project::{Ceiling, ComponentRef, Configuration, Digest, Grant, Mode, Overrides};
+use armada_project::{Capability, Ceiling, ComponentRef, Configuration, Digest, Grant, Mode, Overrides};
 use armada_protocol::embedded::{EmbeddedJobStore, EmbeddedQueue, EmbeddedRunStore};
 use armada_protocol::{
     AgentRecord, Broker as _, Change, Connections, Incarnation, Inventory, InventoryLender, Job, JobRecord,
@@ -31,6 +32,7 @@ pub struct TestRun {
     jobs: Vec<Value>,
     agents: u32,
     inventory: Inventory,
+    capped: Option<BTreeSet<Capability>>,
     temp: tempfile::TempDir,
 }
 
@@ -49,8 +51,8 @@ pub struct Finished {
 impl TestRun {
     /// A run of a component that may use every capability and visit this machine.
     pub fn of(component: Vec<u8>) -> Self {
-        let sandbox =
-            json!({"capabilities": ["browser", "monitoring"], "allowed_hosts": ["127.0.0.1:*", "localhost:*"]});
+        let capabilities: Vec<&str> = Capability::ALL.iter().map(|capability| capability.name()).collect();
+        let sandbox = json!({"capabilities": capabilities, "allowed_hosts": ["127.0.0.1:*", "localhost:*"]});
         Self {
             component,
             sandbox,
@@ -58,6 +60,7 @@ impl TestRun {
             jobs: vec![json!({})],
             agents: 1,
             inventory: Inventory::default(),
+            capped: None,
             temp: tempfile::tempdir().unwrap(),
         }
     }
@@ -83,6 +86,12 @@ impl TestRun {
     /// Sets what the operator lends.
     pub fn inventory(mut self, inventory: Inventory) -> Self {
         self.inventory = inventory;
+        self
+    }
+
+    /// Sets the capabilities that the operator's ceiling allows.
+    pub fn ceiling(mut self, capabilities: &[Capability]) -> Self {
+        self.capped = Some(capabilities.iter().copied().collect());
         self
     }
 
@@ -118,7 +127,8 @@ impl TestRun {
         let configuration = Configuration::resolve(folder.path(), Mode::Local, &Overrides::default());
         let configuration = configuration.unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let private_hosts = PRIVATE_HOSTS.split(',').map(|host| host.parse().unwrap()).collect();
-        Grant::new(configuration.sandbox(), &Ceiling { private_hosts, ..Ceiling::none() })
+        let capabilities = self.capped.clone();
+        Grant::new(configuration.sandbox(), &Ceiling { capabilities, private_hosts, ..Ceiling::none() })
     }
 
     /// Makes the run and waits until it is over.

@@ -8,6 +8,7 @@ mod cli;
 mod examples;
 mod faults;
 mod hostile;
+mod identity;
 mod launch;
 mod lifecycle;
 mod own_tests;

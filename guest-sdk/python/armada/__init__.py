@@ -13,6 +13,7 @@ real Chromium:
         return titles
 
 - `armada.browser` drives Chromium: pages, locators that wait by themselves, frames, dialogs, downloads, requests.
+- `armada.identity` makes up people to fill in forms with.
 - `armada.monitoring` reports events, logs, progress and files.
 - `Agent` and `Job` keep what lives as long as an agent or a job: `AgentContext` and `JobContext` of a project may build
   on them.
@@ -27,7 +28,7 @@ calls raise `OutsideError`.
 import sys
 from typing import TYPE_CHECKING
 
-from . import browser, monitoring
+from . import browser, identity, monitoring
 from .contexts import Agent, Job, Message
 from .errors import (
     ClosedError,
@@ -63,6 +64,7 @@ __all__ = [
     "TimeoutError",
     "UnavailableError",
     "browser",
+    "identity",
     "monitoring",
 ]
 
@@ -70,7 +72,7 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> None:
         """Says where a name is that is not here."""
-        for module in (browser, monitoring):
+        for module in (browser, identity, monitoring):
             if name in module.__all__:
                 raise AttributeError(
                     f"`{name}` is in `{module.__name__}`: write `from {module.__name__} import {name}`",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import errors
 
-__all__ = ["OUTSIDE", "browser", "monitoring"]
+__all__ = ["OUTSIDE", "browser", "identity", "monitoring"]
 
 OUTSIDE = "this works only inside Armada: start the project with `armada run`, and its tests with `armada test`"
 
@@ -141,11 +141,12 @@ _IS_INSIDE = importlib.util.find_spec("wit_world") is not None
 
 if TYPE_CHECKING or _IS_INSIDE:
     from componentize_py_types import Err
-    from wit_world.imports import browser, monitoring
+    from wit_world.imports import browser, identity, monitoring
 
     _Raised: Any = Err
 
     _guard(browser)
+    _guard(identity)
     _guard(monitoring)
 else:
-    browser = monitoring = _Outside()
+    browser = identity = monitoring = _Outside()

@@ -13,6 +13,7 @@ from ._project import Opened, Project, call, enter
 from ._reference import given_to_agents, given_to_jobs
 from .browser import Browser
 from .contexts import Message
+from .identity import of_job
 from .monitoring import MonitoringClient
 
 _T = TypeVar("_T")
@@ -71,7 +72,8 @@ async def open_agent(project: Project, message: Message) -> Opened:
 
 async def open_job(project: Project, message: Message) -> Opened:
     """Opens the project's job context."""
-    given = given_to_jobs() | {"job_message": message, "monitoring_client": MonitoringClient()}
+    own = {"job_message": message, "monitoring_client": MonitoringClient(), "identity": of_job()}
+    given = given_to_jobs() | own
     return await enter(project.job_context, message, given)
 
 

@@ -4,6 +4,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from .browser import Browser
+from .identity import Identity, of_job
 from .monitoring import MonitoringClient
 
 __all__ = ["Agent", "Job", "Message"]
@@ -57,10 +58,13 @@ class Job:
     """The job's merged configuration."""
     monitoring_client: MonitoringClient
     """Reports for this job."""
+    identity: Identity
+    """The job's own made-up person, the same in every attempt."""
 
     def __init__(self, job_message: Message) -> None:
         self.job_message = job_message
         self.monitoring_client = MonitoringClient()
+        self.identity = of_job()
 
     async def __aenter__(self) -> Self:
         """Called before the script."""

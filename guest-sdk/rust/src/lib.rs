@@ -25,6 +25,7 @@
 //! ```
 //!
 //! - [`browser`] drives Chromium: pages, locators that wait by themselves, frames, dialogs, downloads, requests.
+//! - [`identity`] makes up people to fill in forms with.
 //! - [`monitoring`] reports events, logs, progress and files.
 //! - [`AgentContext`] and [`JobContext`] keep what lives as long as an agent or a job.
 //! - [`tests!`] is how tests of a project are written.
@@ -42,6 +43,7 @@ mod tasks;
 mod testing;
 
 pub mod browser;
+pub mod identity;
 pub mod monitoring;
 
 pub use context::{Agent, AgentContext, Job, JobContext};
