@@ -163,7 +163,7 @@ impl Agent {
         let record = record(&*connections.runs, run, index).await?;
         let component = component::load(sandbox, options.cache, options.key, &record, &*connections.runs).await?;
         let template = Template::new(sandbox, &component)?;
-        let (settings, notes) = AgentSettings::from_agent_message(&record.message).map_err(|problems| {
+        let (settings, notes) = AgentSettings::from_message(&record.message).map_err(|problems| {
             AgentError::Message(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
         for note in notes {
@@ -182,6 +182,7 @@ impl Agent {
             grant,
             message: &record.message,
             browser: &settings.browser,
+            fingerprint: &settings.fingerprint,
             identity: &settings.identity,
             options: &browser,
             lent: lender.lent(run, by).await?,

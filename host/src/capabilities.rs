@@ -4,6 +4,7 @@
 //! closed, and the functions of its part of the contract. Each of those functions goes through [`call`](crate::call).
 
 pub(crate) mod browser;
+mod fingerprint;
 mod identity;
 pub(crate) mod monitoring;
 pub(crate) mod output;
@@ -11,11 +12,12 @@ mod tasks;
 
 use std::sync::Arc;
 
-use armada_project::{BrowserSettings, Grant, IdentitySettings};
+use armada_project::{BrowserSettings, FingerprintSettings, Grant, IdentitySettings};
 use armada_protocol::{Attempt, Incarnation, Lender, Lent, RunId};
 use serde_json::{Map, Value};
 
 use self::browser::{Browser, BrowserOptions};
+use self::fingerprint::Fingerprint;
 use self::identity::Identities;
 use self::monitoring::Monitoring;
 use crate::egress::Egress;
@@ -28,9 +30,10 @@ pub(crate) struct Means<'a> {
     pub(crate) by: Incarnation,
     /// What the run is allowed.
     pub(crate) grant: Arc<Grant>,
-    /// The merged agent configuration, and what it says of the browser and of made-up people.
+    /// The merged agent configuration, and what it says of some capabilities.
     pub(crate) message: &'a Map<String, Value>,
     pub(crate) browser: &'a BrowserSettings,
+    pub(crate) fingerprint: &'a FingerprintSettings,
     pub(crate) identity: &'a IdentitySettings,
     /// How the operator runs browsers.
     pub(crate) options: &'a BrowserOptions,
@@ -47,6 +50,8 @@ pub(crate) struct Capabilities {
     pub(crate) monitoring: Arc<Monitoring>,
     /// Drives a real Chromium.
     pub(crate) browser: Arc<Browser>,
+    /// The device that the browser shows.
+    pub(crate) fingerprint: Arc<Fingerprint>,
     /// Makes up people.
     pub(crate) identity: Identities,
 }
@@ -58,9 +63,10 @@ impl Capabilities {
         let egress = Arc::new(Egress::new(grant.clone()));
         let monitoring = Arc::new(Monitoring::new(grant.clone(), means.options.temp.clone()));
         let notices = monitoring.clone();
-        let browser = Browser::new(means, egress, move |notice| notices.notice(notice));
+        let fingerprint = Arc::new(Fingerprint::new(means));
+        let browser = Browser::new(means, egress, fingerprint.clone(), move |notice| notices.notice(notice));
         let identity = Identities::new(means.identity.clone());
-        Self { grant, monitoring, browser: Arc::new(browser), identity }
+        Self { grant, monitoring, browser: Arc::new(browser), fingerprint, identity }
     }
 
     /// A job begins.

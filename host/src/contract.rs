@@ -21,6 +21,6 @@ mod generated {
 
 pub(crate) use generated::armada::types::types::{Error, Failure, FailureKind};
 pub(crate) use generated::armada::{
-    browser::browser, identity::identity, monitoring::monitoring, tasks::tasks, types::types,
+    browser::browser, fingerprint::fingerprint, identity::identity, monitoring::monitoring, tasks::tasks, types::types,
 };
 pub(crate) use generated::{Project, ProjectPre};

@@ -30,7 +30,7 @@ impl Runner {
             .map_err(|error| ComponentError::Engine(format!("{error:#}")))?;
         let template = Template::new(sandbox, &component)?;
         let options = BrowserOptions { executable: None, headed: false, temp: std::env::temp_dir() };
-        let (settings, _notes) = AgentSettings::from_agent_message(&Map::new()).map_err(|problems| {
+        let (settings, _notes) = AgentSettings::from_message(&Map::new()).map_err(|problems| {
             ComponentError::Engine(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
         let (inventory, runs) = (Inventory::default(), Arc::new(EmbeddedRunStore::default()));
@@ -40,6 +40,7 @@ impl Runner {
             grant: Arc::new(grant),
             message: &Map::new(),
             browser: &settings.browser,
+            fingerprint: &settings.fingerprint,
             identity: &settings.identity,
             options: &options,
             lent: Lent::default(),

@@ -5,6 +5,7 @@
 use serde_json::{Map, Value};
 
 use crate::browser::{self, BrowserSettings};
+use crate::fingerprint::{self, FingerprintSettings};
 use crate::identity::{self, IdentitySettings};
 use crate::mistake::Note;
 use crate::path::ValuePath;
@@ -15,20 +16,23 @@ use crate::setting::{Block, Problem, Unknown, note_misspelt, read_block};
 pub struct AgentSettings {
     /// How its browser is started.
     pub browser: BrowserSettings,
+    /// Which device its browser shows.
+    pub fingerprint: FingerprintSettings,
     /// Whom it makes up.
     pub identity: IdentitySettings,
 }
 
 impl AgentSettings {
     /// The keys of a message that this reads.
-    pub(crate) const KEYS: [&str; 2] = [browser::OUTER, identity::KEY];
+    pub(crate) const BLOCKS: [&str; 3] = [browser::OUTER, fingerprint::KEY, identity::KEY];
 
     /// Reads the settings of a merged agent message, with notes on what has no effect.
-    pub fn from_agent_message(message: &Map<String, Value>) -> Result<(AgentSettings, Vec<Note>), Vec<Problem>> {
+    pub fn from_message(message: &Map<String, Value>) -> Result<(AgentSettings, Vec<Note>), Vec<Problem>> {
         let (mut problems, mut notes) = (Vec::new(), Vec::new());
-        note_misspelt(message, &ValuePath::default(), Self::KEYS.into_iter(), &mut notes);
+        note_misspelt(message, &ValuePath::default(), Self::BLOCKS.into_iter(), &mut notes);
         let settings = AgentSettings {
             browser: BrowserSettings::read(message, &mut problems, &mut notes),
+            fingerprint: read_member(message, fingerprint::KEY, &mut problems, &mut notes),
             identity: read_member(message, identity::KEY, &mut problems, &mut notes),
         };
         if problems.is_empty() { Ok((settings, notes)) } else { Err(problems) }
@@ -60,8 +64,7 @@ mod tests {
 
     fn read(value: Value) -> Result<(AgentSettings, Vec<Note>), Vec<String>> {
         let Value::Object(message) = value else { panic!("not a message") };
-        AgentSettings::from_agent_message(&message)
-            .map_err(|problems| problems.iter().map(Problem::to_string).collect())
+        AgentSettings::from_message(&message).map_err(|problems| problems.iter().map(Problem::to_string).collect())
     }
 
     #[test]

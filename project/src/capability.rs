@@ -34,6 +34,7 @@ macro_rules! capabilities {
 
 capabilities! {
     Browser = "browser", "Drives a real Chromium: contexts, pages, elements.";
+    Fingerprint = "fingerprint", "Shows pages the device of a profile, and tells which.";
     Identity = "identity", "Makes up people to fill in forms with.";
     Monitoring = "monitoring", "Reports events, logs, progress and artifacts of its jobs.";
 }

@@ -120,7 +120,7 @@ impl Check<'_> {
 
     fn agent_message(&mut self) {
         let Some(section) = &self.template.agent else { return };
-        match AgentSettings::from_agent_message(&section.message()) {
+        match AgentSettings::from_message(&section.message()) {
             Ok((_, notes)) => self.note(notes),
             Err(problems) => {
                 for problem in problems {
@@ -228,7 +228,7 @@ impl Check<'_> {
     fn settings_plan(&self, target: Target, header: &StringRecord) -> Option<Plan> {
         let section = self.template.section(target)?;
         let columns = |key: &str| header.iter().filter(|name| *name == key).count();
-        let keys: Vec<&str> = AgentSettings::KEYS.into_iter().filter(|key| columns(key) == 1).collect();
+        let keys: Vec<&str> = AgentSettings::BLOCKS.into_iter().filter(|key| columns(key) == 1).collect();
         if target != Target::Agent || keys.is_empty() {
             return None;
         }
@@ -240,7 +240,7 @@ impl Check<'_> {
         let mut seen = Recorder::default();
         // A cell that is no JSON has been reported.
         let Ok(message) = plan.message(row, &mut seen) else { return Vec::new() };
-        match AgentSettings::from_agent_message(&message) {
+        match AgentSettings::from_message(&message) {
             Ok((_, notes)) => {
                 self.note(notes);
                 Vec::new()

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::browser::{BROWSER, BrowserOptions, FLAGS, HONOURED_FLAGS, OUTER, SCREEN, ScreenSettings};
 use crate::capability::Capability;
+use crate::fingerprint::{self, FingerprintSettings};
 use crate::identity::{self, IdentitySettings};
 use crate::lendable::Lendable;
 use crate::limits::Limits;
@@ -105,6 +106,7 @@ fn agent_properties() -> Map<String, Value> {
     .collect();
     [
         (OUTER, open_object("The agent's browser.", blocks)),
+        (fingerprint::KEY, open_object("The device that the browser shows.", properties(FingerprintSettings::TABLE))),
         (identity::KEY, open_object("The people that are made up.", properties(IdentitySettings::TABLE))),
     ]
     .into_iter()

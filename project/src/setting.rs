@@ -58,6 +58,8 @@ pub enum Form {
     Domain,
     /// A language tag such as `de-DE` (BCP 47).
     Locale,
+    /// A name that an operator or this program gives to something.
+    Name,
     /// A time zone such as `Europe/Berlin` (IANA).
     Timezone,
 }
@@ -69,6 +71,7 @@ impl Form {
             Form::UserAgent => "a text of 1 to 1,000 printable ASCII characters",
             Form::Domain => "a domain such as \"example.com\"",
             Form::Locale => "a language tag such as \"de-DE\"",
+            Form::Name => "a name of 1 to 100 letters, digits, dots, hyphens and underscores",
             Form::Timezone => "a time zone such as \"Europe/Berlin\"",
         }
     }
@@ -79,6 +82,7 @@ impl Form {
             Form::UserAgent => "^[ -~]{1,1000}$",
             Form::Domain => "^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?[.])+[a-z][a-z0-9-]{0,61}[a-z0-9]$",
             Form::Locale => "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,8}$",
+            Form::Name => "^[A-Za-z0-9._-]{1,100}$",
             Form::Timezone => "^[A-Za-z][A-Za-z0-9_+/-]{0,99}$",
         }
     }
@@ -107,6 +111,10 @@ impl Form {
                     && parts.clone().count() <= 8
                     && parts
                         .all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
+            }
+            Form::Name => {
+                (1..=100).contains(&text.len())
+                    && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
             }
             Form::Timezone => {
                 text.len() <= 100

@@ -4,7 +4,9 @@
 
 use std::path::Path;
 
-use armada_project::{BrowserOptions, Capability, IdentitySettings, Limits, ScreenSettings, markdown_table};
+use armada_project::{
+    BrowserOptions, Capability, FingerprintSettings, IdentitySettings, Limits, ScreenSettings, markdown_table,
+};
 
 /// Puts `content` between the marks of this name.
 fn fill(text: &str, name: &str, content: &str) -> String {
@@ -40,6 +42,7 @@ fn the_readme_is_up_to_date() {
         ("limits", markdown_table(Limits::TABLE)),
         ("screen", markdown_table(ScreenSettings::TABLE)),
         ("browser", markdown_table(BrowserOptions::TABLE)),
+        ("fingerprint", markdown_table(FingerprintSettings::TABLE)),
         ("identity", markdown_table(IdentitySettings::TABLE)),
         ("mistakes", block("", &golden("sandbox_from_tune", "expected.err"))),
     ]

@@ -7,6 +7,7 @@ mod celery;
 mod cli;
 mod examples;
 mod faults;
+mod fingerprint;
 mod hostile;
 mod identity;
 mod launch;

@@ -25,6 +25,7 @@
 //! ```
 //!
 //! - [`browser`] drives Chromium: pages, locators that wait by themselves, frames, dialogs, downloads, requests.
+//! - [`fingerprint`] tells which device pages see.
 //! - [`identity`] makes up people to fill in forms with.
 //! - [`monitoring`] reports events, logs, progress and files.
 //! - [`AgentContext`] and [`JobContext`] keep what lives as long as an agent or a job.
@@ -43,6 +44,7 @@ mod tasks;
 mod testing;
 
 pub mod browser;
+pub mod fingerprint;
 pub mod identity;
 pub mod monitoring;
 

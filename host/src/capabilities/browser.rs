@@ -28,8 +28,8 @@ mod selector;
 mod storage;
 mod weights;
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError, Weak};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -37,8 +37,9 @@ use tokio::sync::Mutex;
 use self::cdp::CdpError;
 use self::chromium::Chromium;
 use self::context::{CLOSING, Context, OwnedContext, Settings, Times};
-use self::launch::Launch;
+use self::launch::{Launch, version};
 use crate::capabilities::Means;
+use crate::capabilities::fingerprint::Fingerprint;
 use crate::contract::Error;
 use crate::contract::browser as wit;
 use crate::egress::Egress;
@@ -63,8 +64,14 @@ pub(crate) struct BrowserOptions {
     pub(crate) temp: PathBuf,
 }
 
+/// The version of the Chromium that agents launch, such as `156.0.8078.79`.
+pub(super) async fn chromium_version(executable: Option<&Path>) -> Result<String, Error> {
+    version(executable).await.map_err(|error| Error::Unavailable(error.to_string()))
+}
+
 /// The browser of an agent.
 pub(crate) struct Browser {
+    fingerprint: Arc<Fingerprint>,
     launch: Launch,
     launch_time: Duration,
     jobs_per_browser: u32,
@@ -114,7 +121,12 @@ fn no_options() -> wit::ContextOptions {
 
 impl Browser {
     /// The browser of an agent; it is not launched yet. `notice` is told of what is done to pages and not by their script.
-    pub(crate) fn new(means: &Means<'_>, egress: Arc<Egress>, notice: impl Fn(String) + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(
+        means: &Means<'_>,
+        egress: Arc<Egress>,
+        fingerprint: Arc<Fingerprint>,
+        notice: impl Fn(String) + Send + Sync + 'static,
+    ) -> Self {
         let Means { grant, browser: settings, options, .. } = means;
         let headed = options.headed || (settings.screen.screen_visible && has_display());
         if settings.screen.screen_visible && !headed {
@@ -138,6 +150,7 @@ impl Browser {
             touch: None,
         });
         Self {
+            fingerprint,
             launch: Launch {
                 executable: options.executable.clone(),
                 headed,
@@ -147,6 +160,7 @@ impl Browser {
                 user_agent: options_of_browser.user_agent.clone(),
                 timezone: options_of_browser.timezone.clone(),
                 scale: settings.device_scale_factor,
+                accept_language: None,
             },
             launch_time: Duration::from_millis(options_of_browser.launch_timeout_ms.into()),
             jobs_per_browser: options_of_browser.jobs_per_browser,
@@ -162,6 +176,7 @@ impl Browser {
                 user_agent: options_of_browser.user_agent.clone(),
                 locale: options_of_browser.locale.clone(),
                 timezone: options_of_browser.timezone.clone(),
+                device: OnceLock::new(),
             }),
             chromium: Mutex::default(),
             scope: SyncMutex::default(),
@@ -182,7 +197,13 @@ impl Browser {
             Some(_) => return Err(CdpError::Closed.into()),
             None => {}
         }
-        let launched = Chromium::launch(&self.launch, self.settings.clone(), self.launch_time).await;
+        let mut launch = self.launch.clone();
+        if let Some(device) = self.fingerprint.device().await? {
+            launch.show(&device);
+            // It is the same at every launch.
+            let _ = self.settings.device.set(device);
+        }
+        let launched = Chromium::launch(&launch, self.settings.clone(), self.launch_time).await;
         let launched = launched.map(Arc::new).map_err(|error| Error::Unavailable(error.to_string()))?;
         *chromium = Some(launched.clone());
         let mut scope = self.scope();
