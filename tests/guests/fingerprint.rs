@@ -11,9 +11,9 @@ const GATHER: &str = "async url => {
     const format = Intl.DateTimeFormat().resolvedOptions();
     const headers = (await (await fetch(url)).json()).headers;
     const seen = {
-        userAgent: navigator.userAgent, platform: navigator.platform,
+        ...high, platformOfHints: high.platform, userAgent: navigator.userAgent, platform: navigator.platform,
         language: navigator.language, languages: [...navigator.languages], cores: navigator.hardwareConcurrency,
-        timezone: format.timeZone, locale: format.locale, number: (1234.5).toLocaleString(), ...high,
+        timezone: format.timeZone, locale: format.locale, number: (1234.5).toLocaleString(),
         headerUserAgent: headers['user-agent'], headerLanguage: headers['accept-language'],
     };
     if (self.screen) {

@@ -42,6 +42,7 @@ fn expected(profile: &Value, name: &str) -> Value {
             list.iter().find(|one| one["brand"] == "Chromium").unwrap()["version"].clone()
         }
         "hintUserAgent" => json!(listed(&profile["brands"])),
+        "platformOfHints" => profile["hintPlatform"].clone(),
         "hintPlatform" => json!(profile["hintPlatform"].to_string()),
         "hintMobile" => json!(if profile["mobile"] == true { "?1" } else { "?0" }),
         "coarse" => json!(profile["touchPoints"] != 0),
@@ -123,7 +124,7 @@ fn a_device_that_is_not_granted_is_refused_and_not_shown_as_another() {
 fn a_profile_that_there_is_not_and_none_at_all_are_told() {
     let site = Site::start();
     let unknown = shown(&site, &json!({"fingerprint_enabled": 1, "device_profile": "teapot"}));
-    assert_eq!(unknown["kind"], "not-found", "{unknown}");
+    assert_eq!(unknown["kind"], "not found", "{unknown}");
     assert!(unknown["said"].as_str().unwrap().contains("the profiles are windows-desktop"), "{unknown}");
     let none = shown(&site, &json!({}));
     assert_eq!((&none["kind"], &none["browser"]), (&json!("invalid"), &json!("opened")));

@@ -13,6 +13,7 @@ real Chromium:
         return titles
 
 - `armada.browser` drives Chromium: pages, locators that wait by themselves, frames, dialogs, downloads, requests.
+- `armada.fingerprint` tells which device pages see.
 - `armada.identity` makes up people to fill in forms with.
 - `armada.monitoring` reports events, logs, progress and files.
 - `Agent` and `Job` keep what lives as long as an agent or a job: `AgentContext` and `JobContext` of a project may build
@@ -28,7 +29,7 @@ calls raise `OutsideError`.
 import sys
 from typing import TYPE_CHECKING
 
-from . import browser, identity, monitoring
+from . import browser, fingerprint, identity, monitoring
 from .contexts import Agent, Job, Message
 from .errors import (
     ClosedError,
@@ -64,6 +65,7 @@ __all__ = [
     "TimeoutError",
     "UnavailableError",
     "browser",
+    "fingerprint",
     "identity",
     "monitoring",
 ]
@@ -72,7 +74,7 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> None:
         """Says where a name is that is not here."""
-        for module in (browser, identity, monitoring):
+        for module in (browser, fingerprint, identity, monitoring):
             if name in module.__all__:
                 raise AttributeError(
                     f"`{name}` is in `{module.__name__}`: write `from {module.__name__} import {name}`",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import errors
 
-__all__ = ["OUTSIDE", "browser", "identity", "monitoring"]
+__all__ = ["OUTSIDE", "browser", "fingerprint", "identity", "monitoring"]
 
 OUTSIDE = "this works only inside Armada: start the project with `armada run`, and its tests with `armada test`"
 
@@ -141,12 +141,13 @@ _IS_INSIDE = importlib.util.find_spec("wit_world") is not None
 
 if TYPE_CHECKING or _IS_INSIDE:
     from componentize_py_types import Err
-    from wit_world.imports import browser, identity, monitoring
+    from wit_world.imports import browser, fingerprint, identity, monitoring
 
     _Raised: Any = Err
 
     _guard(browser)
+    _guard(fingerprint)
     _guard(identity)
     _guard(monitoring)
 else:
-    browser = identity = monitoring = _Outside()
+    browser = fingerprint = identity = monitoring = _Outside()

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from componentize_py_types import Err
 
-from . import _failure, _output, _results, _warnings
+from . import _failure, _output, _results, _warnings, fingerprint
 from ._loop import LOOP
 from ._project import Opened, Project, call, enter
 from ._reference import given_to_agents, given_to_jobs
@@ -66,7 +66,8 @@ class Life:
 
 async def open_agent(project: Project, message: Message) -> Opened:
     """Opens the project's agent context."""
-    given = given_to_agents() | {"agent_message": message, "browser": Browser()}
+    own = {"agent_message": message, "browser": Browser(), "fingerprint_manager": fingerprint}
+    given = given_to_agents() | own
     return await enter(project.agent_context, message, given)
 
 

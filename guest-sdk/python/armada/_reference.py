@@ -1,6 +1,6 @@
 """What projects of the reference system find here of what it gave them.
 
-Its contexts had a proxy, a fingerprint, a screen and a database without making them. Until Armada has these
+Its contexts had a proxy, a screen and a database without making them. Until Armada has these
 capabilities, something takes their places that says so when it is used, so that a project runs as far as it can without
 them. Modules of the reference that are not served end the build with what to do instead; so do those that drive a
 browser elsewhere.
@@ -77,7 +77,6 @@ def given_to_agents() -> dict[str, Any]:
     """What an agent context of the reference has without having made it."""
     missing = {
         "proxy_manager": "proxy",
-        "fingerprint_manager": "fingerprint",
         "screen": "screen",
         "database": "database",
     }

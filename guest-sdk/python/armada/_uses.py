@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 # What sources that use a capability speak of.
 _NAMES = {
     "browser": {"browser"},
+    "fingerprint": {"fingerprint", "fingerprint_manager"},
     "identity": {"identity"},
     "monitoring": {"monitoring", "monitoring_client", "MonitoringClient"},
 }

@@ -1,9 +1,9 @@
-"""Made-up people."""
+"""Made-up people, and the device that pages see."""
 
 import datetime
 
 import armada
-from armada import identity
+from armada import fingerprint, identity
 from cases import Case, case, raises
 
 
@@ -25,3 +25,10 @@ async def more_people_are_made_up(case: Case) -> None:
         identity.generate(locale="xx")
     with raises(armada.InvalidError, "'other' is none of 'female', 'male'"):
         identity.generate(gender="other")  # type: ignore[arg-type]
+
+
+@case
+async def the_device_is_the_machines_own_unless_the_configuration_says_otherwise(case: Case) -> None:
+    assert "android-phone" in fingerprint.profiles()
+    with raises(armada.InvalidError, "config_fingerprint.fingerprint_enabled"):
+        await fingerprint.current()

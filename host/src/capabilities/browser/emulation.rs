@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::super::fingerprint::{Device, Hints};
 use super::cdp::{CdpError, Pending, Session};
 use super::chromium::only;
+use super::context::Settings;
 use super::page::Page;
 use super::requests::check_headers;
 use crate::contract::Error;
@@ -125,6 +126,14 @@ fn scheme_name(scheme: wit::ColorScheme) -> &'static str {
     }
 }
 
+impl Settings {
+    /// The colour scheme of the device that is shown, if one is.
+    fn color_scheme(&self) -> Option<wit::ColorScheme> {
+        let dark = self.device.get()?.profile.dark;
+        Some(if dark { wit::ColorScheme::Dark } else { wit::ColorScheme::Light })
+    }
+}
+
 impl Page {
     /// Sends what makes a new page see the device as its context says.
     pub(super) fn begin_emulation(&self) -> Result<Vec<Pending>, CdpError> {
@@ -171,8 +180,7 @@ impl Page {
         if let Some(timezone) = options.timezone.as_ref().or(timezone) {
             pending.push(session.begin(&SetTimezoneOverrideParams::new(timezone))?);
         }
-        let shown =
-            device.map(|device| if device.profile.dark { wit::ColorScheme::Dark } else { wit::ColorScheme::Light });
+        let shown = settings.color_scheme();
         if let Some(scheme) = options.color_scheme.or(shown) {
             let feature = MediaFeature::new("prefers-color-scheme", scheme_name(scheme));
             pending.push(session.begin(&SetEmulatedMediaParams { media: None, features: Some(vec![feature]) })?);
@@ -205,9 +213,8 @@ impl Page {
             if let Some(media) = options.media {
                 known.kind = media;
             }
-            if let Some(scheme) =
-                options.color_scheme.or(self.context.options.color_scheme.filter(|_| known.color_scheme.is_none()))
-            {
+            let of_context = self.context.options.color_scheme.or(self.context.settings.color_scheme());
+            if let Some(scheme) = options.color_scheme.or(of_context.filter(|_| known.color_scheme.is_none())) {
                 known.color_scheme = Some(scheme_name(scheme));
             }
             if let Some(reduced) = options.reduced_motion {
