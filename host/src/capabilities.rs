@@ -5,7 +5,9 @@
 
 pub(crate) mod browser;
 pub(crate) mod database;
+pub(crate) mod fingerprint;
 pub(crate) mod http;
+mod identity;
 pub(crate) mod monitoring;
 pub(crate) mod output;
 pub(crate) mod proxy;
@@ -21,7 +23,9 @@ use serde_json::{Map, Value};
 
 use self::browser::{Browser, BrowserOptions};
 use self::database::Databases;
+use self::fingerprint::Fingerprint;
 use self::http::Http;
+use self::identity::Identities;
 use self::monitoring::Monitoring;
 use self::proxy::Lease;
 use self::screen::Screen;
@@ -29,7 +33,6 @@ use crate::contract::{Error, Failure};
 use crate::egress::Egress;
 
 /// What the capabilities of an agent are made of.
-#[expect(dead_code, reason = "capabilities take what they need")]
 pub(crate) struct Means<'a> {
     /// Whose they are.
     pub(crate) run: RunId,
@@ -82,6 +85,10 @@ pub(crate) struct Capabilities {
     pub(crate) browser: Arc<Browser>,
     /// Asks and changes databases.
     pub(crate) database: Arc<Databases>,
+    /// The device that the browser shows.
+    pub(crate) fingerprint: Arc<Fingerprint>,
+    /// Makes up people.
+    pub(crate) identity: Identities,
     /// Leases the upstream proxy that traffic leaves through.
     pub(crate) proxy: Arc<Lease>,
 }
@@ -97,8 +104,11 @@ impl Capabilities {
         let database = Arc::new(Databases::new(means));
         let http = Arc::new(Http::new(means, egress.clone()));
         let screen = Arc::new(Screen::new(means));
-        let browser = Browser::new(means, egress, screen.clone(), move |notice| notices.notice(notice));
-        Self { grant, monitoring, proxy, database, http, screen, browser: Arc::new(browser) }
+        let fingerprint = Arc::new(Fingerprint::new(means));
+        let identity = Identities::new(means.settings.identity.clone());
+        let browser =
+            Browser::new(means, egress, fingerprint.clone(), screen.clone(), move |notice| notices.notice(notice));
+        Self { grant, monitoring, proxy, database, fingerprint, http, identity, screen, browser: Arc::new(browser) }
     }
 
     /// All of them in the order in which they are opened; they are closed in reverse. What stands on another comes after

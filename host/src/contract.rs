@@ -34,8 +34,8 @@ mod generated_modifying {
 
 pub(crate) use generated::armada::types::types::{Error, Failure, FailureKind};
 pub(crate) use generated::armada::{
-    browser::browser, database::database, http::http, monitoring::monitoring, proxy::proxy, screen::screen,
-    tasks::tasks, types::types,
+    browser::browser, database::database, fingerprint::fingerprint, http::http, identity::identity,
+    monitoring::monitoring, proxy::proxy, screen::screen, tasks::tasks, types::types,
 };
 pub(crate) use generated::{Project, ProjectIndices};
 pub(crate) use generated_modifying::exports::armada::project::modifiers;

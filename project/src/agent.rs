@@ -1,20 +1,27 @@
-//! What an agent's message says to the host: the settings of the capabilities, block by block.
+//! What an agent's message says to the host: the blocks that mean something to it, each read by the module of its name.
 //!
-//! Everything else in the message is the project's own.
+//! The rest of the message is the project's own and is not looked at.
 
 use serde_json::{Map, Value};
 
 use crate::browser::{self, BrowserSettings};
+use crate::fingerprint::{self, FingerprintSettings};
+use crate::identity::{self, IdentitySettings};
 use crate::mistake::Note;
 use crate::modifiers::ModifierSettings;
+use crate::path::ValuePath;
 use crate::proxy::{self, ProxySettings};
-use crate::setting::Problem;
+use crate::setting::{Block, Problem, Unknown, note_misspelt, read_block};
 
 /// The settings in an agent's message.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AgentSettings {
     /// How the browser is started and used: `config_fantomas`.
     pub browser: BrowserSettings,
+    /// Which device the browser shows: `config_fingerprint`.
+    pub fingerprint: FingerprintSettings,
+    /// Whom it makes up: `config_identity`.
+    pub identity: IdentitySettings,
     /// The modifiers: `config_proxy.modifiers`.
     pub modifiers: Vec<ModifierSettings>,
     /// The way out: `config_proxy`.
@@ -23,14 +30,88 @@ pub struct AgentSettings {
 
 impl AgentSettings {
     /// The members of a message that are read here.
-    pub(crate) const BLOCKS: [&str; 2] = [browser::OUTER, proxy::PROXY];
+    pub(crate) const BLOCKS: [&str; 4] = [browser::OUTER, fingerprint::KEY, identity::KEY, proxy::PROXY];
 
     /// Reads a merged agent message, with notes on what has no effect.
     pub fn from_message(message: &Map<String, Value>) -> Result<(AgentSettings, Vec<Note>), Vec<Problem>> {
         let (mut problems, mut notes) = (Vec::new(), Vec::new());
-        let browser = BrowserSettings::read(message, &mut problems, &mut notes);
-        let modifiers = ModifierSettings::read(message, &mut problems);
-        let proxy = ProxySettings::read(message, &mut problems, &mut notes);
-        if problems.is_empty() { Ok((AgentSettings { browser, modifiers, proxy }, notes)) } else { Err(problems) }
+        note_misspelt(message, &ValuePath::default(), Self::BLOCKS.into_iter(), &mut notes);
+        let settings = AgentSettings {
+            browser: BrowserSettings::read(message, &mut problems, &mut notes),
+            fingerprint: read_member(message, fingerprint::KEY, &mut problems, &mut notes),
+            identity: read_member(message, identity::KEY, &mut problems, &mut notes),
+            modifiers: ModifierSettings::read(message, &mut problems),
+            proxy: ProxySettings::read(message, &mut problems, &mut notes),
+        };
+        if problems.is_empty() { Ok((settings, notes)) } else { Err(problems) }
+    }
+}
+
+/// Reads a block that a message has at its outermost level.
+fn read_member<B: Block + Default>(
+    message: &Map<String, Value>,
+    key: &str,
+    problems: &mut Vec<Problem>,
+    notes: &mut Vec<Note>,
+) -> B {
+    let mut block = B::default();
+    if let Some(value) = message.get(key) {
+        let path = ValuePath::of_keys([key]);
+        if let Value::Object(members) = value {
+            note_misspelt(members, &path, B::table().iter().map(|setting| setting.name), notes);
+        }
+        read_block(&mut block, value, &path, Unknown::Pass, problems);
+    }
+    block
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(value: Value) -> Result<(AgentSettings, Vec<Note>), Vec<String>> {
+        let Value::Object(message) = value else { panic!("not a message") };
+        AgentSettings::from_message(&message).map_err(|problems| problems.iter().map(Problem::to_string).collect())
+    }
+
+    #[test]
+    fn every_block_is_read_and_other_keys_pass() {
+        let (settings, notes) = read(json!({
+            "own": 1,
+            "config_fantomas": {"config_browser": {"jobs_per_browser": 3}},
+            "config_identity": {"email_domain": "mail.example.org", "locale": "de-DE", "own": []},
+        }))
+        .unwrap();
+        assert!(notes.is_empty(), "{notes:?}");
+        assert_eq!(settings.browser.browser.jobs_per_browser, 3);
+        assert_eq!(settings.identity.email_domain.as_deref(), Some("mail.example.org"));
+        assert_eq!(settings.identity.locale.as_deref(), Some("de-DE"));
+        assert_eq!(read(json!({})).unwrap().0.identity, IdentitySettings::default());
+    }
+
+    #[test]
+    fn problems_of_all_blocks_are_told_together() {
+        let problems = read(json!({
+            "config_fantomas": {"config_browser": {"jobs_per_browser": 0}},
+            "config_identity": {"email_domain": "not a domain", "locale": "x"},
+        }))
+        .unwrap_err();
+        assert_eq!(problems.len(), 3, "{problems:#?}");
+        for domain in ["localhost", "-a.com", "a..com", "127.0.0.1", "A.com", "a@b.com", "a.com.", ""] {
+            assert!(read(json!({"config_identity": {"email_domain": domain}})).is_err(), "{domain:?}");
+        }
+        assert!(read(json!({"config_identity": "de"})).is_err());
+    }
+
+    #[test]
+    fn a_block_or_key_that_looks_misspelt_is_noted() {
+        let (_, notes) = read(json!({"config_identiy": {}, "config_identity": {"emaildomain": "a.com"}})).unwrap();
+        let notes: Vec<String> = notes.iter().map(Note::to_string).collect();
+        assert!(
+            matches!(notes.as_slice(), [block, key]
+            if block.contains("`config_identity`") && key.contains("`email_domain`")),
+            "{notes:?}"
+        );
     }
 }

@@ -107,7 +107,6 @@ impl BrowserSettings {
             window_size: None,
             device_scale_factor: None,
         };
-        note_misspelt(message, &ValuePath::default(), [OUTER].into_iter(), notes);
         let outer_path = ValuePath::of_keys([OUTER]);
         let outer = match message.get(OUTER) {
             None => return settings,

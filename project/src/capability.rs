@@ -35,7 +35,9 @@ macro_rules! capabilities {
 capabilities! {
     Browser = "browser", "Drives a real Chromium: contexts, pages, elements.";
     Database = "database", "Queries and changes databases of the operator, by name.";
+    Fingerprint = "fingerprint", "Shows pages the device of a profile, and tells which.";
     Http = "http", "Makes HTTP requests of its own, without a browser.";
+    Identity = "identity", "Makes up people to fill in forms with.";
     Monitoring = "monitoring", "Reports events, logs, progress and artifacts of its jobs.";
     Proxy = "proxy", "Leaves through upstream proxies that the operator lends.";
     Screen = "screen", "Takes pictures of the whole screen that its browser is on.";

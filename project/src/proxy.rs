@@ -45,7 +45,6 @@ impl ProxySettings {
     /// Reads the settings of a merged agent message, with notes on what has no effect.
     pub(crate) fn read(message: &Map<String, Value>, problems: &mut Vec<Problem>, notes: &mut Vec<Note>) -> Self {
         let mut settings = ProxySettings::default();
-        note_misspelt(message, &ValuePath::default(), [PROXY].into_iter(), notes);
         if let Some(block) = message.get(PROXY) {
             let path = ValuePath::of_keys([PROXY]);
             if let Value::Object(members) = block {

@@ -216,7 +216,7 @@ impl Check<'_> {
             }
             // A row that no agent has is a mistake already.
             if let Some(plan) = settings.as_ref().filter(|_| row.index < MAX_AGENTS) {
-                for flaw in self.settings(plan, row) {
+                for flaw in self.agent_settings(plan, row) {
                     report(&mut self.mistakes, flaw, rows);
                 }
             }
@@ -227,16 +227,16 @@ impl Check<'_> {
     /// The plan for those parts of agents' messages that have settings, if columns say something about them.
     fn settings_plan(&self, target: Target, header: &StringRecord) -> Option<Plan> {
         let section = self.template.section(target)?;
-        let count = |block: &str| header.iter().filter(|name| *name == block).count();
-        let counts = AgentSettings::BLOCKS.map(count);
-        if target != Target::Agent || counts.iter().all(|count| *count == 0) || counts.iter().any(|count| *count > 1) {
+        let columns = |key: &str| header.iter().filter(|name| *name == key).count();
+        let keys: Vec<&str> = AgentSettings::BLOCKS.into_iter().filter(|key| columns(key) == 1).collect();
+        if target != Target::Agent || keys.is_empty() {
             return None;
         }
-        Some(Plan::new(section.message(), Some(header), target).only(&AgentSettings::BLOCKS))
+        Some(Plan::new(section.message(), Some(header), target).only(&keys))
     }
 
     /// Checks what a row makes of an agent's settings. What it leaves as it was has been checked already.
-    fn settings(&mut self, plan: &Plan, row: Row<'_>) -> Vec<Flaw> {
+    fn agent_settings(&mut self, plan: &Plan, row: Row<'_>) -> Vec<Flaw> {
         let mut seen = Recorder::default();
         // A cell that is no JSON has been reported.
         let Ok(message) = plan.message(row, &mut seen) else { return Vec::new() };
@@ -249,8 +249,8 @@ impl Check<'_> {
                 .into_iter()
                 .filter(|problem| seen.has_replaced(&problem.path))
                 .filter_map(|Problem { path, message, help, .. }| {
-                    let Some(Step::Key(block)) = path.steps().first() else { return None };
-                    let column = plan.column(block)?;
+                    let Some(Step::Key(key)) = path.steps().first() else { return None };
+                    let column = plan.column(key)?;
                     Some(Flaw::cell(row, column, format!("{path}: {message}"), help))
                 })
                 .collect(),

@@ -7,6 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::browser::{BROWSER, BrowserOptions, FLAGS, HONOURED_FLAGS, OUTER, SCREEN, ScreenSettings};
 use crate::capability::Capability;
+use crate::fingerprint::{self, FingerprintSettings};
+use crate::identity::{self, IdentitySettings};
 use crate::lendable::Lendable;
 use crate::limits::Limits;
 use crate::proxy::{PROXY, ProxySettings};
@@ -104,10 +106,13 @@ fn agent_properties() -> Map<String, Value> {
     .map(|(name, schema)| (name.to_owned(), schema))
     .collect();
     [
-        (OUTER.to_owned(), open_object("The agent's browser.", blocks)),
-        (PROXY.to_owned(), open_object("The agent's way out.", properties(ProxySettings::TABLE))),
+        (OUTER, open_object("The agent's browser.", blocks)),
+        (fingerprint::KEY, open_object("The device that the browser shows.", properties(FingerprintSettings::TABLE))),
+        (identity::KEY, open_object("The people that are made up.", properties(IdentitySettings::TABLE))),
+        (PROXY, open_object("The agent's way out.", properties(ProxySettings::TABLE))),
     ]
     .into_iter()
+    .map(|(name, schema)| (name.to_owned(), schema))
     .collect()
 }
 

@@ -54,8 +54,12 @@ pub enum Kind {
 pub enum Form {
     /// A value of the `User-Agent` header: printable ASCII.
     UserAgent,
+    /// The name of a host that is not an address, such as `example.com`.
+    Domain,
     /// A language tag such as `de-DE` (BCP 47).
     Locale,
+    /// A name that an operator or this program gives to something.
+    Name,
     /// A time zone such as `Europe/Berlin` (IANA).
     Timezone,
     /// A line of text, which may be empty.
@@ -67,7 +71,9 @@ impl Form {
     pub(crate) fn expected(self) -> &'static str {
         match self {
             Form::UserAgent => "a text of 1 to 1,000 printable ASCII characters",
+            Form::Domain => "a domain such as \"example.com\"",
             Form::Locale => "a language tag such as \"de-DE\"",
+            Form::Name => "a name of 1 to 100 letters, digits, dots, hyphens and underscores",
             Form::Timezone => "a time zone such as \"Europe/Berlin\"",
             Form::Label => "a text of at most 200 characters on one line",
         }
@@ -77,7 +83,9 @@ impl Form {
     pub(crate) fn pattern(self) -> &'static str {
         match self {
             Form::UserAgent => "^[ -~]{1,1000}$",
+            Form::Domain => "^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?[.])+[a-z][a-z0-9-]{0,61}[a-z0-9]$",
             Form::Locale => "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,8}$",
+            Form::Name => "^[A-Za-z0-9._-]{1,100}$",
             Form::Timezone => "^[A-Za-z][A-Za-z0-9_+/-]{0,99}$",
             Form::Label => "^[^\\u0000-\\u001f\\u007f]{0,200}$",
         }
@@ -87,6 +95,18 @@ impl Form {
     pub(crate) fn allows(self, text: &str) -> bool {
         match self {
             Form::UserAgent => (1..=1000).contains(&text.len()) && text.bytes().all(|b| (b' '..=b'~').contains(&b)),
+            Form::Domain => {
+                let is_label = |label: &str| {
+                    (1..=63).contains(&label.len())
+                        && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+                        && !label.starts_with('-')
+                        && !label.ends_with('-')
+                };
+                let is_top = |label: &str| label.len() >= 2 && label.starts_with(|c: char| c.is_ascii_lowercase());
+                text.len() <= 200
+                    && text.split('.').all(is_label)
+                    && text.rsplit_once('.').is_some_and(|(_, top)| is_top(top))
+            }
             Form::Locale => {
                 let mut parts = text.split('-');
                 let language = parts.next().unwrap_or_default();
@@ -95,6 +115,10 @@ impl Form {
                     && parts.clone().count() <= 8
                     && parts
                         .all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
+            }
+            Form::Name => {
+                (1..=100).contains(&text.len())
+                    && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
             }
             Form::Timezone => {
                 text.len() <= 100

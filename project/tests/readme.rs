@@ -4,7 +4,10 @@
 
 use std::path::Path;
 
-use armada_project::{BrowserOptions, Capability, Limits, ProxySettings, ScreenSettings, markdown_table};
+use armada_project::{
+    BrowserOptions, Capability, FingerprintSettings, IdentitySettings, Limits, ProxySettings, ScreenSettings,
+    markdown_table,
+};
 
 /// Puts `content` between the marks of this name.
 fn fill(text: &str, name: &str, content: &str) -> String {
@@ -41,6 +44,8 @@ fn the_readme_is_up_to_date() {
         ("screen", markdown_table(ScreenSettings::TABLE)),
         ("browser", markdown_table(BrowserOptions::TABLE)),
         ("proxy", markdown_table(ProxySettings::TABLE)),
+        ("fingerprint", markdown_table(FingerprintSettings::TABLE)),
+        ("identity", markdown_table(IdentitySettings::TABLE)),
         ("mistakes", block("", &golden("sandbox_from_tune", "expected.err"))),
     ]
     .into_iter()

@@ -34,18 +34,20 @@ pub fn recorded() -> BTreeSet<String> {
     called().clone()
 }
 
-/// The functions that a project can call, by the names that their spans have, such as `page.goto`.
+/// The functions that a project can call of these interfaces, by the names that their spans have, such as `page.goto`.
 ///
 /// # Panics
 ///
 /// When the contract does not parse.
-pub fn contract() -> BTreeSet<String> {
+pub fn contract(of: &[&str]) -> BTreeSet<String> {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(repository().join("wit")).unwrap();
     let world = resolve.select_world(&[package], Some("project")).unwrap();
     let imports = resolve.worlds[world].imports.values();
     let interfaces = imports.filter_map(|item| match item {
-        wit_parser::WorldItem::Interface { id, .. } => Some(*id),
+        wit_parser::WorldItem::Interface { id, .. } => {
+            resolve.interfaces[*id].name.as_deref().is_some_and(|name| of.contains(&name)).then_some(*id)
+        }
         _ => None,
     });
     let functions = interfaces.flat_map(|id| resolve.interfaces[id].functions.keys());

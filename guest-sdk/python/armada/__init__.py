@@ -14,7 +14,9 @@ real Chromium:
 
 - `armada.browser` drives Chromium: pages, locators that wait by themselves, frames, dialogs, downloads, requests.
 - `armada.database` asks and changes databases of the operator.
+- `armada.fingerprint` tells which device pages see.
 - `armada.http` makes requests without a browser.
+- `armada.identity` makes up people to fill in forms with.
 - `armada.modifiers` look at what the browser sends and gets, beside the script.
 - `armada.monitoring` reports events, logs, progress and files.
 - `armada.proxy` says and changes which upstream proxy traffic leaves through.
@@ -31,7 +33,7 @@ calls raise `OutsideError`.
 import sys
 from typing import TYPE_CHECKING
 
-from . import browser, database, http, modifiers, monitoring, proxy
+from . import browser, database, fingerprint, http, identity, modifiers, monitoring, proxy
 from .contexts import Agent, Job, Message
 from .errors import (
     ClosedError,
@@ -68,7 +70,9 @@ __all__ = [
     "UnavailableError",
     "browser",
     "database",
+    "fingerprint",
     "http",
+    "identity",
     "modifiers",
     "monitoring",
     "proxy",
@@ -78,7 +82,7 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> None:
         """Says where a name is that is not here."""
-        for module in (browser, database, http, modifiers, monitoring, proxy):
+        for module in (browser, database, fingerprint, http, identity, modifiers, monitoring, proxy):
             if name in module.__all__:
                 raise AttributeError(
                     f"`{name}` is in `{module.__name__}`: write `from {module.__name__} import {name}`",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import errors
 
-__all__ = ["OUTSIDE", "browser", "database", "http", "monitoring", "proxy"]
+__all__ = ["OUTSIDE", "browser", "database", "fingerprint", "http", "identity", "monitoring", "proxy"]
 
 OUTSIDE = "this works only inside Armada: start the project with `armada run`, and its tests with `armada test`"
 
@@ -153,14 +153,16 @@ _IS_INSIDE = importlib.util.find_spec("wit_world") is not None
 
 if TYPE_CHECKING or _IS_INSIDE:
     from componentize_py_types import Err
-    from wit_world.imports import browser, database, http, monitoring, proxy
+    from wit_world.imports import browser, database, fingerprint, http, identity, monitoring, proxy
 
     _Raised: Any = Err
 
     _guard(browser)
     _guard(database)
+    _guard(fingerprint)
     _guard(http)
+    _guard(identity)
     _guard(monitoring)
     _guard(proxy)
 else:
-    browser = database = http = monitoring = proxy = _Outside()
+    browser = database = fingerprint = http = identity = monitoring = proxy = _Outside()

@@ -7,13 +7,14 @@ from typing import TypeVar
 
 from componentize_py_types import Err
 
-from . import _failure, _output, _results, _warnings
+from . import _failure, _output, _results, _warnings, fingerprint
 from ._loop import LOOP
 from ._project import Opened, Project, call, enter
 from ._reference import given_to_agents, given_to_jobs
 from .browser import Browser
 from .contexts import Message
 from .database import Database
+from .identity import of_job
 from .monitoring import MonitoringClient
 
 _T = TypeVar("_T")
@@ -66,13 +67,20 @@ class Life:
 
 async def open_agent(project: Project, message: Message) -> Opened:
     """Opens the project's agent context."""
-    given = given_to_agents() | {"agent_message": message, "browser": Browser(), "database": Database()}
+    own = {
+        "agent_message": message,
+        "browser": Browser(),
+        "database": Database(),
+        "fingerprint_manager": fingerprint,
+    }
+    given = given_to_agents() | own
     return await enter(project.agent_context, message, given)
 
 
 async def open_job(project: Project, message: Message) -> Opened:
     """Opens the project's job context."""
-    given = given_to_jobs() | {"job_message": message, "monitoring_client": MonitoringClient()}
+    own = {"job_message": message, "monitoring_client": MonitoringClient(), "identity": of_job()}
+    given = given_to_jobs() | own
     return await enter(project.job_context, message, given)
 
 

@@ -1,9 +1,8 @@
 """What projects of the reference system find here of what it gave them.
 
-Its contexts had a proxy, a fingerprint, a screen, a database and an identity without making them. Until Armada has all
-of these capabilities, something takes the places of the others that says so when it is used, so that a project runs as
-far as it can without them. Modules of the reference that are not served end the build with what to do instead; so do those that drive
-a browser elsewhere.
+Its contexts had a screen without making it. Until Armada gives scripts one that is like it, something takes its place that says
+so when it is used, so that a project runs as far as it can without it. Modules of the reference that are not served end
+the build with what to do instead; so do those that drive a browser elsewhere.
 """
 
 import importlib.abc
@@ -26,7 +25,7 @@ SERVED_OTHERWISE = {
     "playwright": _BROWSER,
     "selenium": _BROWSER,
     "fantomas": "the browser is `agent_ctx.browser`: `await agent_ctx.browser.get(url)`, or Playwright's names as "
-    "`armada.browser` documents them; identities are no capability of this version yet",
+    "`armada.browser` documents them; the job's made-up person is `job_ctx.identity`",
     "src": "of the reference's modules there are `src.monitoring_client` and `src.database_connector`; the browser is "
     "`agent_ctx.browser`, a message is `job_ctx.job_message` or `agent_ctx.agent_message`",
 }
@@ -86,7 +85,6 @@ class ProxyManager(Proxy):
 def given_to_agents() -> dict[str, Any]:
     """What an agent context of the reference has without having made it."""
     missing = {
-        "fingerprint_manager": "fingerprint",
         "screen": "screen",
     }
     given = {name: Missing(capability) for name, capability in missing.items()}
@@ -95,7 +93,7 @@ def given_to_agents() -> dict[str, Any]:
 
 def given_to_jobs() -> dict[str, Any]:
     """What a job context of the reference has without having made it."""
-    return {"identity": Missing("identity"), "instantiate_default": _done}
+    return {"instantiate_default": _done}
 
 
 class Unserved(importlib.abc.MetaPathFinder):

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator
 _NAMES = {
     "browser": {"browser"},
     "database": {"database", "DatabaseConnector", "post_to_db", "select_from_db"},
+    "fingerprint": {"fingerprint", "fingerprint_manager"},
     "http": {"http"},
+    "identity": {"identity"},
     "monitoring": {"monitoring", "monitoring_client", "MonitoringClient"},
     "proxy": {"proxy", "proxy_manager", "Proxy"},
 }

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from .browser import Browser
 from .database import Database
+from .identity import Identity, of_job
 from .monitoring import MonitoringClient
 from .proxy import Proxy
 
@@ -65,10 +66,13 @@ class Job:
     """The job's merged configuration."""
     monitoring_client: MonitoringClient
     """Reports for this job."""
+    identity: Identity
+    """The job's own made-up person, the same in every attempt."""
 
     def __init__(self, job_message: Message) -> None:
         self.job_message = job_message
         self.monitoring_client = MonitoringClient()
+        self.identity = of_job()
 
     async def __aenter__(self) -> Self:
         """Called before the script."""

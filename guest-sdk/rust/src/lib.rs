@@ -26,7 +26,9 @@
 //!
 //! - [`browser`] drives Chromium: pages, locators that wait by themselves, frames, dialogs, downloads, requests.
 //! - [`database`] asks and changes databases of the operator.
+//! - [`fingerprint`] tells which device pages see.
 //! - [`http`] makes requests without a browser.
+//! - [`identity`] makes up people to fill in forms with.
 //! - [`modifiers`] look at what the browser sends and gets, beside the script.
 //! - [`monitoring`] reports events, logs, progress and files.
 //! - [`proxy`] says and changes which upstream proxy traffic leaves through.
@@ -47,7 +49,9 @@ mod testing;
 
 pub mod browser;
 pub mod database;
+pub mod fingerprint;
 pub mod http;
+pub mod identity;
 pub mod modifiers;
 pub mod monitoring;
 pub mod proxy;

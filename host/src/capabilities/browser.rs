@@ -26,8 +26,8 @@ mod selector;
 mod storage;
 mod weights;
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError, Weak};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use armada_protocol::Attempt;
@@ -37,7 +37,8 @@ use tokio::sync::Mutex;
 use self::cdp::CdpError;
 use self::chromium::Chromium;
 use self::context::{CLOSING, Context, OwnedContext, Settings, Times};
-use self::launch::Launch;
+use self::launch::{Launch, version};
+use crate::capabilities::fingerprint::Fingerprint;
 use crate::capabilities::screen::Screen;
 use crate::capabilities::{Life, Means};
 use crate::contract::Error;
@@ -64,8 +65,14 @@ pub(crate) struct BrowserOptions {
     pub(crate) temp: PathBuf,
 }
 
+/// The version of the Chromium that agents launch, such as `156.0.8078.79`.
+pub(super) async fn chromium_version(executable: Option<&Path>) -> Result<String, Error> {
+    version(executable).await.map_err(|error| Error::Unavailable(error.to_string()))
+}
+
 /// The browser of an agent.
 pub(crate) struct Browser {
+    fingerprint: Arc<Fingerprint>,
     launch: Launch,
     screen: Arc<Screen>,
     launch_time: Duration,
@@ -119,6 +126,7 @@ impl Browser {
     pub(crate) fn new(
         means: &Means<'_>,
         egress: Arc<Egress>,
+        fingerprint: Arc<Fingerprint>,
         screen: Arc<Screen>,
         notice: impl Fn(String) + Send + Sync + 'static,
     ) -> Self {
@@ -143,6 +151,7 @@ impl Browser {
             touch: None,
         });
         Self {
+            fingerprint,
             launch: Launch {
                 executable: options.executable.clone(),
                 headed,
@@ -153,6 +162,7 @@ impl Browser {
                 timezone: options_of_browser.timezone.clone(),
                 scale: settings.device_scale_factor,
                 display: None,
+                accept_language: None,
             },
             screen,
             launch_time: Duration::from_millis(options_of_browser.launch_timeout_ms.into()),
@@ -169,6 +179,7 @@ impl Browser {
                 user_agent: options_of_browser.user_agent.clone(),
                 locale: options_of_browser.locale.clone(),
                 timezone: options_of_browser.timezone.clone(),
+                device: OnceLock::new(),
             }),
             chromium: Mutex::default(),
             scope: SyncMutex::default(),
@@ -189,7 +200,12 @@ impl Browser {
             Some(_) => return Err(CdpError::Closed.into()),
             None => {}
         }
-        let launch = Launch { display: self.screen.display().await?, ..self.launch.clone() };
+        let mut launch = Launch { display: self.screen.display().await?, ..self.launch.clone() };
+        if let Some(device) = self.fingerprint.device().await? {
+            launch.show(&device);
+            // It is the same at every launch.
+            let _ = self.settings.device.set(device);
+        }
         let launched = Chromium::launch(&launch, self.settings.clone(), self.launch_time).await;
         let launched = launched.map(Arc::new).map_err(|error| Error::Unavailable(error.to_string()))?;
         *chromium = Some(launched.clone());

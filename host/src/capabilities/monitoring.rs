@@ -87,7 +87,7 @@ impl Monitoring {
     }
 
     /// The attempt that is being made.
-    fn attempt(&self) -> Option<Attempt> {
+    pub(super) fn attempt(&self) -> Option<Attempt> {
         self.state().job.as_ref().map(|job| job.attempt)
     }
 

@@ -11,12 +11,13 @@ import fetches
 import mistakes
 import navigation
 import pages
+import people
 import reports
 import requests
 import tabs
 from cases import CASES, Case
 
-MODULES = (acts, contexts, elements, fetches, mistakes, navigation, pages, reports, requests, tabs)
+MODULES = (acts, contexts, elements, fetches, mistakes, navigation, pages, people, reports, requests, tabs)
 
 
 async def ctx_script(job_ctx: armada.Job, agent_ctx: armada.Agent) -> Any:

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::cdp::{BROWSER_GONE, CdpError, Connection, Events, Session, decode};
 use super::context::{Context, OwnedContext, Registry, Settings};
 use super::downloads::{Download, DownloadProgress, WillBegin};
-use super::emulation::check_options;
+use super::emulation::{check_options, emulate_in_worker};
 use super::launch::{Launch, LaunchError, Process, drain};
 use super::page::Page;
 use super::requests::{Paused, decide};
@@ -34,6 +34,9 @@ fn message_bytes(bytes_per_call: u64) -> usize {
     let bytes = usize::try_from(bytes_per_call).unwrap_or(usize::MAX);
     bytes.saturating_mul(4) / 3 + 64 * 1024
 }
+
+/// The types of targets that are workers.
+const WORKERS: [&str; 3] = ["worker", "service_worker", "shared_worker"];
 
 /// A Chromium.
 pub(crate) struct Chromium {
@@ -89,7 +92,7 @@ impl Chromium {
             stop,
             ended: Mutex::new(Some(ended)),
         };
-        match tokio::time::timeout(within, prepare(&browser)).await {
+        match tokio::time::timeout(within, prepare(&browser, &chromium.settings)).await {
             Ok(Ok((product, user_agent))) => {
                 chromium.info.product = product;
                 chromium.info.user_agent = user_agent;
@@ -207,7 +210,7 @@ async fn own(
 }
 
 /// Sets the browser up; gives its product and user agent.
-async fn prepare(browser: &Session) -> Result<(String, String), CdpError> {
+async fn prepare(browser: &Session, settings: &Settings) -> Result<(String, String), CdpError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Version {
@@ -222,11 +225,18 @@ async fn prepare(browser: &Session) -> Result<(String, String), CdpError> {
     // Pages are held at their start until they are ready to be used; popups, too.
     let mut attach = SetAutoAttachParams::new(true, true);
     attach.flatten = Some(true);
-    let pages = FilterEntry { r#type: Some("page".to_owned()), exclude: Some(false) };
-    let others = FilterEntry { r#type: None, exclude: Some(true) };
-    attach.filter = Some(TargetFilter::new(vec![pages, others]));
+    // Workers that belong to no page, too, where they are to show a device.
+    let workers: &[&str] = if settings.device.get().is_some() { &["service_worker", "shared_worker"] } else { &[] };
+    attach.filter = Some(only(&[&["page"], workers].concat()));
     browser.call(attach).await?;
     Ok((version.product, version.user_agent))
+}
+
+/// Lets targets of these types through.
+pub(super) fn only(types: &[&str]) -> TargetFilter {
+    let wanted = types.iter().map(|name| FilterEntry { r#type: Some((*name).to_owned()), exclude: Some(false) });
+    let others = FilterEntry { r#type: None, exclude: Some(true) };
+    TargetFilter::new(wanted.chain([others]).collect::<Vec<_>>())
 }
 
 /// Sends events to where they belong.
@@ -264,8 +274,9 @@ impl Events for Router {
     fn on_event(&self, session: Option<&str>, method: &str, params: &RawValue) {
         let page = session.and_then(|session| self.registry.entries().sessions.get(session).cloned());
         match page {
-            Some(page) => page.on_event(method, params),
-            None => {
+            // What a page has started is attached as what the browser has.
+            Some(page) if method != "Target.attachedToTarget" => page.on_event(method, params),
+            _ => {
                 if let Err(error) = self.handle(method, params) {
                     tracing::debug!(%error, method, "unreadable event of the browser");
                 }
@@ -329,6 +340,11 @@ impl Router {
     fn attached(&self, event: Attached) {
         let session = self.connection.session(&event.session_id);
         let target = event.target_info;
+        if let Some(device) = self.settings.device.get().filter(|_| WORKERS.contains(&target.kind.as_str())) {
+            emulate_in_worker(&session, device);
+            session.tell(&RunIfWaitingForDebuggerParams::default());
+            return;
+        }
         let (context, opener, too_many) = {
             let entries = self.registry.entries();
             let context = target.browser_context_id.as_ref().and_then(|id| entries.contexts.get(id)).cloned();

@@ -1,7 +1,7 @@
 //! Browser contexts: isolated sessions, and what all their pages share.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use chromiumoxide_cdp::cdp::browser_protocol::network::SetExtraHttpHeadersParams;
@@ -14,6 +14,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio_util::task::TaskTracker;
 use url::Url;
 
+use super::super::fingerprint::Device;
 use super::cdp::{CdpError, Session};
 use super::downloads::Download;
 use super::page::{OwnedPage, Page};
@@ -56,6 +57,8 @@ pub(crate) struct Settings {
     pub(crate) user_agent: Option<String>,
     pub(crate) locale: Option<String>,
     pub(crate) timezone: Option<String>,
+    /// The device that is shown, known when the browser is launched.
+    pub(crate) device: OnceLock<Arc<Device>>,
 }
 
 /// How long acts and navigations take.

@@ -1,12 +1,20 @@
 //! How pages see the device: viewport, media, language, time zone.
 
 use chromiumoxide_cdp::cdp::browser_protocol::emulation::{
-    MediaFeature, SetDeviceMetricsOverrideParams, SetEmulatedMediaParams, SetLocaleOverrideParams,
-    SetTimezoneOverrideParams, SetTouchEmulationEnabledParams, SetUserAgentOverrideParams,
+    MediaFeature, SetDeviceMetricsOverrideParams, SetEmulatedMediaParams, SetHardwareConcurrencyOverrideParams,
+    SetLocaleOverrideParams, SetTimezoneOverrideParams, SetTouchEmulationEnabledParams, SetUserAgentOverrideParams,
+    SetUserAgentOverrideReturns,
 };
 use chromiumoxide_cdp::cdp::browser_protocol::security::SetIgnoreCertificateErrorsParams;
+use chromiumoxide_cdp::cdp::browser_protocol::target::SetAutoAttachParams;
+use chromiumoxide_cdp::cdp::js_protocol::runtime::EvaluateParams;
+use chromiumoxide_types::{Command, Method, MethodId};
+use serde::Serialize;
 
-use super::cdp::{CdpError, Pending};
+use super::super::fingerprint::{Device, Hints};
+use super::cdp::{CdpError, Pending, Session};
+use super::chromium::only;
+use super::context::Settings;
 use super::page::Page;
 use super::requests::check_headers;
 use crate::contract::Error;
@@ -26,6 +34,58 @@ fn metrics(viewport: &wit::Viewport) -> SetDeviceMetricsOverrideParams {
 
 fn touch(viewport: &wit::Viewport) -> SetTouchEmulationEnabledParams {
     SetTouchEmulationEnabledParams::new(viewport.touch.unwrap_or(false))
+}
+
+/// Changes the user agent with its client hints: the generated command lacks some of them.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShowDevice {
+    user_agent: String,
+    accept_language: String,
+    platform: String,
+    user_agent_metadata: Hints,
+}
+
+impl ShowDevice {
+    fn of(device: &Device, accept_language: Option<&String>) -> Self {
+        Self {
+            user_agent: device.user_agent(),
+            accept_language: accept_language.cloned().unwrap_or_else(|| device.accept_language()),
+            platform: device.profile.platform.clone(),
+            user_agent_metadata: device.hints(),
+        }
+    }
+}
+
+impl Method for ShowDevice {
+    fn identifier(&self) -> MethodId {
+        SetUserAgentOverrideParams::IDENTIFIER.into()
+    }
+}
+
+impl Command for ShowDevice {
+    type Response = SetUserAgentOverrideReturns;
+}
+
+/// Has the dedicated workers of a target attached, and held until they show the device.
+fn attach_workers() -> SetAutoAttachParams {
+    let mut attach = SetAutoAttachParams::new(true, true);
+    attach.flatten = Some(true);
+    attach.filter = Some(only(&["worker"]));
+    attach
+}
+
+/// Sends a worker what makes it show the device, while it is held at its start.
+pub(super) fn emulate_in_worker(session: &Session, device: &Device) {
+    session.tell(&ShowDevice::of(device, None));
+    session.tell(&SetHardwareConcurrencyOverrideParams::new(device.profile.cores));
+    // No command reaches this in a worker.
+    let platform = serde_json::Value::from(device.profile.platform.as_str());
+    session.tell(&EvaluateParams::new(format!(
+        "Object.defineProperty(WorkerNavigator.prototype, 'platform', \
+         {{ get: () => {platform}, configurable: true, enumerable: true }}); 0"
+    )));
+    session.tell(&attach_workers());
 }
 
 /// How long a user agent, language or time zone may be, in bytes.
@@ -66,17 +126,44 @@ fn scheme_name(scheme: wit::ColorScheme) -> &'static str {
     }
 }
 
+impl Settings {
+    /// The colour scheme of the device that is shown, if one is.
+    fn color_scheme(&self) -> Option<wit::ColorScheme> {
+        let dark = self.device.get()?.profile.dark;
+        Some(if dark { wit::ColorScheme::Dark } else { wit::ColorScheme::Light })
+    }
+}
+
 impl Page {
     /// Sends what makes a new page see the device as its context says.
     pub(super) fn begin_emulation(&self) -> Result<Vec<Pending>, CdpError> {
         let (session, options, settings) = (&self.session, &self.context.options, &self.context.settings);
         let mut pending = Vec::new();
-        if let Some(viewport) = options.viewport.as_ref().or(settings.viewport.as_ref()) {
+        let device = settings.device.get();
+        if let Some(device) = device {
+            pending.push(session.begin(&SetHardwareConcurrencyOverrideParams::new(device.profile.cores))?);
+            pending.push(session.begin(&attach_workers())?);
+        }
+        if let Some(device) = device.filter(|_| options.viewport.is_none()) {
+            let profile = &device.profile;
+            let (width, height) = profile.viewport;
+            let mut metrics =
+                SetDeviceMetricsOverrideParams::new(width, height, profile.pixel_ratio, profile.is_handheld());
+            metrics.screen_width = Some(profile.screen.0.into());
+            metrics.screen_height = Some(profile.screen.1.into());
+            pending.push(session.begin(&metrics)?);
+            let mut touch = SetTouchEmulationEnabledParams::new(profile.touch_points > 0);
+            touch.max_touch_points = Some(profile.touch_points.max(1).into());
+            pending.push(session.begin(&touch)?);
+        } else if let Some(viewport) = options.viewport.as_ref().or(settings.viewport.as_ref()) {
             pending.push(session.begin(&metrics(viewport))?);
             pending.push(session.begin(&touch(viewport))?);
         }
-        let locale = options.locale.as_ref().or(settings.locale.as_ref());
-        if let Some(user_agent) = options.user_agent.as_ref().or(settings.user_agent.as_ref()) {
+        let language = device.map(|device| device.locale().to_owned());
+        let locale = options.locale.as_ref().or(language.as_ref()).or(settings.locale.as_ref());
+        if let Some(device) = device.filter(|_| options.user_agent.is_none()) {
+            pending.push(session.begin(&ShowDevice::of(device, options.locale.as_ref()))?);
+        } else if let Some(user_agent) = options.user_agent.as_ref().or(settings.user_agent.as_ref()) {
             let mut command = SetUserAgentOverrideParams::new(user_agent);
             command.accept_language = locale.cloned();
             pending.push(session.begin(&command)?);
@@ -89,10 +176,12 @@ impl Page {
         if let Some(locale) = locale {
             pending.push(session.begin(&SetLocaleOverrideParams { locale: Some(locale.clone()) })?);
         }
-        if let Some(timezone) = options.timezone.as_ref().or(settings.timezone.as_ref()) {
+        let timezone = device.map_or(settings.timezone.as_ref(), |device| device.timezone.as_ref());
+        if let Some(timezone) = options.timezone.as_ref().or(timezone) {
             pending.push(session.begin(&SetTimezoneOverrideParams::new(timezone))?);
         }
-        if let Some(scheme) = options.color_scheme {
+        let shown = settings.color_scheme();
+        if let Some(scheme) = options.color_scheme.or(shown) {
             let feature = MediaFeature::new("prefers-color-scheme", scheme_name(scheme));
             pending.push(session.begin(&SetEmulatedMediaParams { media: None, features: Some(vec![feature]) })?);
         }
@@ -124,9 +213,8 @@ impl Page {
             if let Some(media) = options.media {
                 known.kind = media;
             }
-            if let Some(scheme) =
-                options.color_scheme.or(self.context.options.color_scheme.filter(|_| known.color_scheme.is_none()))
-            {
+            let of_context = self.context.options.color_scheme.or(self.context.settings.color_scheme());
+            if let Some(scheme) = options.color_scheme.or(of_context.filter(|_| known.color_scheme.is_none())) {
                 known.color_scheme = Some(scheme_name(scheme));
             }
             if let Some(reduced) = options.reduced_motion {

@@ -20,6 +20,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 
+use crate::capabilities::fingerprint::Device;
 use crate::capabilities::proxy::{Proxy, ProxyError};
 use crate::capabilities::screen::Display;
 
@@ -37,6 +38,8 @@ const ENVIRONMENT: [&str; 8] =
 const PRINTED_BYTES: usize = 4 * 1024;
 /// How long Chromium may take to end when asked to.
 const ENDING: Duration = Duration::from_secs(5);
+/// How long Chromium may take to tell its version.
+const ASKING: Duration = Duration::from_secs(20);
 
 /// Switches that always hold.
 const SWITCHES: [&str; 27] = [
@@ -103,6 +106,8 @@ pub(crate) struct Launch {
     pub(crate) scale: Option<f64>,
     /// Where its windows are, if that is not the machine's own display.
     pub(crate) display: Option<Display>,
+    /// The languages of requests, in order; those of the language if none.
+    pub(crate) accept_language: Option<String>,
 }
 
 /// There is no Chromium to launch.
@@ -185,7 +190,33 @@ pub(crate) struct Pipes {
     pub(crate) printed: tokio::process::ChildStderr,
 }
 
+/// Asks the Chromium that would be launched for its version.
+pub(crate) async fn version(executable: Option<&Path>) -> Result<String, LaunchError> {
+    let path = find_chromium(executable)?;
+    let shown = path.display().to_string();
+    let failed = |source: io::Error| LaunchError::Start { path: shown.clone(), source };
+    let mut command = Command::new(&path);
+    command.arg("--version").stdin(Stdio::null()).kill_on_drop(true).env_clear();
+    command.envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    let output =
+        tokio::time::timeout(ASKING, command.output()).await.map_err(|_| failed(io::ErrorKind::TimedOut.into()))?;
+    let printed = String::from_utf8_lossy(&output.map_err(failed)?.stdout).into_owned();
+    let is_version = |word: &&str| word.contains('.') && word.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let version = printed.split_whitespace().find(is_version).map(str::to_owned);
+    version.ok_or_else(|| LaunchError::NotReady { path: shown, printed: "; it does not tell its version".to_owned() })
+}
+
 impl Launch {
+    /// Has the browser show this device from its start, so that what cannot be told later sees it too.
+    pub(crate) fn show(&mut self, device: &Device) {
+        self.window = device.profile.screen;
+        self.locale = Some(device.locale().to_owned());
+        self.accept_language = Some(device.accept_language());
+        self.user_agent = Some(device.user_agent());
+        self.timezone = device.timezone.clone();
+        self.scale = None;
+    }
+
     fn arguments(&self, profile: &Path, proxy: &Proxy) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = SWITCHES.iter().map(Into::into).collect();
         let mut add = |argument: String| arguments.push(argument.into());
@@ -210,6 +241,9 @@ impl Launch {
         add(format!("--ignore-certificate-errors-spki-list={}", proxy.pin()));
         if let Some(locale) = &self.locale {
             add(format!("--lang={locale}"));
+        }
+        if let Some(languages) = &self.accept_language {
+            add(format!("--accept-lang={languages}"));
         }
         if let Some(user_agent) = &self.user_agent {
             add(format!("--user-agent={user_agent}"));

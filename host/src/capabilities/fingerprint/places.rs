@@ -1,0 +1,84 @@
+//! Languages and time zones of countries, for devices that are where their traffic comes out.
+
+use serde_json::{Map, Value};
+
+/// What a device in a country is usually set to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The country (ISO 3166-1 alpha-2).
+    country: &'static str,
+    pub(super) locale: &'static str,
+    pub(super) timezone: &'static str,
+}
+
+const fn place(country: &'static str, locale: &'static str, timezone: &'static str) -> Place {
+    Place { country, locale, timezone }
+}
+
+/// Of countries with several, the most common ones.
+const PLACES: [Place; 28] = [
+    place("AR", "es-AR", "America/Argentina/Buenos_Aires"),
+    place("AT", "de-AT", "Europe/Vienna"),
+    place("AU", "en-AU", "Australia/Sydney"),
+    place("BE", "nl-BE", "Europe/Brussels"),
+    place("BR", "pt-BR", "America/Sao_Paulo"),
+    place("CA", "en-CA", "America/Toronto"),
+    place("CH", "de-CH", "Europe/Zurich"),
+    place("CZ", "cs-CZ", "Europe/Prague"),
+    place("DE", "de-DE", "Europe/Berlin"),
+    place("DK", "da-DK", "Europe/Copenhagen"),
+    place("ES", "es-ES", "Europe/Madrid"),
+    place("FI", "fi-FI", "Europe/Helsinki"),
+    place("FR", "fr-FR", "Europe/Paris"),
+    place("GB", "en-GB", "Europe/London"),
+    place("IE", "en-IE", "Europe/Dublin"),
+    place("IN", "en-IN", "Asia/Kolkata"),
+    place("IT", "it-IT", "Europe/Rome"),
+    place("JP", "ja-JP", "Asia/Tokyo"),
+    place("KR", "ko-KR", "Asia/Seoul"),
+    place("MX", "es-MX", "America/Mexico_City"),
+    place("NL", "nl-NL", "Europe/Amsterdam"),
+    place("NO", "nb-NO", "Europe/Oslo"),
+    place("NZ", "en-NZ", "Pacific/Auckland"),
+    place("PL", "pl-PL", "Europe/Warsaw"),
+    place("PT", "pt-PT", "Europe/Lisbon"),
+    place("SE", "sv-SE", "Europe/Stockholm"),
+    place("TR", "tr-TR", "Europe/Istanbul"),
+    place("US", "en-US", "America/New_York"),
+];
+
+/// The place that an agent's traffic comes out at, if its message asks for an upstream proxy in a country that is known
+/// here.
+pub(super) fn of_message(message: &Map<String, Value>) -> Option<Place> {
+    let proxy = message.get("config_proxy")?;
+    let has_upstream = match proxy.get("upstream_proxy_enabled")? {
+        Value::Bool(on) => *on,
+        other => other.as_u64().is_some_and(|way| way > 0),
+    };
+    let location = proxy.get("proxy_location")?.as_str().filter(|_| has_upstream)?;
+    PLACES.into_iter().find(|place| place.country.eq_ignore_ascii_case(location))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_device_is_where_its_upstream_proxy_is() {
+        let found =
+            |message: Value| of_message(message.as_object().unwrap()).map(|place| (place.locale, place.timezone));
+        let message = json!({"config_proxy": {"upstream_proxy_enabled": 1, "proxy_location": "de"}});
+        assert_eq!(found(message), Some(("de-DE", "Europe/Berlin")));
+        for proxy in [
+            json!({}),
+            json!({"upstream_proxy_enabled": 0, "proxy_location": "DE"}),
+            json!({"upstream_proxy_enabled": 1}),
+            json!({"upstream_proxy_enabled": 1, "proxy_location": "Middle-earth"}),
+            json!({"upstream_proxy_enabled": "1", "proxy_location": 1}),
+        ] {
+            assert_eq!(found(json!({"config_proxy": proxy})), None);
+        }
+        assert_eq!(found(json!({})), None);
+    }
+}
