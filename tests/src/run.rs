@@ -27,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(240);
 pub struct TestRun {
     component: Vec<u8>,
     sandbox: Value,
+    private_hosts: String,
     agent_message: Value,
     jobs: Vec<Value>,
     agents: u32,
@@ -54,6 +55,7 @@ impl TestRun {
         Self {
             component,
             sandbox,
+            private_hosts: PRIVATE_HOSTS.to_owned(),
             agent_message: json!({}),
             jobs: vec![json!({})],
             agents: 1,
@@ -77,6 +79,12 @@ impl TestRun {
     /// Sets the hosts that pages may request.
     pub fn allowed_hosts(mut self, hosts: &[&str]) -> Self {
         self.sandbox["allowed_hosts"] = json!(hosts);
+        self
+    }
+
+    /// Sets which hosts of this machine the operator lets pages request; those of every test, where nothing is said.
+    pub fn private_hosts(mut self, hosts: &str) -> Self {
+        self.private_hosts = hosts.to_owned();
         self
     }
 
@@ -117,7 +125,7 @@ impl TestRun {
         std::fs::write(folder.path().join("config/config_template.json"), template).unwrap();
         let configuration = Configuration::resolve(folder.path(), Mode::Local, &Overrides::default());
         let configuration = configuration.unwrap_or_else(|mistakes| panic!("{mistakes}"));
-        let private_hosts = PRIVATE_HOSTS.split(',').map(|host| host.parse().unwrap()).collect();
+        let private_hosts = self.private_hosts.split(',').map(|host| host.parse().unwrap()).collect();
         Grant::new(configuration.sandbox(), &Ceiling { private_hosts, ..Ceiling::none() })
     }
 
