@@ -300,7 +300,7 @@ async fn other_schemes(case: Case<'_>) -> Result<()> {
         let gone = page.goto(url).await;
         let kinds = [armada::ErrorKind::Denied, armada::ErrorKind::Invalid];
         armada::ensure!(gone.as_ref().is_err_and(|error| kinds.contains(&error.kind())), "{url}: {gone:?}");
-        same!(page.url().await?, case.url("plain.html"));
+        same!(page.url(), case.url("plain.html"));
     }
     let function = "async urls => {
         const read = [];
@@ -321,7 +321,7 @@ async fn other_schemes(case: Case<'_>) -> Result<()> {
     for url in urls.iter().filter(|url| !url.starts_with("javascript:")) {
         page.evaluate::<()>("url => { try { location.href = url } catch {} }").arg(url).await?;
         armada::sleep(Duration::from_millis(50)).await?;
-        same!(page.url().await?, case.url("plain.html"));
+        same!(page.url(), case.url("plain.html"));
     }
     settle(&page).await
 }
