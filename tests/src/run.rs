@@ -28,6 +28,7 @@ pub struct TestRun {
     component: Vec<u8>,
     sandbox: Value,
     ceiling: Value,
+    private_hosts: String,
     agent_message: Value,
     jobs: Vec<Value>,
     agents: u32,
@@ -55,6 +56,7 @@ impl TestRun {
             component,
             sandbox,
             ceiling: json!({}),
+            private_hosts: PRIVATE_HOSTS.to_owned(),
             agent_message: json!({}),
             jobs: vec![json!({})],
             agents: 1,
@@ -91,6 +93,12 @@ impl TestRun {
     pub fn withholding(mut self, capability: &str) -> Self {
         let others = Capability::ALL.iter().map(|one| one.name()).filter(|name| *name != capability);
         self.ceiling["capabilities"] = others.collect();
+        self
+    }
+
+    /// Sets which hosts of this machine the operator lets pages request; those of every test, where nothing is said.
+    pub fn private_hosts(mut self, hosts: &str) -> Self {
+        self.private_hosts = hosts.to_owned();
         self
     }
 
@@ -131,7 +139,7 @@ impl TestRun {
         std::fs::write(folder.path().join("config/config_template.json"), template).unwrap();
         let configuration = Configuration::resolve(folder.path(), Mode::Local, &Overrides::default());
         let configuration = configuration.unwrap_or_else(|mistakes| panic!("{mistakes}"));
-        let private_hosts = PRIVATE_HOSTS.split(',').map(|host| host.parse().unwrap()).collect();
+        let private_hosts = self.private_hosts.split(',').map(|host| host.parse().unwrap()).collect();
         let ceiling = Ceiling::from_json("the ceiling", &self.ceiling.to_string());
         let ceiling = ceiling.unwrap_or_else(|mistakes| panic!("{mistakes}"));
         Grant::new(configuration.sandbox(), &Ceiling { private_hosts, ..ceiling })

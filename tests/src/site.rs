@@ -112,25 +112,40 @@ impl Listener for Tls {
     }
 }
 
-/// A server that nobody should connect to: it counts who does. It ends with this process.
+/// A server that nobody should reach: it counts who connects to it, by TCP, and what is sent to it by UDP. It ends with
+/// this process.
 pub struct Forbidden {
     address: SocketAddr,
-    connections: Arc<AtomicUsize>,
+    arrivals: Arc<AtomicUsize>,
 }
 
 impl Forbidden {
     /// Listens on a free port of this machine.
     pub fn start() -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        // A port that is free of both.
+        let (listener, socket) = std::iter::repeat_with(|| {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let socket = std::net::UdpSocket::bind(listener.local_addr().unwrap()).ok();
+            socket.map(|socket| (listener, socket))
+        })
+        .take(10)
+        .flatten()
+        .next()
+        .expect("a port that is free");
         let address = listener.local_addr().unwrap();
-        let connections = Arc::new(AtomicUsize::new(0));
-        let counted = connections.clone();
+        let arrivals = Arc::new(AtomicUsize::new(0));
+        let (connections, datagrams) = (arrivals.clone(), arrivals.clone());
         std::thread::spawn(move || {
             for _ in listener.incoming() {
-                counted.fetch_add(1, Ordering::SeqCst);
+                connections.fetch_add(1, Ordering::SeqCst);
             }
         });
-        Self { address, connections }
+        std::thread::spawn(move || {
+            while socket.recv(&mut [0; 16]).is_ok() {
+                datagrams.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        Self { address, arrivals }
     }
 
     /// Where it is, such as `http://127.0.0.1:4711/`.
@@ -138,16 +153,22 @@ impl Forbidden {
         format!("http://{}/", self.address)
     }
 
-    /// How many connections were made to it, apart from one that this makes to see that it counts.
+    /// Its port, such as in `http://localhost:4711/`.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// How much has arrived, apart from what this sends to see that it counts.
     ///
     /// # Panics
     ///
     /// When it does not count.
-    pub fn connections(&self) -> usize {
-        let before = self.connections.load(Ordering::SeqCst);
+    pub fn arrivals(&self) -> usize {
+        let before = self.arrivals.load(Ordering::SeqCst);
         std::net::TcpStream::connect(self.address).unwrap();
-        wait_for("the connection to be counted", Duration::from_secs(5), || {
-            (self.connections.load(Ordering::SeqCst) > before).then_some(())
+        std::net::UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"counted", self.address).unwrap();
+        wait_for("what was sent to be counted", Duration::from_secs(5), || {
+            (self.arrivals.load(Ordering::SeqCst) > before + 1).then_some(())
         });
         before
     }

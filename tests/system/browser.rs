@@ -9,6 +9,8 @@ use armada_protocol::JobRecord;
 use armada_tests::answers::answers;
 use armada_tests::calls;
 use armada_tests::cases::{all_cases_pass, cases_of, failures, run_of};
+use armada_tests::command::{Running, project};
+use armada_tests::guests::component;
 use armada_tests::processes::{self, Process};
 use armada_tests::site::{Forbidden, Site};
 use axum::routing::get;
@@ -107,21 +109,80 @@ fn nothing_reaches_another_port_than_the_one_that_is_allowed_of_every_host() {
     nothing_is_reached_but(&site, &format!("*:{port}"));
 }
 
+/// What is told to every way out: where not to go, and how else that can be written.
+fn ways_out(site: &Site, forbidden: &Forbidden, needed: &str) -> Value {
+    let port = forbidden.port();
+    let names = [
+        "localhost",
+        "a.localhost",
+        "2130706433",
+        "0x7f.1",
+        "0177.0.0.1",
+        "127.1",
+        "0.0.0.0",
+        "[::ffff:127.0.0.1]",
+        "[::1]",
+    ];
+    let mut names: Vec<String> = names.iter().map(|name| format!("http://{name}:{port}/")).collect();
+    names.extend([
+        "http://169.254.169.254/".to_owned(),
+        "http://[::ffff:a9fe:a9fe]/".to_owned(),
+        "http://10.0.0.1/".to_owned(),
+    ]);
+    json!({"site": site.url(), "forbidden": forbidden.url(), "needed": needed, "other_names": names})
+}
+
 /// Runs every way of reaching a server while only this host is allowed.
 fn nothing_is_reached_but(site: &Site, allowed: &str) {
     let (cases, forbidden) = (cases_of("egress"), Forbidden::start());
-    let fields = json!({"site": site.url(), "forbidden": forbidden.url()});
+    let fields = ways_out(site, &forbidden, "allowed_hosts");
     let finished = run_of("egress", &cases, &fields).allowed_hosts(&[allowed]).agents(2).finish();
     assert_eq!(failures(&cases, &finished), "");
-    assert_eq!(forbidden.connections(), 0);
+    assert_eq!(forbidden.arrivals(), 0);
+    every_case_is_told(&cases, &finished, &forbidden, "allowed_hosts");
+}
+
+#[test]
+fn nothing_reaches_a_private_host_that_the_operator_has_not_named() {
+    let (site, cases, forbidden) = (Site::start(), cases_of("egress"), Forbidden::start());
+    let fields = ways_out(&site, &forbidden, "--private-host");
+    let run = run_of("egress", &cases, &fields).allowed_hosts(&["*"]).private_hosts(&site.host()).agents(2);
+    let finished = run.finish();
+    assert_eq!(failures(&cases, &finished), "");
+    assert_eq!(forbidden.arrivals(), 0);
+    every_case_is_told(&cases, &finished, &forbidden, "--private-host");
+}
+
+/// Fails unless each job has an event that names the server, and what would allow it.
+fn every_case_is_told(cases: &[String], finished: &Finished, forbidden: &Forbidden, needed: &str) {
     let host = forbidden.url().replace("http://", "").replace('/', "");
-    // What the script itself is told is no event, and of WebRTC the browser does not say whose it is.
-    let silent = ["navigation", "web_rtc"];
+    // What the script itself is told is no event, and some ways end before they come to the proxy.
+    let silent = ["navigation", "other_names", "other_schemes", "web_transport"];
     for (case, job) in cases.iter().zip(&finished.jobs).filter(|(case, _)| !silent.contains(&case.as_str())) {
-        let is_told = |content: &str| content.contains(&host) && content.contains("allowed_hosts");
+        let is_told = |content: &str| content.contains(&host) && content.contains(needed);
         let told = job.events.iter().any(|event| is_told(&event.report.content));
         assert!(told, "{case} does not say what would allow it: {:#?}", job.events);
     }
+}
+
+#[test]
+fn nothing_is_reached_from_agents_that_are_processes() {
+    let (site, cases, forbidden) = (Site::start(), cases_of("egress"), Forbidden::start());
+    let fields = ways_out(&site, &forbidden, "--private-host");
+    let mut sets = vec![format!("CASES={}", json!(cases))];
+    for (name, value) in fields.as_object().unwrap() {
+        sets.push(format!("{}={value}", name.to_uppercase()));
+    }
+    let jobs = cases.len().to_string();
+    let mut arguments = vec!["--jobs", &jobs, "--agents", "2"];
+    arguments.extend(sets.iter().flat_map(|set| ["--set", set]));
+    let host = site.host();
+    let running = Running::start_with(&project("egress"), &arguments, &[("ARMADA_PRIVATE_HOSTS", &host)]);
+    let ended = running.finish();
+    let failed: Vec<_> = ended.results.iter().filter(|result| result["status"] != "Success").collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+    assert_eq!((ended.code, ended.results.len(), ended.temporary_files), (Some(0), cases.len(), 0));
+    assert_eq!(forbidden.arrivals(), 0);
 }
 
 #[test]

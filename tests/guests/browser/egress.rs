@@ -1,4 +1,5 @@
-//! Requests to a server that is not allowed, in every way that a page can make one. The job message names the server.
+//! Every way out, to a server that may not be reached, from the script and from page code. The job message names the
+//! server, and other ways of writing where it is.
 
 use std::time::Duration;
 
@@ -23,11 +24,19 @@ guests::cases![
     popup,
     form,
     hints,
+    web_transport,
+    other_names,
+    other_schemes,
 ];
 
 /// A URL of the server that is not allowed.
 fn forbidden(case: &Case<'_>) -> String {
     case.job.job_message["forbidden"].as_str().unwrap_or_default().to_owned()
+}
+
+/// What would have to be changed for the server to be reached.
+fn needed<'a>(case: &'a Case<'_>) -> &'a str {
+    case.job.job_message["needed"].as_str().unwrap_or_default()
 }
 
 /// Opens a page and runs this function there with the forbidden URL; it gives what the page sees.
@@ -45,7 +54,7 @@ async fn settle(page: &Page) -> Result<()> {
 
 async fn navigation(case: Case<'_>) -> Result<()> {
     let page = case.open("plain.html").await?;
-    fails!(page.goto(forbidden(&case)).await, Denied, "allowed_hosts");
+    fails!(page.goto(forbidden(&case)).await, Denied, needed(&case));
     Ok(())
 }
 
@@ -231,5 +240,88 @@ async fn hints(case: Case<'_>) -> Result<()> {
     }";
     page.evaluate::<()>(function).arg(forbidden(&case)).await?;
     page.click("#ping").await?;
+    settle(&page).await
+}
+
+async fn web_transport(case: Case<'_>) -> Result<()> {
+    let function = "url => {
+        const transport = new WebTransport(url.replace('http:', 'https:'));
+        transport.closed.catch(() => {});
+        return transport.ready.then(() => 'opened', () => 'failed');
+    }";
+    same!(seen(&case, function).await?, "failed");
+    Ok(())
+}
+
+async fn other_names(case: Case<'_>) -> Result<()> {
+    let page = case.open("plain.html").await?;
+    for name in case.job.job_message["other_names"].as_array().into_iter().flatten() {
+        let url = name.as_str().unwrap_or_default();
+        fails!(page.goto(url).await, Denied, needed(&case));
+        fails!(page.goto(case.url(&format!("redirect?to={url}"))).await, Denied, needed(&case));
+        let page = case.open("plain.html").await?;
+        let function = "async url => {
+            const socket = new Promise(done => {
+                const socket = new WebSocket(url.replace('http', 'ws'));
+                socket.onopen = () => done('opened');
+                socket.onerror = () => done('failed');
+            });
+            const frame = document.createElement('iframe');
+            frame.src = url;
+            document.body.append(frame);
+            const fetched = to => fetch(to, { mode: 'no-cors' }).then(() => 'arrived', () => 'failed');
+            return `${await fetched(url)} ${await fetched(`/redirect?to=${url}`)} ${await socket}`;
+        }";
+        same!(page.evaluate::<String>(function).arg(url).await?, "failed failed failed");
+        page.close().await?;
+    }
+    Ok(())
+}
+
+async fn other_schemes(case: Case<'_>) -> Result<()> {
+    let page = case.open("plain.html").await?;
+    let place = forbidden(&case).replace("http://", "");
+    let urls = [
+        "file:///etc/hostname".to_owned(),
+        "chrome://version/".to_owned(),
+        "chrome-untrusted://terminal/".to_owned(),
+        "devtools://devtools/bundled/inspector.html".to_owned(),
+        "view-source:file:///etc/hostname".to_owned(),
+        format!("view-source:{}", forbidden(&case)),
+        format!("ftp://{place}"),
+        format!("ws://{place}"),
+        "data:text/html,<h1>data</h1>".to_owned(),
+        "javascript:document.write('script')".to_owned(),
+        "filesystem:http://127.0.0.1/temporary/x".to_owned(),
+        "blob:http://127.0.0.1/x".to_owned(),
+        "about:version".to_owned(),
+    ];
+    for url in &urls {
+        let gone = page.goto(url).await;
+        let kinds = [armada::ErrorKind::Denied, armada::ErrorKind::Invalid];
+        armada::ensure!(gone.as_ref().is_err_and(|error| kinds.contains(&error.kind())), "{url}: {gone:?}");
+        same!(page.url(), case.url("plain.html"));
+    }
+    let function = "async urls => {
+        const read = [];
+        for (const url of urls.filter(url => !/^(data|javascript|blob|ws):/.test(url))) {
+            read.push(await fetch(url).then(answer => answer.text(), () => ''));
+            const frame = Object.assign(document.createElement('iframe'), { src: url });
+            const loaded = new Promise(done => { frame.onload = done; setTimeout(done, 300) });
+            document.body.append(frame);
+            await loaded;
+            try { read.push(frame.contentDocument ? frame.contentDocument.body.textContent : '') } catch {}
+            try { open(url) } catch {}
+            try { new Worker(url) } catch {}
+            navigator.serviceWorker.register(url).catch(() => {});
+        }
+        return read.join('');
+    }";
+    same!(page.evaluate::<String>(function).arg(&urls).await?, "");
+    for url in urls.iter().filter(|url| !url.starts_with("javascript:")) {
+        page.evaluate::<()>("url => { try { location.href = url } catch {} }").arg(url).await?;
+        armada::sleep(Duration::from_millis(50)).await?;
+        same!(page.url(), case.url("plain.html"));
+    }
     settle(&page).await
 }

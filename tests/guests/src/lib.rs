@@ -58,7 +58,10 @@ macro_rules! cases {
                 agent,
                 site: job.job_message["site"].as_str().unwrap_or_default().to_owned(),
             };
-            match job.job_message["case"].as_str() {
+            // Its own case, or one of a list for all jobs, by its place.
+            let index = job.monitoring_client.current_job().map_or(0, |job| job.index as usize);
+            let of_list = job.job_message["cases"][index].as_str();
+            match job.job_message["case"].as_str().or(of_list) {
                 $(Some(stringify!($name)) => {
                     $name(case).await?;
                     Ok(armada::json!("passed"))

@@ -1,0 +1,3 @@
+//! The guest `egress` as a project, for agents that are processes.
+
+mod ctx_script;
