@@ -45,6 +45,7 @@ subjects! {
     requests_are_routed: "requests",
     handles_close_what_they_hold: "handles",
     calls_go_on_together: "concurrency",
+    traffic_leaves_directly: "direct",
 }
 
 #[test]

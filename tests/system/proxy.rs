@@ -321,3 +321,25 @@ fn a_proxy_that_speaks_tls_must_have_a_certificate_that_the_machine_trusts() {
     assert!(format!("{:?}", unknown.results).contains("TLS to it fails"), "{:?}", unknown.results);
     assert_eq!(proxy.carried(), carried);
 }
+
+#[test]
+fn a_job_that_gets_no_proxy_fails_and_says_why() {
+    let proxy = UpstreamProxy::http("127.0.0.11");
+    let kill = proxy.killer();
+    let page = AddressPage::start_with(move |path| {
+        if path == "/kill" {
+            kill();
+        }
+    });
+    let inventory = Inventory {
+        upstreams: vec![proxy.entry("berlin", "DE")],
+        verify_ip: Some(page.verify_ip()),
+        ..Inventory::default()
+    };
+    let config = json!({"upstream_proxy_enabled": 2, "verify_ip": 1});
+    let killing = json!([{"goto": format!("{}kill", page.url("127.0.0.1"))}]);
+    let finished = run(Vec::new(), config, &[killing, json!([goto(&page)])]).inventory(inventory).finish();
+    assert!(finished.agents.iter().all(Result::is_ok), "{:?}", finished.agents);
+    let error = finished.jobs[1].error.as_ref().unwrap_or_else(|| panic!("{:?}", finished.jobs[1].result));
+    assert!(error.message.contains("`berlin` has could not be looked up: it cannot be reached"), "{error:?}");
+}
