@@ -127,6 +127,7 @@ fn nothing_is_reached_but(site: &Site, allowed: &str) {
 fn every_function_of_the_contract_is_called_by_a_case() {
     SUBJECTS.iter().for_each(|subject| all_cases_pass(subject));
     crate::http::scripts_make_requests_of_their_own();
+    crate::screen::pages_are_on_the_screen();
     let (called, contract) = (calls::recorded(), calls::contract());
     let unknown: Vec<_> = called.difference(&contract).collect();
     assert!(unknown.is_empty(), "calls that the contract does not have: {unknown:?}");

@@ -15,6 +15,7 @@ real Chromium:
 - `armada.browser` drives Chromium: pages, locators that wait by themselves, frames, dialogs, downloads, requests.
 - `armada.http` makes requests without a browser.
 - `armada.monitoring` reports events, logs, progress and files.
+- `armada.screen` takes pictures of the whole screen.
 - `Agent` and `Job` keep what lives as long as an agent or a job: `AgentContext` and `JobContext` of a project may build
   on them.
 - `Error` and its kinds are what a host call raises when it does not succeed; raise `Failure`, `Retry` or `Fatal` to say
@@ -28,7 +29,7 @@ calls raise `OutsideError`.
 import sys
 from typing import TYPE_CHECKING
 
-from . import browser, http, monitoring
+from . import browser, http, monitoring, screen
 from .contexts import Agent, Job, Message
 from .errors import (
     ClosedError,
@@ -66,13 +67,14 @@ __all__ = [
     "browser",
     "http",
     "monitoring",
+    "screen",
 ]
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> None:
         """Says where a name is that is not here."""
-        for module in (browser, http, monitoring):
+        for module in (browser, http, monitoring, screen):
             if name in module.__all__:
                 raise AttributeError(
                     f"`{name}` is in `{module.__name__}`: write `from {module.__name__} import {name}`",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import errors
 
-__all__ = ["OUTSIDE", "browser", "http", "monitoring"]
+__all__ = ["OUTSIDE", "browser", "http", "monitoring", "screen"]
 
 OUTSIDE = "this works only inside Armada: start the project with `armada run`, and its tests with `armada test`"
 
@@ -141,12 +141,13 @@ _IS_INSIDE = importlib.util.find_spec("wit_world") is not None
 
 if TYPE_CHECKING or _IS_INSIDE:
     from componentize_py_types import Err
-    from wit_world.imports import browser, http, monitoring
+    from wit_world.imports import browser, http, monitoring, screen
 
     _Raised: Any = Err
 
     _guard(browser)
     _guard(http)
     _guard(monitoring)
+    _guard(screen)
 else:
-    browser = http = monitoring = _Outside()
+    browser = http = monitoring = screen = _Outside()

@@ -11,7 +11,6 @@ from . import _failure, _output, _results, _warnings
 from ._loop import LOOP
 from ._project import Opened, Project, call, enter
 from ._reference import given_to_agents, given_to_jobs
-from .browser import Browser
 from .contexts import Message
 from .monitoring import MonitoringClient
 
@@ -65,7 +64,7 @@ class Life:
 
 async def open_agent(project: Project, message: Message) -> Opened:
     """Opens the project's agent context."""
-    given = given_to_agents() | {"agent_message": message, "browser": Browser()}
+    given = given_to_agents() | {"agent_message": message}
     return await enter(project.agent_context, message, given)
 
 

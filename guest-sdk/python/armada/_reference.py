@@ -1,8 +1,8 @@
 """What projects of the reference system find here of what it gave them.
 
-Its contexts had a proxy, a fingerprint, a screen, a database and an identity without making them. Until Armada has
-these capabilities, something takes their places that says so when it is used, so that a project runs as far as it can
-without them. Modules of the reference that are not served end the build with what to do instead; so do those that drive
+Its contexts had a proxy, a fingerprint, a database, a screen, a browser and an identity without making them, and so
+they have here. Where Armada does not have a capability yet, something takes its place that says so when it is used, so
+that a project runs as far as it can without it. Modules of the reference that are not served end the build with what to do instead; so do those that drive
 a browser elsewhere.
 """
 
@@ -13,7 +13,9 @@ from types import ModuleType
 from typing import Any
 
 from ._done import Done
+from .browser import Browser
 from .errors import DeniedError
+from .screen import Screen
 
 __all__ = ["SERVED_OTHERWISE", "Missing", "Unserved", "denied", "given_to_agents", "given_to_jobs"]
 
@@ -78,10 +80,10 @@ def given_to_agents() -> dict[str, Any]:
     missing = {
         "proxy_manager": "proxy",
         "fingerprint_manager": "fingerprint",
-        "screen": "screen",
         "database": "database",
     }
-    return {name: Missing(capability) for name, capability in missing.items()} | {"instantiate_default": _done}
+    given = {name: Missing(capability) for name, capability in missing.items()}
+    return given | {"screen": Screen(), "browser": Browser(), "instantiate_default": _done}
 
 
 def given_to_jobs() -> dict[str, Any]:

@@ -10,6 +10,7 @@ _NAMES = {
     "browser": {"browser"},
     "http": {"http"},
     "monitoring": {"monitoring", "monitoring_client", "MonitoringClient"},
+    "screen": {"screen"},
 }
 
 

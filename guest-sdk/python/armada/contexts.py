@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from .browser import Browser
 from .monitoring import MonitoringClient
+from .screen import Screen
 
 __all__ = ["Agent", "Job", "Message"]
 
@@ -31,11 +32,14 @@ class Agent:
 
     agent_message: Message
     """This agent's merged configuration."""
+    screen: Screen
+    """What the browser's windows are on, where it is visible."""
     browser: Browser
     """The agent's browser, launched when it is first used."""
 
     def __init__(self, agent_message: Message) -> None:
         self.agent_message = agent_message
+        self.screen = Screen()
         self.browser = Browser()
 
     async def __aenter__(self) -> Self:

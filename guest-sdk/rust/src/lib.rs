@@ -27,6 +27,7 @@
 //! - [`browser`] drives Chromium: pages, locators that wait by themselves, frames, dialogs, downloads, requests.
 //! - [`http`] makes requests without a browser.
 //! - [`monitoring`] reports events, logs, progress and files.
+//! - [`screen`] takes pictures of the whole screen.
 //! - [`AgentContext`] and [`JobContext`] keep what lives as long as an agent or a job.
 //! - [`tests!`] is how tests of a project are written.
 //! - [`Error`] is what a host call gives when it does not succeed, [`Failure`] what a script returns.
@@ -45,6 +46,7 @@ mod testing;
 pub mod browser;
 pub mod http;
 pub mod monitoring;
+pub mod screen;
 
 pub use context::{Agent, AgentContext, Job, JobContext};
 pub use error::{Error, ErrorKind, Failure, FailureExt, FailureKind, Result};
