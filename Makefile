@@ -19,7 +19,7 @@ help:
 	@echo "make test    run every test"
 	@echo "make lint    formatting, lints, types, documentation, dependencies"
 	@echo "make bench   measure, each figure against a peer in the same run"
-	@echo "make setup   install what is missing: Chromium, Python, the Wasm target, and the servers of the tests"
+	@echo "make setup   install what is missing: Chromium, Xvfb, Python, the Wasm target, and the servers of the tests"
 	@echo "make clean   remove what was built"
 
 # Installs the packages named in $missing on Debian and Ubuntu, and says elsewhere that they are missing, with the advice
@@ -57,6 +57,7 @@ tools:
 		|| test -d "/Applications/Google Chrome.app"; } >/dev/null || missing="chromium"; \
 	"$${ARMADA_PYTHON:-python3}" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null \
 		|| missing="$$missing python3-venv"; \
+	test "$$(uname)" = Darwin || command -v Xvfb >/dev/null || missing="$$missing xvfb"; \
 	$(call INSTALL,(or set ARMADA_CHROMIUM and ARMADA_PYTHON to their paths))
 
 # The servers that tests start for themselves, on ports and with folders of their own, and a clock that they set.

@@ -26,11 +26,11 @@ settings! {
     #[derive(Clone, Debug, PartialEq)]
     pub struct ScreenSettings {
         screen_visible: bool = Kind::OldSwitch, Some(Preset::Switch(false)), "",
-            "Whether the browser has a window that can be seen.";
+            "Whether the browser has a window, on a virtual display that the capability `screen` takes pictures of.";
         screen_width: Option<u32> = Kind::Whole { min: 1, max: MAX_SIDE }, None, "pixels",
-            "Width of the screen; the host's choice where absent.";
+            "Width of the screen; of a visible browser's, 1920 where absent.";
         screen_height: Option<u32> = Kind::Whole { min: 1, max: MAX_SIDE }, None, "pixels",
-            "Height of the screen; the host's choice where absent.";
+            "Height of the screen; of a visible browser's, 1080 where absent.";
     }
 }
 

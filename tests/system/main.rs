@@ -20,5 +20,6 @@ mod python;
 mod readme;
 mod redis;
 mod scaffold;
+mod screen;
 mod serve;
 mod watch;

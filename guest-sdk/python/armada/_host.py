@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import errors
 
-__all__ = ["OUTSIDE", "browser", "database", "fingerprint", "http", "identity", "monitoring", "proxy"]
+__all__ = ["OUTSIDE", "browser", "database", "fingerprint", "http", "identity", "monitoring", "proxy", "screen"]
 
 OUTSIDE = "this works only inside Armada: start the project with `armada run`, and its tests with `armada test`"
 
@@ -153,7 +153,7 @@ _IS_INSIDE = importlib.util.find_spec("wit_world") is not None
 
 if TYPE_CHECKING or _IS_INSIDE:
     from componentize_py_types import Err
-    from wit_world.imports import browser, database, fingerprint, http, identity, monitoring, proxy
+    from wit_world.imports import browser, database, fingerprint, http, identity, monitoring, proxy, screen
 
     _Raised: Any = Err
 
@@ -164,5 +164,6 @@ if TYPE_CHECKING or _IS_INSIDE:
     _guard(identity)
     _guard(monitoring)
     _guard(proxy)
+    _guard(screen)
 else:
-    browser = database = fingerprint = http = identity = monitoring = proxy = _Outside()
+    browser = database = fingerprint = http = identity = monitoring = proxy = screen = _Outside()

@@ -7,13 +7,11 @@ from typing import TypeVar
 
 from componentize_py_types import Err
 
-from . import _failure, _output, _results, _warnings, fingerprint
+from . import _failure, _output, _results, _warnings
 from ._loop import LOOP
 from ._project import Opened, Project, call, enter
 from ._reference import given_to_agents, given_to_jobs
-from .browser import Browser
 from .contexts import Message
-from .database import Database
 from .identity import of_job
 from .monitoring import MonitoringClient
 
@@ -67,13 +65,7 @@ class Life:
 
 async def open_agent(project: Project, message: Message) -> Opened:
     """Opens the project's agent context."""
-    own = {
-        "agent_message": message,
-        "browser": Browser(),
-        "database": Database(),
-        "fingerprint_manager": fingerprint,
-    }
-    given = given_to_agents() | own
+    given = given_to_agents() | {"agent_message": message}
     return await enter(project.agent_context, message, given)
 
 

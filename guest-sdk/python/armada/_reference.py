@@ -1,8 +1,8 @@
 """What projects of the reference system find here of what it gave them.
 
-Its contexts had a screen without making it. Until Armada gives scripts one that is like it, something takes its place that says
-so when it is used, so that a project runs as far as it can without it. Modules of the reference that are not served end
-the build with what to do instead; so do those that drive a browser elsewhere.
+Its contexts had a proxy, a fingerprint, a database, a screen, a browser and an identity without making them, and so they have
+here. Modules of the reference that are not served end the build with what to do instead; so do those that drive a
+browser elsewhere.
 """
 
 import importlib.abc
@@ -11,11 +11,14 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
+from . import fingerprint
 from ._done import Done
-from .errors import DeniedError
+from .browser import Browser
+from .database import Database
 from .proxy import Proxy
+from .screen import Screen
 
-__all__ = ["SERVED_OTHERWISE", "Missing", "Unserved", "denied", "given_to_agents", "given_to_jobs"]
+__all__ = ["SERVED_OTHERWISE", "Unserved", "given_to_agents", "given_to_jobs"]
 
 _BROWSER = (
     "the browser is `agent_ctx.browser`, with Playwright's names as `armada.browser` documents them: "
@@ -29,44 +32,6 @@ SERVED_OTHERWISE = {
     "src": "of the reference's modules there are `src.monitoring_client` and `src.database_connector`; the browser is "
     "`agent_ctx.browser`, a message is `job_ctx.job_message` or `agent_ctx.agent_message`",
 }
-
-
-def denied(capability: str) -> DeniedError:
-    """The error of using what there is not."""
-    return DeniedError(
-        f"the capability `{capability}` does not exist in this version of Armada: take out what uses it, "
-        "or put it behind `if`, as what stands for it counts as false"
-    )
-
-
-class Missing:
-    """Stands for a capability that there is not: it counts as false, can be stopped, and is denied when it is used."""
-
-    def __init__(self, capability: str) -> None:
-        self._capability = capability
-
-    def __repr__(self) -> str:
-        return f"<no {self._capability}>"
-
-    def __bool__(self) -> bool:
-        return False
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        if name.startswith(("stop", "close")):
-            # What has never begun has ended.
-            return _done
-        raise denied(self._capability)
-
-    def __call__(self, *_: Any, **__: Any) -> Any:
-        raise denied(self._capability)
-
-    def __getitem__(self, key: object) -> Any:
-        raise denied(self._capability)
-
-    def __await__(self) -> Any:
-        raise denied(self._capability)
 
 
 def _done(*_: Any, **__: Any) -> Done:
@@ -84,11 +49,14 @@ class ProxyManager(Proxy):
 
 def given_to_agents() -> dict[str, Any]:
     """What an agent context of the reference has without having made it."""
-    missing = {
-        "screen": "screen",
+    return {
+        "proxy_manager": ProxyManager(),
+        "fingerprint_manager": fingerprint,
+        "database": Database(),
+        "screen": Screen(),
+        "browser": Browser(),
+        "instantiate_default": _done,
     }
-    given = {name: Missing(capability) for name, capability in missing.items()}
-    return given | {"proxy_manager": ProxyManager(), "instantiate_default": _done}
 
 
 def given_to_jobs() -> dict[str, Any]:

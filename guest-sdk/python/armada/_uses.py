@@ -14,6 +14,7 @@ _NAMES = {
     "identity": {"identity"},
     "monitoring": {"monitoring", "monitoring_client", "MonitoringClient"},
     "proxy": {"proxy", "proxy_manager", "Proxy"},
+    "screen": {"screen"},
 }
 
 

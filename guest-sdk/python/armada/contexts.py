@@ -8,6 +8,7 @@ from .database import Database
 from .identity import Identity, of_job
 from .monitoring import MonitoringClient
 from .proxy import Proxy
+from .screen import Screen
 
 __all__ = ["Agent", "Job", "Message"]
 
@@ -34,6 +35,8 @@ class Agent:
 
     agent_message: Message
     """This agent's merged configuration."""
+    screen: Screen
+    """What the browser's windows are on, where it is visible."""
     browser: Browser
     """The agent's browser, launched when it is first used."""
     database: Database
@@ -43,6 +46,7 @@ class Agent:
 
     def __init__(self, agent_message: Message) -> None:
         self.agent_message = agent_message
+        self.screen = Screen()
         self.browser = Browser()
         self.database = Database()
         self.proxy = Proxy()

@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::message::Message;
 use crate::monitoring::MonitoringClient;
 use crate::proxy::Proxy;
+use crate::screen::Screen;
 
 /// What an agent keeps between jobs. A project without one of its own has [`Agent`].
 ///
@@ -55,6 +56,8 @@ pub trait JobContext: Sized {
 pub struct Agent {
     /// This agent's merged configuration.
     pub agent_message: Message,
+    /// What the browser's windows are on, where it is visible.
+    pub screen: Screen,
     /// The agent's browser, launched when it is first used.
     pub browser: Browser,
     /// The database that the run may use.
@@ -65,7 +68,13 @@ pub struct Agent {
 
 impl AgentContext for Agent {
     async fn open(agent_message: Message) -> Result<Self> {
-        Ok(Self { agent_message, browser: Browser::default(), database: Database::default(), proxy: Proxy::default() })
+        Ok(Self {
+            agent_message,
+            screen: Screen::default(),
+            browser: Browser::default(),
+            database: Database::default(),
+            proxy: Proxy::default(),
+        })
     }
 }
 

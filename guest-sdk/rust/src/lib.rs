@@ -32,6 +32,7 @@
 //! - [`modifiers`] look at what the browser sends and gets, beside the script.
 //! - [`monitoring`] reports events, logs, progress and files.
 //! - [`proxy`] says and changes which upstream proxy traffic leaves through.
+//! - [`screen`] takes pictures of the whole screen.
 //! - [`AgentContext`] and [`JobContext`] keep what lives as long as an agent or a job.
 //! - [`tests!`] is how tests of a project are written.
 //! - [`Error`] is what a host call gives when it does not succeed, [`Failure`] what a script returns.
@@ -55,6 +56,7 @@ pub mod identity;
 pub mod modifiers;
 pub mod monitoring;
 pub mod proxy;
+pub mod screen;
 
 pub use context::{Agent, AgentContext, Job, JobContext};
 pub use error::{Error, ErrorKind, Failure, FailureExt, FailureKind, Result};

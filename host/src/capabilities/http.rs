@@ -7,6 +7,8 @@
 mod body;
 mod client;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -75,7 +77,7 @@ impl Http {
         if let Some(client) = known {
             return Ok(client.clone());
         }
-        let client = Arc::new(Client::new(self.egress.clone())?);
+        let client = Arc::new(Client::new(self.egress.clone(), client::tls()?));
         Ok(known.insert(client).clone())
     }
 

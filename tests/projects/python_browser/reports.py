@@ -36,3 +36,13 @@ async def mistakes_of_reports_are_told(case: Case) -> None:
     with raises(armada.LimitError, "events"):
         for _ in range(2000):
             client.record_success_event("again")
+
+
+@case
+async def a_browser_without_a_window_has_no_screen(case: Case) -> None:
+    screen = armada.Agent(armada.Message()).screen
+    with raises(armada.UnavailableError, "screen_visible"):
+        screen.size()
+    with raises(armada.UnavailableError, "there is no screen"):
+        await screen.screenshot()
+    await screen.stop_screen()

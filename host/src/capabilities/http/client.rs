@@ -44,10 +44,7 @@ pub(super) struct Client {
 
 impl Client {
     /// No connections yet.
-    pub(super) fn new(egress: Arc<Egress>) -> Result<Self, Error> {
-        let tls = tls().map_err(|error| {
-            Error::Unavailable(format!("this machine's certificate authorities cannot be read: {error}"))
-        })?;
+    pub(super) fn new(egress: Arc<Egress>, tls: TlsConnector) -> Self {
         let tasks = Tasks { over: CancellationToken::new(), tracker: TaskTracker::new() };
         let requests = legacy::Client::builder(tasks.clone())
             .timer(TokioTimer::new())
@@ -57,7 +54,7 @@ impl Client {
             .http1_max_buf_size(HEAD_BYTES as usize)
             .http2_max_header_list_size(HEAD_BYTES)
             .build(Connector { egress, tls });
-        Ok(Self { requests, tasks })
+        Self { requests, tasks }
     }
 
     /// Sends one request; gives its response as soon as its head is there.
@@ -100,15 +97,21 @@ fn told(host: &str, error: &legacy::Error) -> Error {
 }
 
 /// TLS as every web client has it: the system's authorities, names checked.
-fn tls() -> Result<TlsConnector, rustls::Error> {
+pub(super) fn tls() -> Result<TlsConnector, Error> {
     use rustls_platform_verifier::BuilderVerifierExt as _;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut configuration = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_platform_verifier()?
-        .with_no_client_auth();
+    let configuration = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_platform_verifier())
+        .map(|builder| builder.with_no_client_auth());
+    let unreadable = |error| format!("this machine's certificate authorities cannot be read: {error}");
+    configuration.map(with_versions).map_err(|error| Error::Unavailable(unreadable(error)))
+}
+
+/// Offers the versions of HTTP that are spoken.
+pub(super) fn with_versions(mut configuration: rustls::ClientConfig) -> TlsConnector {
     configuration.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsConnector::from(Arc::new(configuration)))
+    TlsConnector::from(Arc::new(configuration))
 }
 
 /// Runs what keeps connections going, until they are closed.
