@@ -11,6 +11,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::device::DeviceProfiles;
+
 /// A text that is not shown, wherever what it is part of is.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -32,6 +34,8 @@ pub struct Inventory {
     pub databases: BTreeMap<String, Database>,
     /// Secrets, by the name that scripts use.
     pub secrets: BTreeMap<String, Secret>,
+    /// Profiles of devices, beside those that every agent has.
+    pub device_profiles: DeviceProfiles,
 }
 
 /// A proxy that the traffic of an agent may leave by.

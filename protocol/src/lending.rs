@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::device::DeviceProfile;
 use crate::inventory::{Database, Inventory, Secret, Upstream};
 use crate::{Incarnation, ProtocolError, RunId, RunStore};
 
@@ -27,6 +28,9 @@ pub struct Lent {
     pub databases: BTreeMap<String, Database>,
     /// Secrets, by name: those that the script may use without seeing them, and those that it may see.
     pub secrets: BTreeMap<String, Secret>,
+    /// Profiles of devices, beside those that every agent has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub device_profiles: Vec<DeviceProfile>,
 }
 
 /// Which upstream proxy an agent wants.
@@ -122,12 +126,14 @@ fn granted<T: Clone>(all: &BTreeMap<String, T>, grant: &Grant, kinds: &[Lendable
 #[async_trait]
 impl Lender for InventoryLender {
     async fn lent(&self, run: RunId, by: Incarnation) -> Result<Lent, ProtocolError> {
+        let device_profiles = self.inventory.device_profiles.0.clone();
         if self.inventory.databases.is_empty() && self.inventory.secrets.is_empty() {
-            return Ok(Lent::default());
+            return Ok(Lent { device_profiles, ..Lent::default() });
         }
         let grant = self.runs.agent(run, by.agent).await?.grant;
         Ok(Lent {
             databases: granted(&self.inventory.databases, &grant, &[Lendable::Databases]),
+            device_profiles,
             secrets: granted(&self.inventory.secrets, &grant, &[Lendable::Secrets, Lendable::RevealedSecrets]),
         })
     }
