@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use self::upstream::{AddressRange, Resolve, Upstream, UpstreamUrl, VerifyIp, VerifyUrl};
+use crate::device::DeviceProfiles;
 
 /// A text that is not shown, wherever what it is part of is.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +39,8 @@ pub struct Inventory {
     pub databases: BTreeMap<String, Database>,
     /// Secrets, by the name that scripts use.
     pub secrets: BTreeMap<String, Secret>,
+    /// Profiles of devices, beside those that every agent has.
+    pub device_profiles: DeviceProfiles,
 }
 
 /// A database that scripts may use.

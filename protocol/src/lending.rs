@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::device::DeviceProfile;
 use crate::inventory::{Database, Inventory, Secret, Upstream, VerifyIp};
 use crate::{Incarnation, ProtocolError, RunId, RunStore};
 
@@ -30,6 +31,9 @@ pub struct Lent {
     /// Where it asks for the address that it is seen at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify_ip: Option<VerifyIp>,
+    /// Profiles of devices, beside those that every agent has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub device_profiles: Vec<DeviceProfile>,
 }
 
 /// Which upstream proxy an agent wants.
@@ -129,12 +133,14 @@ fn granted<T: Clone>(all: &BTreeMap<String, T>, grant: &Grant, kinds: &[Lendable
 impl Lender for InventoryLender {
     async fn lent(&self, run: RunId, by: Incarnation) -> Result<Lent, ProtocolError> {
         let verify_ip = self.inventory.verify_ip.clone();
+        let device_profiles = self.inventory.device_profiles.0.clone();
         if self.inventory.databases.is_empty() && self.inventory.secrets.is_empty() {
-            return Ok(Lent { verify_ip, ..Lent::default() });
+            return Ok(Lent { verify_ip, device_profiles, ..Lent::default() });
         }
         let grant = self.runs.agent(run, by.agent).await?.grant;
         Ok(Lent {
             databases: granted(&self.inventory.databases, &grant, &[Lendable::Databases]),
+            device_profiles,
             secrets: granted(&self.inventory.secrets, &grant, &[Lendable::Secrets, Lendable::RevealedSecrets]),
             verify_ip,
         })

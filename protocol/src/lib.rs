@@ -14,6 +14,7 @@
 
 mod backoff;
 pub mod change;
+mod device;
 pub mod embedded;
 pub mod inventory;
 pub mod job;
@@ -28,6 +29,7 @@ pub mod timestamp;
 mod traits;
 
 pub use change::Change;
+pub use device::{DeviceProfile, DeviceProfiles};
 pub use inventory::Inventory;
 pub use job::{AgentRecord, Attempt, CompiledRef, Incarnation, Job, RunId};
 pub use lending::{InventoryLender, Lender, Lent, Wanted};

@@ -1,6 +1,6 @@
 //! The device that pages see is the profile's in every scope, and it is shown only with a grant.
 
-use armada_protocol::Status;
+use armada_protocol::{Inventory, Status};
 use armada_tests::calls;
 use armada_tests::guests::component;
 use armada_tests::run::TestRun;
@@ -98,6 +98,31 @@ fn every_scope_sees_the_device_of_the_profile() {
     assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
     let missing: Vec<_> = calls::contract(&["fingerprint"]).difference(&calls::recorded()).cloned().collect();
     assert!(missing.is_empty(), "functions that nobody has called: {missing:?}");
+}
+
+#[test]
+fn an_operator_adds_profiles_and_replaces_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let profile = |name: &str, cores: u32| {
+        json!({
+            "name": name, "user_agent_system": "X11; Linux aarch64", "platform": "Linux aarch64",
+            "hint_platform": "Linux", "platform_version": "6.1.0", "architecture": "arm", "bitness": "64",
+            "screen": [1080, 1900], "viewport": [1080, 1800], "pixel_ratio": 1.5, "cores": cores,
+        })
+    };
+    let profiles = json!([profile("kiosk", 3), profile("linux-desktop", 7)]).to_string();
+    std::fs::write(folder.path().join("profiles.json"), profiles).unwrap();
+    let path = folder.path().join("inventory.toml");
+    std::fs::write(&path, format!("device_profiles = \"{}/profiles.json\"", folder.path().display())).unwrap();
+    let (inventory, site) = (Inventory::open(&path).unwrap(), Site::start());
+    for (name, cores) in [("kiosk", 3), ("linux-desktop", 7)] {
+        let settings = json!({"config_fingerprint": {"fingerprint_enabled": 1, "device_profile": name}});
+        let told = result(run(&site).inventory(inventory.clone()).agent_message(settings));
+        assert_eq!((&told["profile"]["name"], &told["profile"]["cores"]), (&json!(name), &json!(cores)));
+        assert_eq!(told["profiles"].as_array().unwrap().len(), 6, "{told}");
+        let page = &told["scopes"][0][1];
+        assert_eq!(differences(name, page, &told["profile"]), Vec::<String>::new());
+    }
 }
 
 #[test]

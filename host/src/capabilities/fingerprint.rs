@@ -12,11 +12,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use armada_project::{Capability, FingerprintSettings, Grant};
+use armada_protocol::DeviceProfile;
 use ring::digest::{SHA256, digest};
 use tokio::sync::OnceCell;
 use wasmtime::component::Accessor;
 
-use self::device::{Brand, Profile};
+use self::device::Brand;
 pub(super) use self::device::{Device, Hints};
 use super::browser::chromium_version;
 use super::{Means, cut};
@@ -35,7 +36,7 @@ const SHOWN_BYTES: usize = 100;
 pub(crate) struct Fingerprint {
     grant: Arc<Grant>,
     settings: FingerprintSettings,
-    profiles: Result<Vec<Profile>, String>,
+    profiles: Result<Vec<DeviceProfile>, String>,
     /// What chooses among the profiles where no name does.
     seed: u64,
     locale: String,
@@ -43,6 +44,14 @@ pub(crate) struct Fingerprint {
     executable: Option<PathBuf>,
     /// Known once the version of Chromium is.
     device: OnceCell<Arc<Device>>,
+}
+
+/// The profiles that every agent has and those that the operator lends, which replace others of their names.
+fn profiles(lent: &[DeviceProfile]) -> Result<Vec<DeviceProfile>, String> {
+    let mut profiles: Vec<DeviceProfile> = serde_json::from_str(PROFILES).map_err(|error| error.to_string())?;
+    profiles.retain(|own| lent.iter().all(|other| other.name != own.name));
+    profiles.extend_from_slice(lent);
+    Ok(profiles)
 }
 
 impl Fingerprint {
@@ -58,7 +67,7 @@ impl Fingerprint {
         let seed = hash.as_ref().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
         Self {
             grant: means.grant.clone(),
-            profiles: serde_json::from_str(PROFILES).map_err(|error| error.to_string()),
+            profiles: profiles(&means.lent.device_profiles),
             seed,
             locale: locale.or(browser.locale.clone()).unwrap_or_else(|| LOCALE.to_owned()),
             timezone: timezone.or(browser.timezone.clone()),
@@ -68,12 +77,12 @@ impl Fingerprint {
         }
     }
 
-    fn profiles(&self) -> Result<&[Profile], Error> {
+    fn profiles(&self) -> Result<&[DeviceProfile], Error> {
         self.profiles.as_deref().map_err(|error| Error::Other(format!("the profiles of devices: {error}")))
     }
 
     /// The profile that the settings name, or else the seed chooses.
-    fn profile(&self) -> Result<&Profile, Error> {
+    fn profile(&self) -> Result<&DeviceProfile, Error> {
         let profiles = self.profiles()?;
         let Some(name) = &self.settings.device_profile else {
             let count = u64::try_from(profiles.len()).unwrap_or(1).max(1);

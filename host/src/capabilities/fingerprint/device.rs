@@ -1,46 +1,12 @@
 //! A device as pages see it: a profile, and the version of the Chromium that really runs.
 
-use serde::{Deserialize, Serialize};
-
-/// What a kind of device is, apart from the browser's version and where it is.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(in crate::capabilities) struct Profile {
-    pub(super) name: String,
-    /// What stands in the brackets of the user agent.
-    user_agent_system: String,
-    /// `navigator.platform`.
-    pub(in crate::capabilities) platform: String,
-    pub(super) hint_platform: String,
-    pub(super) platform_version: String,
-    pub(super) architecture: String,
-    pub(super) bitness: String,
-    #[serde(default)]
-    pub(super) model: String,
-    #[serde(default)]
-    pub(super) mobile: bool,
-    /// Width and height in CSS pixels.
-    pub(in crate::capabilities) screen: (u32, u32),
-    pub(in crate::capabilities) viewport: (u32, u32),
-    pub(in crate::capabilities) pixel_ratio: f64,
-    #[serde(default)]
-    pub(in crate::capabilities) touch_points: u32,
-    pub(in crate::capabilities) cores: u32,
-    #[serde(default)]
-    pub(in crate::capabilities) dark: bool,
-}
-
-impl Profile {
-    /// Whether pages are laid out as on a phone or tablet.
-    pub(in crate::capabilities) fn is_handheld(&self) -> bool {
-        self.touch_points > 0 && self.hint_platform == "Android"
-    }
-}
+use armada_protocol::DeviceProfile;
+use serde::Serialize;
 
 /// A profile with a version, a language and a time zone.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::capabilities) struct Device {
-    pub(in crate::capabilities) profile: Profile,
+    pub(in crate::capabilities) profile: DeviceProfile,
     /// Chromium's version, such as `156.0.8078.79`.
     version: String,
     /// The language and those it implies, as `navigator.languages` has them.
@@ -72,7 +38,7 @@ pub(in crate::capabilities) struct Hints {
 }
 
 impl Device {
-    pub(super) fn new(profile: Profile, version: String, locale: &str, timezone: Option<String>) -> Self {
+    pub(super) fn new(profile: DeviceProfile, version: String, locale: &str, timezone: Option<String>) -> Self {
         let mut languages = vec![locale.to_owned()];
         languages.extend(locale.split_once('-').map(|(language, _)| language.to_owned()));
         Self { profile, version, languages, timezone }
@@ -151,7 +117,7 @@ mod tests {
     use super::*;
 
     fn device(name: &str) -> Device {
-        let profiles: Vec<Profile> = serde_json::from_str(super::super::PROFILES).unwrap();
+        let profiles: Vec<DeviceProfile> = serde_json::from_str(super::super::PROFILES).unwrap();
         let profile = profiles.into_iter().find(|profile| profile.name == name).unwrap();
         Device::new(profile, "156.0.8078.79".to_owned(), "de-DE", None)
     }
@@ -174,7 +140,7 @@ mod tests {
 
     #[test]
     fn the_profiles_are_coherent() {
-        let profiles: Vec<Profile> = serde_json::from_str(super::super::PROFILES).unwrap();
+        let profiles: Vec<DeviceProfile> = serde_json::from_str(super::super::PROFILES).unwrap();
         assert!(profiles.len() >= 5);
         for profile in &profiles {
             let named = profiles.iter().filter(|other| other.name == profile.name).count();
