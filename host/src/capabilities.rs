@@ -7,6 +7,7 @@ pub(crate) mod browser;
 pub(crate) mod database;
 pub(crate) mod monitoring;
 pub(crate) mod output;
+pub(crate) mod secrets;
 mod tasks;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use serde_json::{Map, Value};
 use self::browser::{Browser, BrowserOptions};
 use self::database::Databases;
 use self::monitoring::Monitoring;
+use self::secrets::Secrets;
 use crate::egress::Egress;
 
 /// What the capabilities of an agent are made of.
@@ -48,6 +50,8 @@ pub(crate) struct Capabilities {
     pub(crate) browser: Arc<Browser>,
     /// Asks and changes databases.
     pub(crate) database: Arc<Databases>,
+    /// Keeps secrets.
+    pub(crate) secrets: Arc<Secrets>,
 }
 
 impl Capabilities {
@@ -57,9 +61,10 @@ impl Capabilities {
         let egress = Arc::new(Egress::new(grant.clone()));
         let monitoring = Arc::new(Monitoring::new(grant.clone(), means.options.temp.clone()));
         let notices = monitoring.clone();
-        let browser = Browser::new(means, egress, move |notice| notices.notice(notice));
+        let secrets = Arc::new(Secrets::new(means));
+        let browser = Browser::new(means, egress, secrets.veil(), move |notice| notices.notice(notice));
         let database = Arc::new(Databases::new(means));
-        Self { grant, monitoring, browser: Arc::new(browser), database }
+        Self { grant, monitoring, browser: Arc::new(browser), database, secrets }
     }
 
     /// A job begins.

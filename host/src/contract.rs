@@ -22,6 +22,6 @@ mod generated {
 
 pub(crate) use generated::armada::types::types::{Error, Failure, FailureKind};
 pub(crate) use generated::armada::{
-    browser::browser, database::database, monitoring::monitoring, tasks::tasks, types::types,
+    browser::browser, database::database, monitoring::monitoring, secrets::secrets, tasks::tasks, types::types,
 };
 pub(crate) use generated::{Project, ProjectPre};

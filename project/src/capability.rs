@@ -36,6 +36,7 @@ capabilities! {
     Browser = "browser", "Drives a real Chromium: contexts, pages, elements.";
     Database = "database", "Queries and changes databases of the operator, by name.";
     Monitoring = "monitoring", "Reports events, logs, progress and artifacts of its jobs.";
+    Secrets = "secrets", "Has secrets of the operator typed or sent without seeing them, and sees those it may.";
 }
 
 impl fmt::Display for Capability {

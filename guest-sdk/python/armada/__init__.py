@@ -15,6 +15,7 @@ real Chromium:
 - `armada.browser` drives Chromium: pages, locators that wait by themselves, frames, dialogs, downloads, requests.
 - `armada.database` asks and changes databases of the operator.
 - `armada.monitoring` reports events, logs, progress and files.
+- `armada.secrets` of the operator are typed into pages without being seen.
 - `Agent` and `Job` keep what lives as long as an agent or a job: `AgentContext` and `JobContext` of a project may build
   on them.
 - `Error` and its kinds are what a host call raises when it does not succeed; raise `Failure`, `Retry` or `Fatal` to say
@@ -28,7 +29,7 @@ calls raise `OutsideError`.
 import sys
 from typing import TYPE_CHECKING
 
-from . import browser, database, monitoring
+from . import browser, database, monitoring, secrets
 from .contexts import Agent, Job, Message
 from .errors import (
     ClosedError,
@@ -66,13 +67,14 @@ __all__ = [
     "browser",
     "database",
     "monitoring",
+    "secrets",
 ]
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> None:
         """Says where a name is that is not here."""
-        for module in (browser, database, monitoring):
+        for module in (browser, database, monitoring, secrets):
             if name in module.__all__:
                 raise AttributeError(
                     f"`{name}` is in `{module.__name__}`: write `from {module.__name__} import {name}`",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import errors
 
-__all__ = ["OUTSIDE", "browser", "database", "monitoring"]
+__all__ = ["OUTSIDE", "browser", "database", "monitoring", "secrets"]
 
 OUTSIDE = "this works only inside Armada: start the project with `armada run`, and its tests with `armada test`"
 
@@ -153,12 +153,13 @@ _IS_INSIDE = importlib.util.find_spec("wit_world") is not None
 
 if TYPE_CHECKING or _IS_INSIDE:
     from componentize_py_types import Err
-    from wit_world.imports import browser, database, monitoring
+    from wit_world.imports import browser, database, monitoring, secrets
 
     _Raised: Any = Err
 
     _guard(browser)
     _guard(database)
     _guard(monitoring)
+    _guard(secrets)
 else:
-    browser = database = monitoring = _Outside()
+    browser = database = monitoring = secrets = _Outside()

@@ -10,6 +10,7 @@ _NAMES = {
     "browser": {"browser"},
     "database": {"database", "DatabaseConnector", "post_to_db", "select_from_db"},
     "monitoring": {"monitoring", "monitoring_client", "MonitoringClient"},
+    "secrets": {"fill_secret", "reveal"},
 }
 
 

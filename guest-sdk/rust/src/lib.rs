@@ -27,6 +27,7 @@
 //! - [`browser`] drives Chromium: pages, locators that wait by themselves, frames, dialogs, downloads, requests.
 //! - [`database`] asks and changes databases of the operator.
 //! - [`monitoring`] reports events, logs, progress and files.
+//! - [`secrets`] of the operator are typed into pages without being seen.
 //! - [`AgentContext`] and [`JobContext`] keep what lives as long as an agent or a job.
 //! - [`tests!`] is how tests of a project are written.
 //! - [`Error`] is what a host call gives when it does not succeed, [`Failure`] what a script returns.
@@ -45,6 +46,7 @@ mod testing;
 pub mod browser;
 pub mod database;
 pub mod monitoring;
+pub mod secrets;
 
 pub use context::{Agent, AgentContext, Job, JobContext};
 pub use error::{Error, ErrorKind, Failure, FailureExt, FailureKind, Result};

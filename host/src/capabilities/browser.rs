@@ -39,6 +39,7 @@ use self::chromium::Chromium;
 use self::context::{CLOSING, Context, OwnedContext, Settings, Times};
 use self::launch::Launch;
 use crate::capabilities::Means;
+use crate::capabilities::secrets::Veil;
 use crate::contract::Error;
 use crate::contract::browser as wit;
 use crate::egress::Egress;
@@ -114,7 +115,12 @@ fn no_options() -> wit::ContextOptions {
 
 impl Browser {
     /// The browser of an agent; it is not launched yet. `notice` is told of what is done to pages and not by their script.
-    pub(crate) fn new(means: &Means<'_>, egress: Arc<Egress>, notice: impl Fn(String) + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(
+        means: &Means<'_>,
+        egress: Arc<Egress>,
+        veil: Arc<Veil>,
+        notice: impl Fn(String) + Send + Sync + 'static,
+    ) -> Self {
         let Means { grant, browser: settings, options, .. } = means;
         let headed = options.headed || (settings.screen.screen_visible && has_display());
         if settings.screen.screen_visible && !headed {
@@ -152,6 +158,7 @@ impl Browser {
             jobs_per_browser: options_of_browser.jobs_per_browser,
             settings: Arc::new(Settings {
                 egress,
+                veil,
                 notice: Box::new(notice),
                 keep: Keep::new(limits.bytes_kept),
                 pages: usize::try_from(limits.pages).unwrap_or(usize::MAX),
