@@ -34,21 +34,35 @@ pub fn recorded() -> BTreeSet<String> {
     called().clone()
 }
 
-/// The functions that a project can call, by the names that their spans have, such as `page.goto`.
+/// The functions of an interface that a project can call, by the names that their spans have, such as `page.goto`.
+///
+/// # Panics
+///
+/// When the contract does not parse.
+pub fn contract_of(interface: &str) -> BTreeSet<String> {
+    functions(|name| name == interface)
+}
+
+/// The functions that a project can call, by the names that their spans have.
 ///
 /// # Panics
 ///
 /// When the contract does not parse.
 pub fn contract() -> BTreeSet<String> {
+    functions(|_| true)
+}
+
+fn functions(of: impl Fn(&str) -> bool) -> BTreeSet<String> {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(repository().join("wit")).unwrap();
     let world = resolve.select_world(&[package], Some("project")).unwrap();
     let imports = resolve.worlds[world].imports.values();
     let interfaces = imports.filter_map(|item| match item {
-        wit_parser::WorldItem::Interface { id, .. } => Some(*id),
+        wit_parser::WorldItem::Interface { id, .. } => Some(&resolve.interfaces[*id]),
         _ => None,
     });
-    let functions = interfaces.flat_map(|id| resolve.interfaces[id].functions.keys());
+    let interfaces = interfaces.filter(|interface| interface.name.as_deref().is_some_and(&of));
+    let functions = interfaces.flat_map(|interface| interface.functions.keys());
     // A method is called `[method]page.goto` there, or `[async method]page.goto`.
     functions.map(|name| name.rsplit(']').next().unwrap_or(name).to_owned()).collect()
 }

@@ -16,5 +16,6 @@ mod python;
 mod readme;
 mod redis;
 mod scaffold;
+mod secrets;
 mod serve;
 mod watch;

@@ -100,9 +100,7 @@ fn elsewhere(name: &str, origins: &[String], origin: &str) -> Error {
 
 impl wit::Host for InstanceState {
     fn reveal(&mut self, name: String) -> Result<String, Error> {
-        call_now(self, Call::of(Capability::Secrets, "secrets.reveal"), |state| {
-            state.capabilities.secrets.reveal(&name)
-        })
+        call_now(self, Call::of(Capability::Secrets, "reveal"), |state| state.capabilities.secrets.reveal(&name))
     }
 }
 
