@@ -12,6 +12,7 @@ pub(crate) mod monitoring;
 pub(crate) mod output;
 pub(crate) mod proxy;
 pub(crate) mod screen;
+pub(crate) mod secrets;
 mod tasks;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use self::identity::Identities;
 use self::monitoring::Monitoring;
 use self::proxy::Lease;
 use self::screen::Screen;
+use self::secrets::Secrets;
 use crate::contract::{Error, Failure};
 use crate::egress::Egress;
 
@@ -91,6 +93,8 @@ pub(crate) struct Capabilities {
     pub(crate) identity: Identities,
     /// Leases the upstream proxy that traffic leaves through.
     pub(crate) proxy: Arc<Lease>,
+    /// Keeps secrets.
+    pub(crate) secrets: Arc<Secrets>,
 }
 
 impl Capabilities {
@@ -106,9 +110,13 @@ impl Capabilities {
         let screen = Arc::new(Screen::new(means));
         let fingerprint = Arc::new(Fingerprint::new(means));
         let identity = Identities::new(means.settings.identity.clone());
-        let browser =
-            Browser::new(means, egress, fingerprint.clone(), screen.clone(), move |notice| notices.notice(notice));
-        Self { grant, monitoring, proxy, database, fingerprint, http, identity, screen, browser: Arc::new(browser) }
+        let secrets = Arc::new(Secrets::new(means));
+        let (fingerprint_of_it, screen_of_it) = (fingerprint.clone(), screen.clone());
+        let browser = Browser::new(means, egress, fingerprint_of_it, screen_of_it, secrets.veil(), move |notice| {
+            notices.notice(notice);
+        });
+        let browser = Arc::new(browser);
+        Self { grant, monitoring, proxy, database, fingerprint, http, identity, screen, secrets, browser }
     }
 
     /// All of them in the order in which they are opened; they are closed in reverse. What stands on another comes after

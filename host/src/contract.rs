@@ -35,7 +35,7 @@ mod generated_modifying {
 pub(crate) use generated::armada::types::types::{Error, Failure, FailureKind};
 pub(crate) use generated::armada::{
     browser::browser, database::database, fingerprint::fingerprint, http::http, identity::identity,
-    monitoring::monitoring, proxy::proxy, screen::screen, tasks::tasks, types::types,
+    monitoring::monitoring, proxy::proxy, screen::screen, secrets::secrets, tasks::tasks, types::types,
 };
 pub(crate) use generated::{Project, ProjectIndices};
 pub(crate) use generated_modifying::exports::armada::project::modifiers;

@@ -41,6 +41,7 @@ capabilities! {
     Monitoring = "monitoring", "Reports events, logs, progress and artifacts of its jobs.";
     Proxy = "proxy", "Leaves through upstream proxies that the operator lends.";
     Screen = "screen", "Takes pictures of the whole screen that its browser is on.";
+    Secrets = "secrets", "Has secrets of the operator typed or sent without seeing them, and sees those it may.";
 }
 
 impl fmt::Display for Capability {

@@ -21,5 +21,6 @@ mod readme;
 mod redis;
 mod scaffold;
 mod screen;
+mod secrets;
 mod serve;
 mod watch;

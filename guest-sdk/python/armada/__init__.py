@@ -21,6 +21,7 @@ real Chromium:
 - `armada.monitoring` reports events, logs, progress and files.
 - `armada.proxy` says and changes which upstream proxy traffic leaves through.
 - `armada.screen` takes pictures of the whole screen.
+- `armada.secrets` of the operator are typed into pages without being seen.
 - `Agent` and `Job` keep what lives as long as an agent or a job: `AgentContext` and `JobContext` of a project may build
   on them.
 - `Error` and its kinds are what a host call raises when it does not succeed; raise `Failure`, `Retry` or `Fatal` to say
@@ -34,7 +35,7 @@ calls raise `OutsideError`.
 import sys
 from typing import TYPE_CHECKING
 
-from . import browser, database, fingerprint, http, identity, modifiers, monitoring, proxy, screen
+from . import browser, database, fingerprint, http, identity, modifiers, monitoring, proxy, screen, secrets
 from .contexts import Agent, Job, Message
 from .errors import (
     ClosedError,
@@ -78,13 +79,14 @@ __all__ = [
     "monitoring",
     "proxy",
     "screen",
+    "secrets",
 ]
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> None:
         """Says where a name is that is not here."""
-        for module in (browser, database, fingerprint, http, identity, modifiers, monitoring, proxy, screen):
+        for module in (browser, database, fingerprint, http, identity, modifiers, monitoring, proxy, screen, secrets):
             if name in module.__all__:
                 raise AttributeError(
                     f"`{name}` is in `{module.__name__}`: write `from {module.__name__} import {name}`",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import errors
 
-__all__ = ["OUTSIDE", "browser", "database", "fingerprint", "http", "identity", "monitoring", "proxy", "screen"]
+__all__ = ["OUTSIDE", "browser", "database", "fingerprint", "http", "identity", "monitoring", "proxy", "screen", "secrets"]
 
 OUTSIDE = "this works only inside Armada: start the project with `armada run`, and its tests with `armada test`"
 
@@ -153,7 +153,7 @@ _IS_INSIDE = importlib.util.find_spec("wit_world") is not None
 
 if TYPE_CHECKING or _IS_INSIDE:
     from componentize_py_types import Err
-    from wit_world.imports import browser, database, fingerprint, http, identity, monitoring, proxy, screen
+    from wit_world.imports import browser, database, fingerprint, http, identity, monitoring, proxy, screen, secrets
 
     _Raised: Any = Err
 
@@ -165,5 +165,6 @@ if TYPE_CHECKING or _IS_INSIDE:
     _guard(monitoring)
     _guard(proxy)
     _guard(screen)
+    _guard(secrets)
 else:
-    browser = database = fingerprint = http = identity = monitoring = proxy = screen = _Outside()
+    browser = database = fingerprint = http = identity = monitoring = proxy = screen = secrets = _Outside()

@@ -15,6 +15,7 @@ _NAMES = {
     "monitoring": {"monitoring", "monitoring_client", "MonitoringClient"},
     "proxy": {"proxy", "proxy_manager", "Proxy"},
     "screen": {"screen"},
+    "secrets": {"fill_secret", "reveal"},
 }
 
 

@@ -33,6 +33,7 @@
 //! - [`monitoring`] reports events, logs, progress and files.
 //! - [`proxy`] says and changes which upstream proxy traffic leaves through.
 //! - [`screen`] takes pictures of the whole screen.
+//! - [`secrets`] of the operator are typed into pages without being seen.
 //! - [`AgentContext`] and [`JobContext`] keep what lives as long as an agent or a job.
 //! - [`tests!`] is how tests of a project are written.
 //! - [`Error`] is what a host call gives when it does not succeed, [`Failure`] what a script returns.
@@ -57,6 +58,7 @@ pub mod modifiers;
 pub mod monitoring;
 pub mod proxy;
 pub mod screen;
+pub mod secrets;
 
 pub use context::{Agent, AgentContext, Job, JobContext};
 pub use error::{Error, ErrorKind, Failure, FailureExt, FailureKind, Result};

@@ -40,6 +40,7 @@ use self::context::{CLOSING, Context, OwnedContext, Settings, Times};
 use self::launch::{Launch, version};
 use crate::capabilities::fingerprint::Fingerprint;
 use crate::capabilities::screen::Screen;
+use crate::capabilities::secrets::Veil;
 use crate::capabilities::{Life, Means};
 use crate::contract::Error;
 use crate::contract::browser as wit;
@@ -128,6 +129,7 @@ impl Browser {
         egress: Arc<Egress>,
         fingerprint: Arc<Fingerprint>,
         screen: Arc<Screen>,
+        veil: Arc<Veil>,
         notice: impl Fn(String) + Send + Sync + 'static,
     ) -> Self {
         let Means { grant, options, .. } = means;
@@ -169,6 +171,7 @@ impl Browser {
             jobs_per_browser: options_of_browser.jobs_per_browser,
             settings: Arc::new(Settings {
                 egress,
+                veil,
                 notice: Arc::new(notice),
                 keep: Keep::new(limits.bytes_kept),
                 pages: usize::try_from(limits.pages).unwrap_or(usize::MAX),

@@ -146,10 +146,10 @@ async fn every_type_goes_there_and_comes_back(case: Case<'_>) -> Result {
 async fn nothing_is_a_value_too(case: Case<'_>) -> Result {
     let (database, kind) = orders(&case)?;
     for (column, is, _, _) in types(kind) {
-        table(&database, "nothing", &format!("{column} {is}")).await?;
-        let insert = format!("INSERT INTO nothing VALUES ({})", place(kind, 1));
+        table(&database, "voids", &format!("{column} {is}")).await?;
+        let insert = format!("INSERT INTO voids VALUES ({})", place(kind, 1));
         same!(database.execute(insert, [Value::Null]).await?, 1);
-        let found = database.query(format!("SELECT {column} FROM nothing"), ()).await?;
+        let found = database.query(format!("SELECT {column} FROM voids"), ()).await?;
         same!(found.into_values(), vec![vec![Value::Null]]);
     }
     Ok(())
@@ -171,7 +171,7 @@ async fn parameters_are_no_sql(case: Case<'_>) -> Result {
 
 async fn mistakes_are_told(case: Case<'_>) -> Result {
     let (database, kind) = orders(&case)?;
-    fails!(database.query("SELECT nothing FROM nowhere", ()).await, Invalid, "nowhere");
+    fails!(database.query("SELECT one FROM nowhere", ()).await, Invalid, "nowhere");
     fails!(database.query("SELECT FROM WHERE", ()).await, Invalid, "the database `orders`: ");
     fails!(database.query("SELECT 1", [Value::Date("today".to_owned())]).await, Invalid, "the parameter 1: \"today\"");
     let two = format!("SELECT {}, {}", place(kind, 1), place(kind, 2));

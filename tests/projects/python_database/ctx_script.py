@@ -88,7 +88,7 @@ async def transactions(database: Any) -> None:
 async def mistakes(database: Any) -> None:
     """What is wrong is told, and ends nothing."""
     for call, kind, says in [
-        (lambda: database.query("SELECT nothing FROM nowhere"), armada.InvalidError, "nowhere"),
+        (lambda: database.query("SELECT one FROM nowhere"), armada.InvalidError, "nowhere"),
         (lambda: database.query("COMMIT"), armada.DeniedError, "no statement for scripts"),
         (lambda: database.named("people").query("SELECT 1"), armada.DeniedError, 'add "people" to run_message.sandbox'),
         (lambda: database.select_from_db("SELECT %s"), armada.InvalidError, "1 times `%s` for 0 parameters"),

@@ -234,6 +234,13 @@ class Locator(Finders):
         """Replaces the value of an input, a text area or an editable element."""
         await self._page.fill(self._selector, value, _options.acting(timeout, force))
 
+    async def fill_secret(self, name: str, *, timeout: Timeout = None, force: bool = False) -> None:
+        """Replaces the value of an input or a text area by a secret of the operator, by its name: see `armada.secrets`.
+
+        Raises `armada.DeniedError` when the frame is of an origin that the operator has not bound the secret to.
+        """
+        await self._page.fill_secret(self._selector, name, _options.acting(timeout, force))
+
     async def clear(self, *, timeout: Timeout = None, force: bool = False) -> None:
         """Empties an input, a text area or an editable element."""
         await self.fill("", timeout=timeout, force=force)

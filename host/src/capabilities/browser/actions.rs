@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use super::cdp::decode;
 use super::locate::Place;
 use super::page::Page;
+use crate::capabilities::secrets::ForPages;
 use crate::contract::Error;
 use crate::contract::browser as wit;
 use crate::deadline::Deadline;
@@ -307,6 +308,24 @@ impl Page {
             deadline.bound(|| format!("the page to take the text for `{selector}`"), typing).await?;
         }
         self.after_act(deadline).await
+    }
+
+    /// Replaces the value of an input or a text area by a secret, if the frame is where the secret may go.
+    pub(crate) async fn fill_secret(
+        &self,
+        selector: &str,
+        secret: &ForPages,
+        options: wit::ActionOptions,
+    ) -> Result<(), Error> {
+        let deadline = self.action_deadline(options.timeout_ms);
+        let force = options.force.unwrap_or(false);
+        let request = json!({"op": "fillSecret", "value": secret.value.0, "origins": secret.origins, "force": force});
+        let _input =
+            deadline.bound(|| "the keyboard to be free".to_owned(), async { Ok(self.input.lock().await) }).await?;
+        match self.act_on::<Option<String>>(selector, request, options.timeout_ms).await? {
+            None => Ok(()),
+            Some(origin) => Err(secret.refusal(&origin)),
+        }
     }
 
     /// Checks or unchecks a check box or radio button.

@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::capabilities::secrets::Veil;
 use crate::contract::Error;
 
 /// How many commands may wait to be written. More than any script can have in flight; if it is ever full, the browser
@@ -106,6 +107,7 @@ struct Shared {
     pending: Mutex<HashMap<u64, Waiting>>,
     next_id: AtomicU64,
     max_message: usize,
+    veil: Arc<Veil>,
     closed: CancellationToken,
 }
 
@@ -164,6 +166,7 @@ impl Connection {
         read: impl AsyncRead + Unpin + Send + 'static,
         write: impl AsyncWrite + Unpin + Send + 'static,
         max_message: usize,
+        veil: Arc<Veil>,
     ) -> (Self, impl FnOnce(Arc<dyn Events>) -> futures::future::BoxFuture<'static, ()>) {
         let (outgoing, commands) = mpsc::channel(OUTGOING_COMMANDS);
         let shared = Arc::new(Shared {
@@ -172,6 +175,7 @@ impl Connection {
             pending: Mutex::default(),
             next_id: AtomicU64::new(1),
             max_message,
+            veil,
             closed: CancellationToken::new(),
         });
         let connection = Self { shared: shared.clone() };
@@ -375,15 +379,21 @@ fn dispatch(shared: &Shared, message: &[u8], events: &dyn Events) {
             let answer = match incoming.error {
                 Some(Refusal { message, data: None }) => Err(CdpError::Refused(message)),
                 Some(Refusal { message, data: Some(data) }) => Err(CdpError::Refused(format!("{message} ({data})"))),
-                None => Ok(incoming.result.unwrap_or(RawValue::NULL).to_owned()),
+                None => Ok(veiled(shared, incoming.result).into_owned()),
             };
             shared.answer(id, answer);
         }
         (None, Some(method)) => {
-            events.on_event(incoming.session.as_deref(), &method, incoming.params.unwrap_or(RawValue::NULL));
+            events.on_event(incoming.session.as_deref(), &method, &veiled(shared, incoming.params));
         }
         (None, None) => {}
     }
+}
+
+/// What the browser says, without secrets that were given to pages.
+fn veiled<'a>(shared: &Shared, said: Option<&'a RawValue>) -> Cow<'a, RawValue> {
+    let said = said.unwrap_or(RawValue::NULL);
+    shared.veil.json(said, replace_lone_surrogates).map_or(Cow::Borrowed(said), Cow::Owned)
 }
 
 /// Reads JSON of the browser as a `T`. Pages can hold text that is no valid Unicode, which the browser writes as escapes
@@ -447,7 +457,7 @@ mod tests {
     fn browser_that_answers(answers: Vec<String>) -> Session {
         let (ours, theirs) = duplex(1 << 16);
         let (read, write) = tokio::io::split(ours);
-        let (connection, drive) = Connection::open(read, write, 1_000);
+        let (connection, drive) = Connection::open(read, write, 1_000, Arc::default());
         tokio::spawn(drive(Arc::new(Ignore)));
         tokio::spawn(async move {
             let (mut read, mut write) = tokio::io::split(theirs);
@@ -486,7 +496,7 @@ mod tests {
     #[tokio::test]
     async fn a_browser_that_does_not_read_is_told_only_so_much() {
         // Nobody drives the connection, so nothing is written.
-        let (connection, _drive) = Connection::open(tokio::io::empty(), tokio::io::sink(), LARGE);
+        let (connection, _drive) = Connection::open(tokio::io::empty(), tokio::io::sink(), LARGE, Arc::default());
         let browser = connection.browser();
         let large = EvaluateParams::new("x".repeat(LARGE));
         let _first = browser.begin(&large).unwrap();

@@ -65,7 +65,8 @@ impl Chromium {
         }
         let (path, folder) = (process.path().display().to_string(), process.folder().to_owned());
         let registry = Arc::new(Registry::default());
-        let (connection, drive) = Connection::open(pipes.read, pipes.write, message_bytes(settings.bytes_per_call));
+        let (connection, drive) =
+            Connection::open(pipes.read, pipes.write, message_bytes(settings.bytes_per_call), settings.veil.clone());
         let router = Arc::new(Router {
             connection: connection.clone(),
             registry: registry.clone(),

@@ -20,6 +20,7 @@ use super::downloads::Download;
 use super::page::{OwnedPage, Page};
 use super::requests::{check_headers, extra_headers};
 use crate::capabilities::proxy::Notice;
+use crate::capabilities::secrets::Veil;
 use crate::contract::Error;
 use crate::contract::browser as wit;
 use crate::deadline::Deadline;
@@ -39,6 +40,8 @@ pub(super) const CLOSING: Duration = Duration::from_secs(10);
 pub(crate) struct Settings {
     /// Which hosts may be reached.
     pub(crate) egress: Arc<Egress>,
+    /// Hides secrets in what the browser says.
+    pub(crate) veil: Arc<Veil>,
     /// Who is told of what was done to a page and not by its script, such as a request that was blocked.
     pub(crate) notice: Notice,
     /// What is kept for scripts.

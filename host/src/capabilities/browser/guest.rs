@@ -249,6 +249,21 @@ impl wit::HostPageWithStore<InstanceState> for Host {
         "page.close": close() -> () = |page| page.close().await;
     }
 
+    async fn fill_secret(
+        guest: &Guest,
+        handle: Resource<PageHandle>,
+        selector: String,
+        name: String,
+        options: wit::ActionOptions,
+    ) -> Given<()> {
+        call(guest, Call::of(Capability::Secrets, "page.fill-secret"), |state| {
+            let page = state.handle(&handle)?.get()?;
+            let secret = state.capabilities.secrets.for_pages(&name)?;
+            Ok(async move { page.fill_secret(&selector, &secret, options).await })
+        })
+        .await
+    }
+
     async fn query_all(
         guest: &Guest,
         handle: Resource<PageHandle>,
@@ -351,8 +366,12 @@ impl wit::HostDownloadWithStore<InstanceState> for Host {
 
 impl wit::HostHeldRequest for InstanceState {
     fn request(&mut self, handle: Resource<HeldRequestHandle>) -> wit::Request {
-        let request =
-            call_now(self, named("held-request.request"), |state| Ok(state.handle(&handle)?.request.request()));
+        let request = call_now(self, named("held-request.request"), |state| {
+            let handle = state.handle(&handle)?;
+            let mut request = handle.request.request();
+            request.body = request.body.map(|body| handle.context.settings.veil.body(body));
+            Ok(request)
+        });
         request.unwrap_or_else(|_| wit::Request {
             url: String::new(),
             method: String::new(),

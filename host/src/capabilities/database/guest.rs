@@ -32,7 +32,7 @@ impl wit::Host for InstanceState {
 
 impl wit::HostWithStore<InstanceState> for Host {
     async fn query(guest: &Guest, database: String, sql: String, parameters: Vec<wit::Value>) -> Given<wit::Rows> {
-        call(guest, named("database.query"), |state| {
+        call(guest, named("query"), |state| {
             let databases = state.capabilities.database.clone();
             Ok(async move { databases.query(&database, &sql, parameters).await })
         })
@@ -40,7 +40,7 @@ impl wit::HostWithStore<InstanceState> for Host {
     }
 
     async fn execute(guest: &Guest, database: String, sql: String, parameters: Vec<wit::Value>) -> Given<u64> {
-        call(guest, named("database.execute"), |state| {
+        call(guest, named("execute"), |state| {
             let databases = state.capabilities.database.clone();
             Ok(async move { databases.execute(&database, &sql, parameters).await })
         })
@@ -48,7 +48,7 @@ impl wit::HostWithStore<InstanceState> for Host {
     }
 
     async fn begin(guest: &Guest, database: String) -> Given<Resource<TransactionHandle>> {
-        let transaction = call(guest, named("database.begin"), |state| {
+        let transaction = call(guest, named("begin"), |state| {
             let databases = state.capabilities.database.clone();
             Ok(async move { databases.begin(&database).await })
         });

@@ -8,8 +8,8 @@ use jiff::civil;
 use sqlx::error::{BoxDynError, DatabaseError};
 use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlDatabaseError, MySqlQueryResult, MySqlRow};
 use sqlx::{
-    Arguments as _, AssertSqlSafe, Connection as _, Executor as _, MySql, MySqlConnection, Row as _, TypeInfo as _,
-    ValueRef as _,
+    Arguments as _, AssertSqlSafe, Connection as _, Executor as _, MySql, MySqlConnection, Row as _, Type,
+    TypeInfo as _, ValueRef as _,
 };
 
 use super::session::{Connected, Dialect, Failed, Sort, connect, failed};
@@ -118,9 +118,9 @@ impl Dialect for MySql {
             }
             "TIME" => time(bytes).ok_or("it is no time: ask for it as text, as in `CAST(… AS CHAR)`")?,
             "JSON" => wit::Value::Json(std::str::from_utf8(bytes)?.to_owned()),
-            "CHAR" | "VARCHAR" | "TEXT" | "TINYTEXT" | "MEDIUMTEXT" | "LONGTEXT" | "ENUM" | "SET" => {
-                wit::Value::Text(std::str::from_utf8(bytes)?.to_owned())
-            }
+            // Texts of binary order are called by the names of bytes, but have a character set.
+            "ENUM" | "SET" => wit::Value::Text(std::str::from_utf8(bytes)?.to_owned()),
+            _ if <str as Type<MySql>>::compatible(&is) => wit::Value::Text(std::str::from_utf8(bytes)?.to_owned()),
             _ => wit::Value::Bytes(bytes.to_vec()),
         })
     }
