@@ -116,7 +116,8 @@ fn an_operator_adds_profiles_and_replaces_them() {
     std::fs::write(&path, format!("device_profiles = \"{}/profiles.json\"", folder.path().display())).unwrap();
     let (inventory, site) = (Inventory::open(&path).unwrap(), Site::start());
     for (name, cores) in [("kiosk", 3), ("linux-desktop", 7)] {
-        let settings = json!({"config_fingerprint": {"fingerprint_enabled": 1, "device_profile": name}});
+        let settings =
+            json!({"config_fingerprint": {"fingerprint_enabled": 1, "device_profile": name, "timezone": "Asia/Tokyo"}});
         let told = result(run(&site).inventory(inventory.clone()).agent_message(settings));
         assert_eq!((&told["profile"]["name"], &told["profile"]["cores"]), (&json!(name), &json!(cores)));
         assert_eq!(told["profiles"].as_array().unwrap().len(), 6, "{told}");
