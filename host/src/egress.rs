@@ -76,9 +76,13 @@ impl Egress {
         let url = Url::parse(text).map_err(|error| {
             Error::Invalid(format!("{text:?} is no URL ({error}); write it in full, such as `https://example.com/`"))
         })?;
-        if url.as_str() != "about:blank" {
-            self.allow(&url)?;
+        if url.as_str() == "about:blank" {
+            return Ok(url);
         }
+        if matches!(url.scheme(), "ws" | "wss") {
+            return Err(Error::Denied(format!("{url} is no page: pages have the scheme `http` or `https`")));
+        }
+        self.allow(&url)?;
         Ok(url)
     }
 
