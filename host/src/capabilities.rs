@@ -77,7 +77,7 @@ impl Capabilities {
     /// A job is over: what belonged to it goes. After a fault, everything that the script had goes. Says whether the rest
     /// is still there; if not, the agent context has lost what it had.
     pub(crate) async fn end_job(&self, after_fault: bool) -> bool {
-        self.database.end_job(after_fault).await;
+        self.database.end_job().await;
         self.browser.end_job(after_fault).await
     }
 

@@ -137,8 +137,8 @@ impl Databases {
         scope.jobs += 1;
     }
 
-    /// A job is over: its transactions are rolled back. After a fault, nothing holds any other.
-    pub(crate) async fn end_job(&self, _after_fault: bool) {
+    /// A job is over: its transactions are rolled back. Those of the agent context go with what holds them, after a fault too.
+    pub(crate) async fn end_job(&self) {
         let begun = {
             let mut scope = self.scope();
             scope.in_job = false;
