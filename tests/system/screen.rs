@@ -19,14 +19,14 @@ fn run_of_case(case: &str) -> TestRun {
     run_of("screen", &[case.to_owned()], &json!({}))
 }
 
-/// The colour in the middle of a picture of the whole screen.
-fn middle(picture: &Path) -> [u8; 3] {
+/// The colour in a picture of the whole screen where pages are. In the middle of it is the mouse.
+fn colour_of_the_page(picture: &Path) -> [u8; 3] {
     let file = std::io::BufReader::new(std::fs::File::open(picture).unwrap());
     let mut reader = png::Decoder::new(file).read_info().unwrap();
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
     let info = reader.next_frame(&mut pixels).unwrap();
     assert_eq!((info.width, info.height), (800, 600));
-    let at = (300 * 800 + 400) * 3;
+    let at = (300 * 800 + 200) * 3;
     pixels[at..at + 3].try_into().unwrap()
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn pages_are_on_the_screen() {
     let finished = run.finish();
     assert_eq!(failures(&["pages_are_on_the_screen".to_owned()], &finished), "");
     let pictures = files(finished.artifacts.path());
-    let colours: Vec<_> = pictures.iter().map(|picture| middle(picture)).collect();
+    let colours: Vec<_> = pictures.iter().map(|picture| colour_of_the_page(picture)).collect();
     assert!(colours.contains(&[200, 30, 90]), "{colours:?}");
     let left = displays(&processes::all());
     let ours = left.iter().filter(|display| display.command.iter().any(|part| part.contains(&temp)));
