@@ -73,9 +73,7 @@ impl Egress {
 
     /// Parses a URL to go to.
     pub(crate) fn parse(&self, text: &str) -> Result<Url, Error> {
-        let url = Url::parse(text).map_err(|error| {
-            Error::Invalid(format!("{text:?} is no URL ({error}); write it in full, such as `https://example.com/`"))
-        })?;
+        let url = read_url(text)?;
         if url.as_str() == "about:blank" {
             return Ok(url);
         }
@@ -210,6 +208,13 @@ impl Egress {
     fn reaches_private(&self, place: &str) -> bool {
         urls(place).iter().flatten().any(|url| self.grant.allows_private(url))
     }
+}
+
+/// Reads a URL, whatever it is of.
+pub(crate) fn read_url(text: &str) -> Result<Url, Error> {
+    Url::parse(text).map_err(|error| {
+        Error::Invalid(format!("{text:?} is no URL ({error}); write it in full, such as `https://example.com/`"))
+    })
 }
 
 /// Connects to one of the addresses of a host.

@@ -19,7 +19,7 @@ use super::Deadline;
 use super::client::{Client, OutgoingBody};
 use crate::capabilities::cut;
 use crate::contract::{Error, http as wit};
-use crate::egress::Egress;
+use crate::egress::{Egress, read_url};
 
 /// How many redirects are followed where a request says nothing, and at most.
 const REDIRECTS: u32 = 10;
@@ -71,7 +71,7 @@ impl Outgoing {
             return Err(Error::Invalid(format!("at most {REDIRECTS} redirects are followed, not {redirects}")));
         }
         let method = method(&request.method)?;
-        let mut url = egress.parse(&request.url)?;
+        let mut url = read_url(&request.url)?;
         let body = Bytes::from(request.body.unwrap_or_default());
         let mut headers = headers(request.headers, body.len())?;
         let decodes = !headers.contains_key(ACCEPT_ENCODING);
@@ -84,6 +84,7 @@ impl Outgoing {
             set_unless_set(&mut headers, AUTHORIZATION, value)?;
         }
         let uri = uri_of(&url)?;
+        egress.allow(&url)?;
         Ok(Self { method, url, uri, headers, body, redirects, deadline, decodes })
     }
 
