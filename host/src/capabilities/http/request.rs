@@ -72,6 +72,10 @@ impl Outgoing {
         }
         let method = method(&request.method)?;
         let mut url = read_url(&request.url)?;
+        // That one names no host to be allowed or not: it is told below that nothing can be requested there.
+        if url.as_str() != "about:blank" {
+            egress.allow(&url)?;
+        }
         let body = Bytes::from(request.body.unwrap_or_default());
         let mut headers = headers(request.headers, body.len())?;
         let decodes = !headers.contains_key(ACCEPT_ENCODING);
@@ -84,7 +88,6 @@ impl Outgoing {
             set_unless_set(&mut headers, AUTHORIZATION, value)?;
         }
         let uri = uri_of(&url)?;
-        egress.allow(&url)?;
         Ok(Self { method, url, uri, headers, body, redirects, deadline, decodes })
     }
 
