@@ -294,7 +294,8 @@ def _asked(
 
 def _pairs(given: Pairs | None) -> list[tuple[str, Any]]:
     """Names and values, one pair for each value; those that are `None` are left out."""
-    members: Any = given.items() if isinstance(given, Mapping) else given or ()
+    listed: Any = given or ()
+    members: Any = listed.items() if hasattr(listed, "items") else listed
     pairs: list[tuple[str, Any]] = []
     for name, value in members:
         values = cast("list[Any]", value) if isinstance(value, list | tuple) else [value]
