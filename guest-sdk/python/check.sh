@@ -10,7 +10,7 @@ trap 'rm -rf "$work"' EXIT
 mkdir "$work/sdk" "$work/author"
 cp -r "$here/armada" "$here/reference/src" "$work/sdk"
 cp -r "$here/armada" "$here"/../../tests/projects/python_browser/*.py "$work/author"
-"${COMPONENTIZE_PY:-componentize-py}" --quiet --wit-path "$here/../../wit" --world project bindings "$work/bindings"
+"${COMPONENTIZE_PY:-componentize-py}" --quiet --wit-path "$here/../../wit" --world modifying-project bindings "$work/bindings"
 echo '{"include": ["armada", "src"], "extraPaths": ["../bindings", "../pytest"], "typeCheckingMode": "strict", "pythonVersion": "3.14",
   "reportMissingModuleSource": "none"}' \
     > "$work/sdk/pyrightconfig.json"

@@ -22,7 +22,7 @@ use crate::capabilities::browser::BrowserOptions;
 use crate::capabilities::{Capabilities, Life as _, Means};
 use crate::contract::{Failure, FailureKind};
 use crate::engine::{ComponentCache, ComponentError, Sandbox, VerifyingKey};
-use crate::instance::{Answer, Budget, Fault, Instance, Template};
+use crate::instance::{Answer, Budget, Fault, Instance, Role, Template};
 
 /// How long an agent waits for its record, and how often it looks.
 const PREPARATION: Duration = Duration::from_secs(60);
@@ -393,7 +393,7 @@ impl Agent {
             }
         }
         let opened = async {
-            let mut instance = Instance::new(&self.template, self.capabilities.clone(), budget).await?;
+            let mut instance = Instance::new(&self.template, self.capabilities.clone(), Role::Script, budget).await?;
             let answer = instance.open_agent(self.message.clone(), budget).await?;
             Ok::<_, Fault>((instance, answer))
         };

@@ -17,7 +17,7 @@ use tracing::Instrument as _;
 use wasmtime::component::{Accessor, HasData};
 
 use crate::contract::Error;
-use crate::instance::InstanceState;
+use crate::instance::{InstanceState, Role};
 
 /// How the generated traits reach an instance's state.
 pub(crate) struct Host;
@@ -52,6 +52,7 @@ impl Call {
 /// What is known of an instance's calls.
 pub(crate) struct Calls {
     grant: Arc<Grant>,
+    role: Role,
     /// The number of the next call that waits.
     next: u64,
     waiting: Arc<InProgress>,
@@ -72,8 +73,8 @@ impl InProgress {
 
 impl Calls {
     /// The calls of a new instance.
-    pub(crate) fn new(grant: Arc<Grant>) -> Self {
-        Self { grant, next: 0, waiting: Arc::default(), over: CancellationToken::new() }
+    pub(crate) fn new(grant: Arc<Grant>, role: Role) -> Self {
+        Self { grant, role, next: 0, waiting: Arc::default(), over: CancellationToken::new() }
     }
 
     /// The guest is called for something: `over` ends its calls from now on.
@@ -100,6 +101,11 @@ impl Calls {
 
     fn admit(&self, call: Call) -> Result<(), Error> {
         match call.capability {
+            Some(capability) if self.role == Role::Modifier && capability != Capability::Monitoring => {
+                Err(Error::Denied(format!(
+                    "a modifier cannot use the capability `{capability}`: it runs beside the script, and only reports"
+                )))
+            }
             Some(capability) => {
                 self.grant.check_capability(capability.name()).map_err(|denied| Error::Denied(denied.to_string()))
             }

@@ -21,12 +21,25 @@ mod generated {
     });
 }
 
+/// What a component may export besides its lifecycle.
+#[allow(missing_docs, unsafe_code, unused_variables, clippy::all, clippy::restriction)]
+mod generated_modifying {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "package armada:host; world modifying { export armada:project/modifiers@0.1.0; }",
+        additional_derives: [PartialEq],
+        with: { "armada:types/types": super::generated::armada::types::types },
+    });
+}
+
 pub(crate) use generated::armada::types::types::{Error, Failure, FailureKind};
 pub(crate) use generated::armada::{
     browser::browser, database::database, fingerprint::fingerprint, http::http, identity::identity,
     monitoring::monitoring, proxy::proxy, screen::screen, secrets::secrets, tasks::tasks, types::types,
 };
 pub(crate) use generated::{Project, ProjectIndices};
+pub(crate) use generated_modifying::exports::armada::project::modifiers;
+pub(crate) use generated_modifying::{Modifying, ModifyingIndices};
 
 impl Error {
     /// What happened and what to do about it.

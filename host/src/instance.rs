@@ -16,7 +16,8 @@ use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::call::{Calls, Host};
 use crate::capabilities::{Capabilities, output};
-use crate::contract::{Error, Failure, Project, ProjectIndices, types};
+use crate::contract::modifiers::{Request, RequestVerdict, Response, ResponseVerdict};
+use crate::contract::{Error, Failure, Modifying, ModifyingIndices, Project, ProjectIndices, types};
 use crate::engine::{CORE_INSTANCES, ComponentError, Sandbox, TABLE_ELEMENTS};
 use crate::meter::CpuMeter;
 
@@ -141,6 +142,8 @@ impl ResourceLimiter for Limiter {
 pub(crate) struct Template {
     component: InstancePre<InstanceState>,
     project: ProjectIndices,
+    /// What it has for traffic, if it exports that.
+    modifying: Option<ModifyingIndices>,
 }
 
 impl Template {
@@ -154,9 +157,15 @@ impl Template {
             // The linker names the first import that it does not have, or whose type is another.
             ComponentError::UnknownImport(unknown_import(&linker, component).unwrap_or_else(|| format!("{error:#}")))
         })?;
+        let modifying = ModifyingIndices::new(&component).ok();
         let project =
             ProjectIndices::new(&component).map_err(|error| ComponentError::NoLifecycle(format!("{error:#}")))?;
-        Ok(Self { component, project })
+        Ok(Self { component, project, modifying })
+    }
+
+    /// Whether it has anything for traffic.
+    pub(crate) fn is_modifying(&self) -> bool {
+        self.modifying.is_some()
     }
 }
 
@@ -176,7 +185,17 @@ fn unknown_import(linker: &Linker<InstanceState>, component: &Component) -> Opti
 pub(crate) struct Instance {
     store: Store<InstanceState>,
     project: Project,
+    modifying: Option<Modifying>,
     cpu: Arc<CpuMeter>,
+}
+
+/// What an instance is for, which decides what its guest may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Contexts and jobs: whatever the grant allows.
+    Script,
+    /// Traffic of the browser: of what the grant allows, only to report.
+    Modifier,
 }
 
 /// How long a call into a guest may take.
@@ -193,6 +212,7 @@ impl Instance {
     pub(crate) async fn new(
         template: &Template,
         capabilities: Arc<Capabilities>,
+        role: Role,
         budget: Budget,
     ) -> Result<Self, Fault> {
         let limits = capabilities.grant.limits();
@@ -217,7 +237,7 @@ impl Instance {
             wasi_resources,
             limiter: Limiter { memory_mib: limits.memory_mib, memory_left },
             cpu: cpu.clone(),
-            calls: Calls::new(capabilities.grant.clone()),
+            calls: Calls::new(capabilities.grant.clone(), role),
             handles,
             capabilities,
         };
@@ -241,7 +261,8 @@ impl Instance {
             Err(_) => return Err(out_of_time(budget, &[])),
         };
         let project = template.project.load(&mut store, &instance).map_err(|error| fault(&error))?;
-        Ok(Self { store, project, cpu })
+        let modifying = template.modifying.as_ref().map(|modifying| modifying.load(&mut store, &instance)).transpose();
+        Ok(Self { store, project, modifying: modifying.map_err(|error| fault(&error))?, cpu })
     }
 
     /// Opens the agent context.
@@ -263,6 +284,35 @@ impl Instance {
     pub(crate) async fn close_agent(&mut self, budget: Budget) -> Answer<()> {
         let guest = self.project.armada_project_lifecycle().clone();
         self.enter(budget, CancellationToken::new(), async move |accessor| guest.call_close_agent(accessor).await).await
+    }
+
+    /// Looks at a request before it is sent. Nothing if the component has nothing for traffic.
+    pub(crate) async fn modify_request(
+        &mut self,
+        modifier: String,
+        request: Request,
+        budget: Budget,
+    ) -> Option<Answer<RequestVerdict>> {
+        let guest = self.modifying.as_ref()?.armada_project_modifiers().clone();
+        let call = async move |accessor: &Accessor<InstanceState>| {
+            guest.call_modify_request(accessor, modifier, request).await
+        };
+        Some(self.enter(budget, CancellationToken::new(), call).await)
+    }
+
+    /// Looks at a response before the browser gets it. Nothing if the component has nothing for traffic.
+    pub(crate) async fn modify_response(
+        &mut self,
+        modifier: String,
+        request: Request,
+        response: Response,
+        budget: Budget,
+    ) -> Option<Answer<ResponseVerdict>> {
+        let guest = self.modifying.as_ref()?.armada_project_modifiers().clone();
+        let call = async move |accessor: &Accessor<InstanceState>| {
+            guest.call_modify_response(accessor, modifier, request, response).await
+        };
+        Some(self.enter(budget, CancellationToken::new(), call).await)
     }
 
     async fn enter<T>(

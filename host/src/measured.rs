@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::capabilities::browser::BrowserOptions;
 use crate::capabilities::{Capabilities, Means};
 use crate::engine::{ComponentError, Sandbox};
-use crate::instance::{Answer, Budget, Instance, Template};
+use crate::instance::{Answer, Budget, Instance, Role, Template};
 
 const BUDGET: Budget =
     Budget { cpu: Duration::from_secs(60), wall: Duration::from_secs(120), limit: "seconds_per_job" };
@@ -49,7 +49,7 @@ impl Runner {
 
     /// Makes an instance.
     pub async fn instantiate(&self) -> Result<Running, String> {
-        let instance = Instance::new(&self.template, self.capabilities.clone(), BUDGET).await;
+        let instance = Instance::new(&self.template, self.capabilities.clone(), Role::Script, BUDGET).await;
         instance.map(Running).map_err(|fault| fault.0.message)
     }
 }

@@ -8,6 +8,7 @@ use crate::browser::{self, BrowserSettings};
 use crate::fingerprint::{self, FingerprintSettings};
 use crate::identity::{self, IdentitySettings};
 use crate::mistake::Note;
+use crate::modifiers::ModifierSettings;
 use crate::path::ValuePath;
 use crate::proxy::{self, ProxySettings};
 use crate::setting::{Block, Problem, Unknown, note_misspelt, read_block};
@@ -21,6 +22,8 @@ pub struct AgentSettings {
     pub fingerprint: FingerprintSettings,
     /// Whom it makes up: `config_identity`.
     pub identity: IdentitySettings,
+    /// The modifiers: `config_proxy.modifiers`.
+    pub modifiers: Vec<ModifierSettings>,
     /// The way out: `config_proxy`.
     pub proxy: ProxySettings,
 }
@@ -37,6 +40,7 @@ impl AgentSettings {
             browser: BrowserSettings::read(message, &mut problems, &mut notes),
             fingerprint: read_member(message, fingerprint::KEY, &mut problems, &mut notes),
             identity: read_member(message, identity::KEY, &mut problems, &mut notes),
+            modifiers: ModifierSettings::read(message, &mut problems),
             proxy: ProxySettings::read(message, &mut problems, &mut notes),
         };
         if problems.is_empty() { Ok((settings, notes)) } else { Err(problems) }

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value};
 
 use crate::mistake::Note;
+use crate::modifiers::MODIFIERS;
 use crate::path::ValuePath;
 use crate::setting::{Form, Kind, Preset, Problem, Unknown, note_misspelt, read_block, settings};
 
@@ -47,7 +48,7 @@ impl ProxySettings {
         if let Some(block) = message.get(PROXY) {
             let path = ValuePath::of_keys([PROXY]);
             if let Value::Object(members) = block {
-                let names = Self::TABLE.iter().map(|setting| setting.name);
+                let names = Self::TABLE.iter().map(|setting| setting.name).chain([MODIFIERS]);
                 note_misspelt(members, &path, names, notes);
             }
             read_block(&mut settings, block, &path, Unknown::Pass, problems);
@@ -95,7 +96,7 @@ mod tests {
     fn the_settings_are_read_and_other_keys_pass() {
         let (settings, notes) = read(json!({
             "upstream_proxy_enabled": 2, "proxy_location": "DE", "proxy_tags": "fast, residential,", "verify_ip": 1,
-            "own": {"x": 1},
+            "own": {"x": 1}, "modifiers": [],
         }))
         .unwrap();
         assert_eq!((settings.lease_time(), settings.proxy_location.as_str()), (Some(LeaseTime::Job), "DE"));

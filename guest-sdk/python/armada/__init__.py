@@ -17,6 +17,7 @@ real Chromium:
 - `armada.fingerprint` tells which device pages see.
 - `armada.http` makes requests without a browser.
 - `armada.identity` makes up people to fill in forms with.
+- `armada.modifiers` look at what the browser sends and gets, beside the script.
 - `armada.monitoring` reports events, logs, progress and files.
 - `armada.proxy` says and changes which upstream proxy traffic leaves through.
 - `armada.screen` takes pictures of the whole screen.
@@ -34,7 +35,7 @@ calls raise `OutsideError`.
 import sys
 from typing import TYPE_CHECKING
 
-from . import browser, database, fingerprint, http, identity, monitoring, proxy, screen, secrets
+from . import browser, database, fingerprint, http, identity, modifiers, monitoring, proxy, screen, secrets
 from .contexts import Agent, Job, Message
 from .errors import (
     ClosedError,
@@ -74,6 +75,7 @@ __all__ = [
     "fingerprint",
     "http",
     "identity",
+    "modifiers",
     "monitoring",
     "proxy",
     "screen",
@@ -84,7 +86,7 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> None:
         """Says where a name is that is not here."""
-        for module in (browser, database, fingerprint, http, identity, monitoring, proxy, screen, secrets):
+        for module in (browser, database, fingerprint, http, identity, modifiers, monitoring, proxy, screen, secrets):
             if name in module.__all__:
                 raise AttributeError(
                     f"`{name}` is in `{module.__name__}`: write `from {module.__name__} import {name}`",

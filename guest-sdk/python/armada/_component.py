@@ -4,6 +4,7 @@ The folders are those of its `--python-path`, in this order: the SDK, the refere
 packages, and one to leave word in.
 """
 
+import functools
 import importlib
 import json
 import os
@@ -12,8 +13,9 @@ from typing import Any
 
 import componentize_py_runtime as runtime
 from wit_world import exports
+from wit_world.exports import modifiers as wit
 
-from . import _failure, _files, _interpreter, _lifecycle, errors
+from . import _failure, _files, _interpreter, _lifecycle, _modifiers, errors
 from ._modules import MODULES
 from ._project import Project, ProjectError, find_project
 from ._reference import SERVED_OTHERWISE, Unserved
@@ -130,12 +132,15 @@ def _help(error: BaseException) -> str | None:
 
 _LIFE = _build()
 
+# Once in an instance, whatever it is for.
+_seal = functools.cache(_files.seal)
+
 
 class Lifecycle(exports.Lifecycle):
     """The lifecycle of the contract."""
 
     async def open_agent(self, agent_message: str) -> None:
-        _files.seal()
+        _seal()
         await _LIFE.open_agent(agent_message)
 
     async def run_job(self, job_message: str) -> str:
@@ -143,3 +148,17 @@ class Lifecycle(exports.Lifecycle):
 
     async def close_agent(self) -> None:
         await _LIFE.close_agent()
+
+
+class Modifiers(exports.Modifiers):
+    """The modifiers of the contract."""
+
+    async def modify_request(self, modifier: str, request: wit.Request) -> wit.RequestVerdict:
+        _seal()
+        return await _lifecycle.entered(_modifiers.modify_request(modifier, request))
+
+    async def modify_response(
+        self, modifier: str, request: wit.Request, response: wit.Response
+    ) -> wit.ResponseVerdict:
+        _seal()
+        return await _lifecycle.entered(_modifiers.modify_response(modifier, request, response))

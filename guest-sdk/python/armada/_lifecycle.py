@@ -28,17 +28,17 @@ class Life:
 
     async def open_agent(self, message: str) -> None:
         """Makes the agent context."""
-        await _entered(self._open(Message(_results.read(message))))
+        await entered(self._open(Message(_results.read(message))))
 
     async def run_job(self, message: str) -> str:
         """Makes a job context, runs the script, and ends the job context whatever happened."""
-        return await _entered(self._run(Message(_results.read(message))))
+        return await entered(self._run(Message(_results.read(message))))
 
     async def close_agent(self) -> None:
         """Ends the agent context."""
         agent, self._agent = self._agent, None
         if agent is not None:
-            await _entered(agent.close(None, None, None))
+            await entered(agent.close(None, None, None))
 
     async def _open(self, message: Message) -> None:
         self._agent = await open_agent(self._project, message)
@@ -76,7 +76,7 @@ async def open_job(project: Project, message: Message) -> Opened:
     return await enter(project.job_context, message, given)
 
 
-async def _entered(work: Awaitable[_T]) -> _T:
+async def entered(work: Awaitable[_T]) -> _T:
     """Does the work of an export, ends what it leaves behind, and tells what became of it."""
     LOOP.enter()
     failure = None

@@ -29,6 +29,7 @@
 //! - [`fingerprint`] tells which device pages see.
 //! - [`http`] makes requests without a browser.
 //! - [`identity`] makes up people to fill in forms with.
+//! - [`modifiers`] look at what the browser sends and gets, beside the script.
 //! - [`monitoring`] reports events, logs, progress and files.
 //! - [`proxy`] says and changes which upstream proxy traffic leaves through.
 //! - [`screen`] takes pictures of the whole screen.
@@ -53,6 +54,7 @@ pub mod database;
 pub mod fingerprint;
 pub mod http;
 pub mod identity;
+pub mod modifiers;
 pub mod monitoring;
 pub mod proxy;
 pub mod screen;
@@ -73,7 +75,10 @@ pub use testing::{Fixture, Messages};
 pub mod __private {
     pub use crate::__bindings::armada::types::types::Failure;
     pub use crate::__bindings::exports::armada::project::lifecycle::Guest as Lifecycle;
-    pub use crate::lifecycle::Slot;
+    pub use crate::__bindings::exports::armada::project::modifiers::{
+        Guest as Modifiers, Request, RequestVerdict, Response, ResponseVerdict,
+    };
+    pub use crate::lifecycle::{Slot, given, no_modifier};
     pub mod testing {
         pub use crate::testing::{Fixture, Outcome, Parameter, Runner, Test, register};
     }
@@ -84,7 +89,7 @@ pub mod __private {
 pub mod __bindings {
     wit_bindgen::generate!({
         path: "../../wit",
-        world: "project",
+        world: "modifying-project",
         generate_all,
         pub_export_macro: true,
         default_bindings_module: "armada::__bindings",

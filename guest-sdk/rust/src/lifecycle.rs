@@ -63,6 +63,18 @@ impl<A: AgentContext> Slot<A> {
     }
 }
 
+/// What a modifier has decided.
+pub fn given<V>(verdict: Result<V>) -> Result<V, wit::Failure> {
+    // As at the end of a job, what was printed without a line's end goes out.
+    let _ = std::io::stdout().flush();
+    verdict.map_err(Failure::into_wit)
+}
+
+/// There is no modifier of this name, and nobody to look at what it was asked about.
+pub fn no_modifier<V, M>(name: &str, _asked: M) -> Result<V, wit::Failure> {
+    Err(Failure::new(format!("`armada::project!` names no modifier {name:?}: config_proxy.modifiers does")).into_wit())
+}
+
 impl<A: AgentContext> Default for Slot<A> {
     fn default() -> Self {
         Self::new()
@@ -85,24 +97,25 @@ impl<A: AgentContext> Default for Slot<A> {
 ///
 /// The script is an `async fn ctx_script(job_ctx: &mut JobContext, agent_ctx: &mut AgentContext) -> armada::Result<T>`
 /// (`&` will do, too), where `T` is anything that `serde` can write as JSON: it becomes the job's result. Without
-/// contexts of its own, a project has [`Agent`](crate::Agent) and [`Job`](crate::Job).
+/// contexts of its own, a project has [`Agent`](crate::Agent) and [`Job`](crate::Job). `modifiers: { "name": Type }` comes last, if
+/// there are any: see [`modifiers`](crate::modifiers).
 #[macro_export]
 macro_rules! project {
-    (script: $script:path $(,)?) => {
-        $crate::project! { @lifecycle $script, $crate::Agent, $crate::Job }
+    (script: $script:path $(, modifiers: $modifiers:tt)? $(,)?) => {
+        $crate::project! { @lifecycle $script, $crate::Agent, $crate::Job $(, $modifiers)? }
     };
-    (script: $script:path, agent_context: $agent:ty $(,)?) => {
+    (script: $script:path, agent_context: $agent:ty $(, modifiers: $modifiers:tt)? $(,)?) => {
         $crate::project! { @fixture AgentContext $agent, agent }
-        $crate::project! { @lifecycle $script, $agent, $crate::Job }
+        $crate::project! { @lifecycle $script, $agent, $crate::Job $(, $modifiers)? }
     };
-    (script: $script:path, job_context: $job:ty $(,)?) => {
+    (script: $script:path, job_context: $job:ty $(, modifiers: $modifiers:tt)? $(,)?) => {
         $crate::project! { @fixture JobContext $job, job }
-        $crate::project! { @lifecycle $script, $crate::Agent, $job }
+        $crate::project! { @lifecycle $script, $crate::Agent, $job $(, $modifiers)? }
     };
-    (script: $script:path, agent_context: $agent:ty, job_context: $job:ty $(,)?) => {
+    (script: $script:path, agent_context: $agent:ty, job_context: $job:ty $(, modifiers: $modifiers:tt)? $(,)?) => {
         $crate::project! { @fixture AgentContext $agent, agent }
         $crate::project! { @fixture JobContext $job, job }
-        $crate::project! { @lifecycle $script, $agent, $job }
+        $crate::project! { @lifecycle $script, $agent, $job $(, $modifiers)? }
     };
     (@fixture $context:ident $type:ty, $message:ident) => {
         // Tests may ask for the project's own contexts.
@@ -117,7 +130,7 @@ macro_rules! project {
             }
         }
     };
-    (@lifecycle $script:path, $agent:ty, $job:ty) => {
+    (@lifecycle $script:path, $agent:ty, $job:ty $(, { $($name:literal: $modifier:ty),* $(,)? })?) => {
         #[doc(hidden)]
         mod __armada {
             use super::*;
@@ -154,6 +167,35 @@ macro_rules! project {
 
                 async fn close_agent() -> ::core::result::Result<(), $crate::__private::Failure> {
                     AGENT.with(|slot| *slot).close_agent().await
+                }
+            }
+
+            impl $crate::__private::Modifiers for Project {
+                async fn modify_request(
+                    modifier: ::std::string::String,
+                    request: $crate::__private::Request,
+                ) -> ::core::result::Result<$crate::__private::RequestVerdict, $crate::__private::Failure> {
+                    match modifier.as_str() {
+                        $($($name => {
+                            let verdict = <$modifier as $crate::modifiers::Modifier>::modify_request(request).await;
+                            $crate::__private::given(verdict)
+                        })*)?
+                        _ => $crate::__private::no_modifier(&modifier, request),
+                    }
+                }
+
+                async fn modify_response(
+                    modifier: ::std::string::String,
+                    request: $crate::__private::Request,
+                    response: $crate::__private::Response,
+                ) -> ::core::result::Result<$crate::__private::ResponseVerdict, $crate::__private::Failure> {
+                    match modifier.as_str() {
+                        $($($name => {
+                            let verdict = <$modifier as $crate::modifiers::Modifier>::modify_response(&request, response).await;
+                            $crate::__private::given(verdict)
+                        })*)?
+                        _ => $crate::__private::no_modifier(&modifier, (request, response)),
+                    }
                 }
             }
 

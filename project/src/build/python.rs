@@ -147,7 +147,7 @@ fn make(
         packages::copy(packages, installed)?;
     }
     let output = folder.join("component.wasm");
-    command.arg("-q").arg("-d").arg(folder.join("wit")).args(["-w", "project", "componentize", ENTRY]);
+    command.arg("-q").arg("-d").arg(folder.join("wit")).args(["-w", "modifying-project", "componentize", ENTRY]);
     for folder in &folders {
         command.arg("-p").arg(folder);
     }

@@ -1,6 +1,6 @@
 //! Gives a result that is no JSON, past the SDK.
 
-use armada::__private::{Failure, Lifecycle};
+use armada::__private::{Failure, Lifecycle, Modifiers, Request, RequestVerdict, Response, ResponseVerdict};
 
 struct Project;
 
@@ -15,6 +15,16 @@ impl Lifecycle for Project {
 
     async fn close_agent() -> Result<(), Failure> {
         Ok(())
+    }
+}
+
+impl Modifiers for Project {
+    async fn modify_request(_modifier: String, _request: Request) -> Result<RequestVerdict, Failure> {
+        Ok(RequestVerdict::Unchanged)
+    }
+
+    async fn modify_response(_: String, _request: Request, _response: Response) -> Result<ResponseVerdict, Failure> {
+        Ok(ResponseVerdict::Unchanged)
     }
 }
 
