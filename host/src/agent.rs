@@ -186,7 +186,8 @@ impl Agent {
             lent: lender.lent(run, by).await?,
             lender,
         };
-        let capabilities = Arc::new(Capabilities::new(&means));
+        let capabilities = Arc::new(Capabilities::new(&means).map_err(AgentError::Message)?);
+        capabilities.traffic.use_template(&template, &capabilities).map_err(AgentError::Message)?;
         let message = serde_json::to_string(&record.message).map_err(|error| AgentError::Message(error.to_string()))?;
         Ok(Self { run, by, connections, template, capabilities, message, job_budget, context_budget, instance: None })
     }

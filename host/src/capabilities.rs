@@ -28,7 +28,7 @@ use self::fingerprint::Fingerprint;
 use self::http::Http;
 use self::identity::Identities;
 use self::monitoring::Monitoring;
-use self::proxy::Lease;
+use self::proxy::{Lease, Traffic};
 use self::screen::Screen;
 use self::secrets::Secrets;
 use crate::contract::{Error, Failure};
@@ -95,11 +95,13 @@ pub(crate) struct Capabilities {
     pub(crate) proxy: Arc<Lease>,
     /// Keeps secrets.
     pub(crate) secrets: Arc<Secrets>,
+    /// Does what is done to the browser's traffic, and sees it.
+    pub(crate) traffic: Arc<Traffic>,
 }
 
 impl Capabilities {
-    /// The capabilities of an agent.
-    pub(crate) fn new(means: &Means<'_>) -> Self {
+    /// The capabilities of an agent. Says what makes no sense in its configuration.
+    pub(crate) fn new(means: &Means<'_>) -> Result<Self, String> {
         let grant = means.grant.clone();
         let monitoring = Arc::new(Monitoring::new(grant.clone(), means.options.temp.clone()));
         let proxy = Arc::new(Lease::new(means, monitoring.clone()));
@@ -111,18 +113,30 @@ impl Capabilities {
         let fingerprint = Arc::new(Fingerprint::new(means));
         let identity = Identities::new(means.settings.identity.clone());
         let secrets = Arc::new(Secrets::new(means));
-        let (fingerprint_of_it, screen_of_it) = (fingerprint.clone(), screen.clone());
-        let browser = Browser::new(means, egress, fingerprint_of_it, screen_of_it, secrets.veil(), move |notice| {
-            notices.notice(notice);
-        });
-        let browser = Arc::new(browser);
-        Self { grant, monitoring, proxy, database, fingerprint, http, identity, screen, secrets, browser }
+        let traffic = Arc::new(Traffic::new(means, monitoring.clone(), &secrets)?);
+        let parts = browser::Parts {
+            egress,
+            fingerprint: fingerprint.clone(),
+            screen: screen.clone(),
+            traffic: traffic.clone(),
+            veil: secrets.veil(),
+        };
+        let browser = Arc::new(Browser::new(means, parts, move |notice| notices.notice(notice)));
+        Ok(Self { grant, monitoring, proxy, database, fingerprint, http, identity, screen, secrets, traffic, browser })
     }
 
     /// All of them in the order in which they are opened; they are closed in reverse. What stands on another comes after
     /// it: the browser uses the screen, and both what the proxy and the fingerprint are.
-    fn in_order(&self) -> [&dyn Life; 6] {
-        [&*self.monitoring, &*self.proxy, &*self.http, &*self.database, &*self.screen, &*self.browser]
+    fn in_order(&self) -> [&dyn Life; 7] {
+        [
+            &*self.monitoring,
+            &*self.proxy,
+            &*self.traffic,
+            &*self.http,
+            &*self.database,
+            &*self.screen,
+            &*self.browser,
+        ]
     }
 
     /// Makes ready what a script relies on. When one cannot be, all are closed.

@@ -17,6 +17,7 @@ mod generated {
             "armada:browser/browser.held-request": crate::capabilities::browser::HeldRequestHandle,
             "armada:database/database.transaction": crate::capabilities::database::TransactionHandle,
             "armada:http/http.body": crate::capabilities::http::BodyHandle,
+            "armada:proxy/proxy.watch": crate::capabilities::proxy::WatchHandle,
         },
     });
 }

@@ -13,6 +13,7 @@
 pub mod agent;
 mod call;
 mod capabilities;
+mod coding;
 mod contract;
 mod deadline;
 mod egress;

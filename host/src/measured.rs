@@ -44,7 +44,8 @@ impl Runner {
             lent: Lent::default(),
             lender: Arc::new(InventoryLender::new(inventory, runs)),
         };
-        Ok(Self { template, capabilities: Arc::new(Capabilities::new(&means)) })
+        let capabilities = Capabilities::new(&means).map_err(ComponentError::Engine)?;
+        Ok(Self { template, capabilities: Arc::new(capabilities) })
     }
 
     /// Makes an instance.

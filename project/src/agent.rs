@@ -8,10 +8,10 @@ use crate::browser::{self, BrowserSettings};
 use crate::fingerprint::{self, FingerprintSettings};
 use crate::identity::{self, IdentitySettings};
 use crate::mistake::Note;
-use crate::modifiers::ModifierSettings;
 use crate::path::ValuePath;
 use crate::proxy::{self, ProxySettings};
 use crate::setting::{Block, Problem, Unknown, note_misspelt, read_block};
+use crate::traffic::TrafficSettings;
 
 /// The settings in an agent's message.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,10 +22,10 @@ pub struct AgentSettings {
     pub fingerprint: FingerprintSettings,
     /// Whom it makes up: `config_identity`.
     pub identity: IdentitySettings,
-    /// The modifiers: `config_proxy.modifiers`.
-    pub modifiers: Vec<ModifierSettings>,
     /// The way out: `config_proxy`.
     pub proxy: ProxySettings,
+    /// What is done to what goes there: `config_proxy.rules` and `config_proxy.modifiers`.
+    pub traffic: TrafficSettings,
 }
 
 impl AgentSettings {
@@ -40,8 +40,8 @@ impl AgentSettings {
             browser: BrowserSettings::read(message, &mut problems, &mut notes),
             fingerprint: read_member(message, fingerprint::KEY, &mut problems, &mut notes),
             identity: read_member(message, identity::KEY, &mut problems, &mut notes),
-            modifiers: ModifierSettings::read(message, &mut problems),
             proxy: ProxySettings::read(message, &mut problems, &mut notes),
+            traffic: TrafficSettings::read(message, &mut problems),
         };
         if problems.is_empty() { Ok((settings, notes)) } else { Err(problems) }
     }

@@ -39,8 +39,9 @@ settings! {
             "Bytes that one call of a host function takes or returns.";
         seconds_per_modification: f64 = Kind::Number { min: 0.001, max: WEEK }, Some(Preset::Number(5.0)), "s",
             "Time that a modifier takes for one request or response; one that takes longer fails it.";
-        modified_body_bytes: u64 = Kind::Whole { min: 0, max: GIB }, Some(Preset::Whole(8_388_608)), "bytes",
-            "Bytes of a body that a modifier asks for; a longer one fails its request.";
+        traffic_body_bytes: u64 = Kind::Whole { min: 0, max: GIB }, Some(Preset::Whole(8_388_608)), "bytes",
+            "Bytes of a body of the browser's traffic that a modifier, a watch or a recording holds; a longer one fails the \
+             request for a modifier, and is left out for the others.";
         bytes_kept: u64 = Kind::Whole { min: 1024, max: GIB }, Some(Preset::Whole(67_108_864)), "bytes",
             "Bytes that the host keeps for an agent: routes, scripts, headers and held requests of its pages.";
         http_requests_at_once: u64 = Kind::Whole { min: 1, max: 1000 }, Some(Preset::Whole(32)), "",

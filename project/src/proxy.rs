@@ -6,9 +6,9 @@
 use serde_json::{Map, Value};
 
 use crate::mistake::Note;
-use crate::modifiers::MODIFIERS;
 use crate::path::ValuePath;
 use crate::setting::{Form, Kind, Preset, Problem, Unknown, note_misspelt, read_block, settings};
+use crate::traffic::LISTS;
 
 /// The block of an agent's message.
 pub(crate) const PROXY: &str = "config_proxy";
@@ -29,6 +29,9 @@ settings! {
              runs too, as long as there is one.";
         verify_ip: bool = Kind::OldSwitch, Some(Preset::Switch(false)), "",
             "Whether the address that traffic comes out at is looked up, and must be the proxy's.";
+        record_har: u32 = Kind::Whole { min: 0, max: 2 }, Some(Preset::Whole(0)), "",
+            "Whether each job keeps its browser's traffic as the artifact `traffic.har`: 0 it does not, 1 without bodies, \
+             2 with them. Needs the capability `proxy`, as rules and modifiers do.";
     }
 }
 
@@ -48,7 +51,7 @@ impl ProxySettings {
         if let Some(block) = message.get(PROXY) {
             let path = ValuePath::of_keys([PROXY]);
             if let Value::Object(members) = block {
-                let names = Self::TABLE.iter().map(|setting| setting.name).chain([MODIFIERS]);
+                let names = Self::TABLE.iter().map(|setting| setting.name).chain(LISTS);
                 note_misspelt(members, &path, names, notes);
             }
             read_block(&mut settings, block, &path, Unknown::Pass, problems);

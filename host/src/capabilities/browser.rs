@@ -39,6 +39,7 @@ use self::chromium::Chromium;
 use self::context::{CLOSING, Context, OwnedContext, Settings, Times};
 use self::launch::{Launch, version};
 use crate::capabilities::fingerprint::Fingerprint;
+use crate::capabilities::proxy::Traffic;
 use crate::capabilities::screen::Screen;
 use crate::capabilities::secrets::Veil;
 use crate::capabilities::{Life, Means};
@@ -69,6 +70,15 @@ pub(crate) struct BrowserOptions {
 /// The version of the Chromium that agents launch, such as `156.0.8078.79`.
 pub(super) async fn chromium_version(executable: Option<&Path>) -> Result<String, Error> {
     version(executable).await.map_err(|error| Error::Unavailable(error.to_string()))
+}
+
+/// What a browser stands on.
+pub(crate) struct Parts {
+    pub(crate) egress: Arc<Egress>,
+    pub(crate) fingerprint: Arc<Fingerprint>,
+    pub(crate) screen: Arc<Screen>,
+    pub(crate) traffic: Arc<Traffic>,
+    pub(crate) veil: Arc<Veil>,
 }
 
 /// The browser of an agent.
@@ -124,14 +134,8 @@ fn no_options() -> wit::ContextOptions {
 
 impl Browser {
     /// The browser of an agent; it is not launched yet. `notice` is told of what is done to pages and not by their script.
-    pub(crate) fn new(
-        means: &Means<'_>,
-        egress: Arc<Egress>,
-        fingerprint: Arc<Fingerprint>,
-        screen: Arc<Screen>,
-        veil: Arc<Veil>,
-        notice: impl Fn(String) + Send + Sync + 'static,
-    ) -> Self {
+    pub(crate) fn new(means: &Means<'_>, parts: Parts, notice: impl Fn(String) + Send + Sync + 'static) -> Self {
+        let Parts { egress, fingerprint, screen, traffic, veil } = parts;
         let Means { grant, options, .. } = means;
         let settings = &means.settings.browser;
         let headed = screen.is_there();
@@ -171,6 +175,7 @@ impl Browser {
             jobs_per_browser: options_of_browser.jobs_per_browser,
             settings: Arc::new(Settings {
                 egress,
+                traffic,
                 veil,
                 notice: Arc::new(notice),
                 keep: Keep::new(limits.bytes_kept),

@@ -25,6 +25,7 @@ use self::client::Client;
 use self::request::Outgoing;
 use crate::call::{Call, Host, Weigh, call};
 use crate::capabilities::{Life, Means};
+use crate::coding::Coding;
 use crate::contract::{Error, http as wit};
 use crate::egress::Egress;
 use crate::instance::{InstanceState, hand_out};
@@ -99,7 +100,7 @@ impl Http {
             let (deadline, decodes) = (outgoing.deadline(), outgoing.decodes());
             let answered = deadline.bound(request::follow(&client, &egress, outgoing)).await?;
             let (mut head, incoming) = answered.response.into_parts();
-            let coding = if decodes && !answered.has_no_body { body::Coding::take(&mut head.headers) } else { None };
+            let coding = if decodes && !answered.has_no_body { Coding::take(&mut head.headers) } else { None };
             let body = Body::new(incoming, coding, limits, permit, deadline, client.over());
             let headers = head.headers.iter().map(|(name, value)| wit::Header {
                 name: name.as_str().to_owned(),

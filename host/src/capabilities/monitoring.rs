@@ -145,7 +145,9 @@ impl Monitoring {
 
     /// The streams of a new instance, whose last lines are to be logged at the end of a job.
     pub(super) fn attach(&self, streams: &[Stream]) {
-        self.state().streams = streams.to_vec();
+        let mut state = self.state();
+        state.streams.retain(Stream::is_in_use);
+        state.streams.extend_from_slice(streams);
     }
 
     /// Logs the last lines of the guest's streams, ended or not.
@@ -257,7 +259,8 @@ impl Monitoring {
         self.arrived.notify_one();
     }
 
-    fn save_artifact(&self, artifact: Artifact) -> Result<(), Error> {
+    /// Keeps an artifact of the job.
+    pub(super) fn save_artifact(&self, artifact: Artifact) -> Result<(), Error> {
         self.state().job.as_mut().ok_or_else(no_job)?.keep(artifact, self.grant.limits())?;
         self.arrived.notify_one();
         Ok(())

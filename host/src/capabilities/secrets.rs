@@ -26,12 +26,14 @@ pub(crate) struct Secrets {
     /// Those that are lent, by name.
     lent: BTreeMap<String, Secret>,
     veil: Arc<Veil>,
+    /// Hides those, too, that the script may see.
+    veil_of_records: Arc<Veil>,
 }
 
 impl Secrets {
     /// What the operator lends to this agent.
     pub(crate) fn new(means: &Means<'_>) -> Self {
-        Self { grant: means.grant.clone(), lent: means.lent.secrets.clone(), veil: Arc::default() }
+        Self { grant: means.grant.clone(), lent: means.lent.secrets.clone(), veil: Arc::default(), veil_of_records: Arc::default() }
     }
 
     /// What hides the secrets that were given to pages.
@@ -39,12 +41,19 @@ impl Secrets {
         self.veil.clone()
     }
 
+    /// What hides every secret that was used, in what is stored.
+    pub(crate) fn veil_of_records(&self) -> Arc<Veil> {
+        self.veil_of_records.clone()
+    }
+
     /// A secret that may be used in this way.
     fn named(&self, kind: Lendable, name: &str) -> Result<&Secret, Error> {
         self.grant.check_name(kind, name).map_err(|denied| Error::Denied(denied.to_string()))?;
-        self.lent.get(name).ok_or_else(|| {
+        let secret = self.lent.get(name).ok_or_else(|| {
             Error::NotFound(format!("the operator's inventory has no secret `{name}`: it needs a [secrets.{name}]"))
-        })
+        })?;
+        self.veil_of_records.hide(name, &secret.value.0);
+        Ok(secret)
     }
 
     /// A secret that is to be typed into a page, and from now on hidden in what pages say.
@@ -117,7 +126,7 @@ mod tests {
         }
         let secret = Secret { value: Hidden("hush-hush".to_owned()), origins: vec!["https://shop.example".to_owned()] };
         let lent = [("password".to_owned(), secret)].into();
-        Secrets { grant: Arc::new(Grant::new(&sandbox, &Ceiling::none())), lent, veil: Arc::default() }
+        Secrets { grant: Arc::new(Grant::new(&sandbox, &Ceiling::none())), lent, veil: Arc::default(), veil_of_records: Arc::default() }
     }
 
     #[test]

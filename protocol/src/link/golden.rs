@@ -94,8 +94,8 @@ fn lent() -> Lent {
     Lent {
         databases: [("orders".to_owned(), database)].into(),
         secrets: [("password".to_owned(), secret)].into(),
-        ..Lent::default()
         verify_ip: Some(VerifyIp { url: "https://ip.example/".to_owned().try_into().unwrap() }),
+        ..Lent::default()
     }
 }
 

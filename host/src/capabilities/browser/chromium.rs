@@ -58,7 +58,8 @@ impl Chromium {
         within: Duration,
     ) -> Result<Self, LaunchError> {
         let trust = Trust::of_the_system().map_err(ProxyError::from)?;
-        let proxy = Proxy::open(settings.egress.clone(), trust, settings.notice.clone()).await?;
+        let proxy =
+            Proxy::open(settings.egress.clone(), trust, settings.traffic.clone(), settings.notice.clone()).await?;
         let (process, pipes) = launch.start(&proxy)?;
         if let Some(group) = process.group() {
             proxy.serve(Peers::group(group));

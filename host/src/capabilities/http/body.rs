@@ -2,10 +2,7 @@
 
 use std::io;
 
-use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
 use futures::TryStreamExt as _;
-use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -14,6 +11,7 @@ use tokio_util::io::StreamReader;
 use tokio_util::sync::CancellationToken;
 
 use super::Deadline;
+use crate::coding::Coding;
 use crate::contract::Error;
 
 /// How much is read at once at most.
@@ -26,33 +24,6 @@ pub(super) struct Limits {
     pub(super) bytes: u64,
     /// At once.
     pub(super) bytes_per_call: u64,
-}
-
-/// How a body is compressed.
-#[derive(Clone, Copy)]
-pub(super) enum Coding {
-    Brotli,
-    Deflate,
-    Gzip,
-    Zstd,
-}
-
-impl Coding {
-    /// Takes the way in which a body is compressed out of its headers, if it is one that we undo.
-    pub(super) fn take(headers: &mut HeaderMap) -> Option<Self> {
-        let name = headers.get(CONTENT_ENCODING)?.to_str().ok()?.trim();
-        let is = |other: &str| name.eq_ignore_ascii_case(other);
-        let coding = match () {
-            () if is("gzip") || is("x-gzip") => Self::Gzip,
-            () if is("br") => Self::Brotli,
-            () if is("zstd") => Self::Zstd,
-            () if is("deflate") => Self::Deflate,
-            () => return None,
-        };
-        headers.remove(CONTENT_ENCODING);
-        headers.remove(CONTENT_LENGTH);
-        Some(coding)
-    }
 }
 
 /// The body of a response.
@@ -87,14 +58,7 @@ impl Body {
         let arriving = StreamReader::new(incoming.into_data_stream().map_err(io::Error::other));
         let rest: Box<dyn AsyncRead + Send + Unpin> = match coding {
             None => Box::new(arriving),
-            Some(Coding::Brotli) => Box::new(BrotliDecoder::new(arriving)),
-            Some(Coding::Deflate) => Box::new(ZlibDecoder::new(arriving)),
-            Some(Coding::Gzip) => {
-                let mut decoder = GzipDecoder::new(arriving);
-                decoder.multiple_members(true);
-                Box::new(decoder)
-            }
-            Some(Coding::Zstd) => Box::new(ZstdDecoder::new(arriving)),
+            Some(coding) => coding.undo(arriving),
         };
         let state = State { rest: Some((rest, permit)), left: limits.bytes, failed: None };
         Self { state: Mutex::new(state), limits, deadline, over }

@@ -40,7 +40,7 @@ const OURS: [HeaderName; 9] = [
 /// Who asks, where a script does not say so.
 const OURSELVES: HeaderValue = HeaderValue::from_static(concat!("armada/", env!("CARGO_PKG_VERSION")));
 /// What we decompress.
-const CODINGS: HeaderValue = HeaderValue::from_static("gzip, br, zstd, deflate");
+const CODINGS: HeaderValue = HeaderValue::from_static(crate::coding::ACCEPTED);
 
 /// A request that may be made.
 pub(super) struct Outgoing {

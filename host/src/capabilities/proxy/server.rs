@@ -33,6 +33,7 @@ use tokio_util::task::TaskTracker;
 use self::authority::Authority;
 use self::exchange::Origin;
 pub(crate) use self::peers::Peers;
+use crate::capabilities::proxy::Traffic;
 use crate::contract::Error;
 use crate::egress::{Egress, Trust};
 
@@ -46,8 +47,6 @@ const HANDSHAKE: Duration = Duration::from_secs(30);
 const UNUSED: Duration = Duration::from_secs(5 * 60);
 /// How long a server may take to begin its answer.
 const ANSWER: Duration = Duration::from_secs(10 * 60);
-/// How long either side may be silent within a body.
-const SILENCE: Duration = Duration::from_secs(10 * 60);
 
 /// Where Chromium's own services are sent, so that they reach nobody.
 const NOWHERE: &str = "nowhere.invalid";
@@ -83,6 +82,7 @@ pub(crate) struct Proxy {
 struct Shared {
     egress: Arc<Egress>,
     trust: Trust,
+    traffic: Arc<Traffic>,
     notice: Notice,
     /// Vouches for servers whose certificates are valid: the browser trusts it.
     trusted: Authority,
@@ -93,11 +93,16 @@ struct Shared {
 
 impl Proxy {
     /// Opens it on a free port. Connections wait until it serves.
-    pub(crate) async fn open(egress: Arc<Egress>, trust: Trust, notice: Notice) -> Result<Self, ProxyError> {
+    pub(crate) async fn open(
+        egress: Arc<Egress>,
+        trust: Trust,
+        traffic: Arc<Traffic>,
+        notice: Notice,
+    ) -> Result<Self, ProxyError> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let (trusted, untrusted) = (Authority::new("Armada")?, Authority::new("Nobody")?);
-        let shared = Shared { egress, trust, notice, trusted, untrusted, tasks: Tasks::default() };
+        let shared = Shared { egress, trust, traffic, notice, trusted, untrusted, tasks: Tasks::default() };
         Ok(Self { address, listener: Some(listener).into(), shared: Arc::new(shared) })
     }
 

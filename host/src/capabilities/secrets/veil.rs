@@ -34,12 +34,13 @@ impl Veil {
         hidden.sort_by_key(|(form, _)| std::cmp::Reverse(form.len()));
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether there is nothing to hide.
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// A text with nothing in it that is hidden.
-    fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    pub(crate) fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let hidden = self.0.read().unwrap_or_else(PoisonError::into_inner);
         hidden.iter().fold(Cow::Borrowed(text), |text, (form, shown)| {
             if text.contains(form.as_str()) { Cow::Owned(text.replace(form.as_str(), shown)) } else { text }

@@ -1,5 +1,6 @@
 //! The two sides of a connection: the browser's, which is served, and the server's.
 
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{Method, Request, Response, StatusCode};
@@ -11,11 +12,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use url::Url;
 
-use super::exchange::{Body, Origin, Unanswered, answered, outgoing, status};
+use super::exchange::{Origin, Unanswered, answered, outgoing, retarget, status};
 use super::tunnel::Tunnel;
-use super::websocket::WebSocket;
+use super::websocket::{Handshake, WebSocket};
 use super::{ANSWER, Shared, Tasks, UNUSED};
+use crate::capabilities::proxy::body::Body;
+use crate::capabilities::proxy::traffic::{Onward, Stopped};
 use crate::egress::DialError;
 
 /// How many headers a message may have.
@@ -168,14 +172,98 @@ impl Exchanges {
             return Err(Unanswered::Refused);
         }
         let (request, handshake) = outgoing(request);
-        let response = tokio::time::timeout(ANSWER, self.send(&origin, request)).await;
-        let mut response = response.map_err(|_| Unanswered::Late)??;
+        let Some(mut passage) = self.shared.traffic.passage(&url) else {
+            return self.exchange(&origin, request, handshake).await;
+        };
+        let (request, to) = match passage.request(request).await {
+            Ok(Onward::Send(request, to)) => (request, to),
+            Ok(Onward::Answer(response)) => return Ok(response),
+            Err(stopped) => return Err(self.stopped(&origin, stopped)),
+        };
+        let exchanged = match to {
+            None => self.exchange(&origin, request, handshake).await,
+            Some(to) => self.exchange_at(&to, request, handshake).await,
+        };
+        let response = exchanged.inspect_err(|error| passage.failed(error.to_string()))?;
+        passage.response(response).await.map_err(|stopped| self.stopped(&origin, stopped))
+    }
+
+    /// Sends a request where it goes, and gives the answer once it has begun.
+    async fn exchange(
+        &self,
+        origin: &Origin,
+        request: Request<Body>,
+        handshake: Option<Handshake>,
+    ) -> Result<Response<Body>, Unanswered> {
+        let response = tokio::time::timeout(ANSWER, self.send(origin, request)).await;
+        self.turn(response.map_err(|_| Unanswered::Late)??, handshake)
+    }
+
+    /// Sends a request to a URL that is not the one that the browser has asked for.
+    async fn exchange_at(
+        &self,
+        url: &Url,
+        mut request: Request<Body>,
+        handshake: Option<Handshake>,
+    ) -> Result<Response<Body>, Unanswered> {
+        let Some(origin) = Origin::of_url(url) else { return Err(Unanswered::Refused) };
+        if let Some(refusal) = self.shared.egress.refusal(url.as_str()) {
+            self.shared.refused(&origin.host, refusal);
+            return Err(Unanswered::Refused);
+        }
+        let is_own = self.origin.as_ref().is_none_or(|own| *own == origin);
+        retarget(&mut request, url, is_own)?;
+        if is_own {
+            return self.exchange(&origin, request, handshake).await;
+        }
+        let exchange = async {
+            let far = match self.shared.egress.dial(&origin.host, origin.port).await {
+                Ok(far) => far,
+                Err(DialError::Refused(refusal)) => {
+                    self.shared.refused(&origin.host, refusal);
+                    return Err(Unanswered::Refused);
+                }
+                Err(DialError::Failed(error)) => return Err(Unanswered::Unconnected(error)),
+            };
+            let tasks = &self.shared.tasks;
+            let server = if origin.secure {
+                let protocols = vec![Protocol::Http1.name().to_vec()];
+                let far = self.shared.trust.secure(far, &origin.host, protocols).await;
+                let far = far.map_err(|error| Unanswered::Unconnected(io::Error::other(error)))?;
+                Server::greet(far, Protocol::Http1, tasks).await?
+            } else {
+                Server::greet(far, Protocol::Http1, tasks).await?
+            };
+            let Sender::Http1(mut sender) = server.sender else { return Err(Unanswered::Gone) };
+            Ok(sender.send_request(request).await?)
+        };
+        let response = tokio::time::timeout(ANSWER, exchange).await;
+        self.turn(response.map_err(|_| Unanswered::Late)??, handshake)
+    }
+
+    /// An answer for the browser; with some, the connection is another thing from there on.
+    fn turn(
+        &self,
+        mut response: Response<Incoming>,
+        handshake: Option<Handshake>,
+    ) -> Result<Response<Body>, Unanswered> {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let socket = handshake.and_then(|handshake| handshake.completed(&mut response));
             let Some(socket) = socket else { return Err(Unanswered::NoWebSocket) };
             *self.turned.lock().unwrap_or_else(PoisonError::into_inner) = Some(Turned::WebSocket(socket));
         }
         Ok(answered(response))
+    }
+
+    /// A request goes no further, because of what is done to the traffic.
+    fn stopped(&self, origin: &Origin, stopped: Stopped) -> Unanswered {
+        let told = |reason: &str| format!("blocked a request to {}: {reason}", origin.host);
+        match stopped {
+            // Whoever asked for that knows.
+            Stopped::Asked(reason) => tracing::debug!("{}", told(&reason)),
+            Stopped::Failed(reason) => self.shared.refused(&origin.host, told(&reason)),
+        }
+        Unanswered::Refused
     }
 
     /// Connects to a server on behalf of the browser, which then speaks with it through us.

@@ -1,31 +1,14 @@
 //! A request and its answer: where it goes, and what of it is for the next one only.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::{AUTHORIZATION, CONNECTION, COOKIE, HOST, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Request, Response, StatusCode, Uri, Version};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Empty};
-use hyper::body::{Frame, Incoming, SizeHint};
-use tokio::time::{Instant, Sleep};
+use hyper::body::Incoming;
+use url::Url;
 
-use super::SILENCE;
 use super::websocket::Handshake;
-
-/// The body of a message that goes by.
-pub(super) type Body = UnsyncBoxBody<Bytes, BodyError>;
-
-/// What goes wrong with a body on its way.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum BodyError {
-    #[error(transparent)]
-    Broken(#[from] hyper::Error),
-    #[error("nothing came for too long")]
-    Silent,
-}
+use crate::capabilities::proxy::body::{Body, passing, whole};
 
 /// Why a request has no answer. The browser sees its connection, or its stream of it, end.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +42,12 @@ impl Origin {
         let authority = uri.authority().filter(|_| uri.scheme() == Some(&Scheme::HTTP))?;
         let host = authority.host().trim_matches(['[', ']']).to_owned();
         Some(Self { secure: false, host, port: authority.port_u16().unwrap_or(80) })
+    }
+
+    /// Where a URL leads.
+    pub(super) fn of_url(url: &Url) -> Option<Self> {
+        let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
+        Some(Self { secure: url.scheme() == "https", host, port: url.port_or_known_default()? })
     }
 
     fn scheme(&self) -> &'static str {
@@ -112,6 +101,27 @@ pub(super) fn outgoing(mut request: Request<Incoming>) -> (Request<Body>, Option
     (request.map(passing), handshake)
 }
 
+/// Sends a request to another URL, at its own server or another: what lets somebody in there does not go elsewhere.
+pub(super) fn retarget(request: &mut Request<Body>, url: &Url, is_own_server: bool) -> Result<(), Unanswered> {
+    let whole: Uri = url.as_str().parse().map_err(|_| Unanswered::Refused)?;
+    let path = whole.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    if is_own_server && request.version() == Version::HTTP_2 {
+        *request.uri_mut() = whole;
+        return Ok(());
+    }
+    if let Some(host) = whole.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
+        request.headers_mut().insert(HOST, host);
+    }
+    if !is_own_server {
+        *request.version_mut() = Version::HTTP_11;
+        for name in [AUTHORIZATION, COOKIE] {
+            request.headers_mut().remove(name);
+        }
+    }
+    *request.uri_mut() = path.into();
+    Ok(())
+}
+
 /// An answer as it is sent to the browser.
 pub(super) fn answered(mut response: Response<Incoming>) -> Response<Body> {
     strip(response.headers_mut());
@@ -126,7 +136,7 @@ pub(super) fn answered(mut response: Response<Incoming>) -> Response<Body> {
 
 /// An answer of our own.
 pub(super) fn status(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
+    let mut response = Response::new(whole(Bytes::new()));
     *response.status_mut() = status;
     response
 }
@@ -161,45 +171,4 @@ fn strip(headers: &mut HeaderMap) {
 fn upgrade(headers: &mut HeaderMap) {
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-}
-
-fn passing(body: Incoming) -> Body {
-    Passing { body, silence: Box::pin(tokio::time::sleep(SILENCE)), waiting: false }.boxed_unsync()
-}
-
-/// A body that goes by, piece by piece: a piece is taken from one side when the other side has room for it.
-struct Passing {
-    body: Incoming,
-    silence: Pin<Box<Sleep>>,
-    /// Whether somebody waits for the next piece; how long nobody does is the receiver's matter.
-    waiting: bool,
-}
-
-impl hyper::body::Body for Passing {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = &mut *self;
-        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
-            this.waiting = false;
-            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)));
-        }
-        if !this.waiting {
-            this.waiting = true;
-            this.silence.as_mut().reset(Instant::now() + SILENCE);
-        }
-        this.silence.as_mut().poll(context).map(|()| Some(Err(BodyError::Silent)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }

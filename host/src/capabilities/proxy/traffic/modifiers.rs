@@ -8,8 +8,10 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use armada_project::ModifierSettings;
+use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 
+use super::{Stopped, patterns};
 use crate::capabilities::Capabilities;
 use crate::contract::Failure;
 use crate::contract::modifiers::{Request, RequestVerdict, Response, ResponseVerdict};
@@ -17,7 +19,7 @@ use crate::instance::{Answer, Budget, Fault, Instance, Role, Template};
 use crate::url_pattern::UrlPattern;
 
 /// The modifiers of an agent, in the order in which they are asked.
-pub(crate) struct Modifiers {
+pub(super) struct Modifiers {
     modifiers: Vec<Modifier>,
     budget: Budget,
     /// How many bytes of a body a modifier gets at most.
@@ -47,22 +49,27 @@ impl Modifier {
     fn gets_body_of(&self, url: &str) -> bool {
         self.is_asked_about(url) && self.bodies.iter().any(|pattern| pattern.matches(url))
     }
+
+    /// Why something does not go on, and who says so.
+    fn blames(&self, reason: &str) -> String {
+        format!("the modifier `{}`: {reason}", self.name)
+    }
 }
 
 impl Modifiers {
     /// The modifiers of these settings; each pattern that makes no sense is told.
-    pub(crate) fn new(settings: &[ModifierSettings], seconds: f64, most_bytes: u64) -> Result<Self, String> {
-        let patterns = |texts: &[String]| {
-            let patterns = texts.iter().map(|text| UrlPattern::parse(text).map_err(|error| format!("{text:?}: {error}")));
-            patterns.collect::<Result<Vec<_>, _>>()
-        };
-        let modifiers = settings.iter().map(|settings| {
+    pub(super) fn new(settings: &[ModifierSettings], seconds: f64, most_bytes: u64) -> Result<Self, String> {
+        let modifier = |(index, settings): (usize, &ModifierSettings)| {
+            let patterns = |key: &str, texts: &[String]| {
+                patterns(texts).map_err(|error| format!("config_proxy.modifiers[{index}].{key}: {error}"))
+            };
             let ModifierSettings { name, urls, bodies } = settings;
-            Ok(Modifier { name: name.clone(), urls: patterns(urls)?, bodies: patterns(bodies)? })
-        });
+            let (urls, bodies) = (patterns("urls", urls)?, patterns("bodies", bodies)?);
+            Ok(Modifier { name: name.clone(), urls, bodies })
+        };
         let time = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         Ok(Self {
-            modifiers: modifiers.collect::<Result<_, String>>()?,
+            modifiers: settings.iter().enumerate().map(modifier).collect::<Result<_, String>>()?,
             budget: Budget { cpu: time, wall: time, limit: "seconds_per_modification" },
             most_bytes,
             source: OnceLock::new(),
@@ -71,7 +78,7 @@ impl Modifiers {
     }
 
     /// From now on, instances are made of this. Says why that cannot be, if modifiers are named.
-    pub(crate) fn use_template(&self, template: &Template, capabilities: &Arc<Capabilities>) -> Result<(), String> {
+    pub(super) fn use_template(&self, template: &Template, capabilities: &Arc<Capabilities>) -> Result<(), String> {
         if !self.modifiers.is_empty() && !template.is_modifying() {
             return Err("config_proxy.modifiers names modifiers, but the component was built by an SDK without them: \
                         build it again"
@@ -83,90 +90,96 @@ impl Modifiers {
         Ok(())
     }
 
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.modifiers.is_empty()
+    }
+
     /// Whether any is asked about a URL.
-    pub(crate) fn are_asked_about(&self, url: &str) -> bool {
+    pub(super) fn are_asked_about(&self, url: &str) -> bool {
         self.modifiers.iter().any(|modifier| modifier.is_asked_about(url))
     }
 
     /// How many bytes of the bodies of a URL are held for one of them, if one gets them.
-    pub(crate) fn most_bytes_of(&self, url: &str) -> Option<u64> {
+    pub(super) fn most_bytes_of(&self, url: &str) -> Option<u64> {
         self.modifiers.iter().any(|modifier| modifier.gets_body_of(url)).then_some(self.most_bytes)
     }
 
-    /// Asks them about a request, each about what the one before has made of it.
-    pub(crate) async fn request(&self, mut request: Request) -> Result<RequestVerdict, String> {
-        let (url, body) = (request.url.clone(), request.body.take());
+    /// Asks them about a request to a URL, each about what the one before has made of it.
+    pub(super) async fn request(&self, url: &str, mut request: Request) -> Result<RequestVerdict, Stopped> {
         let mut changed = false;
-        let mut current_body = body;
-        for modifier in self.modifiers.iter().filter(|modifier| modifier.is_asked_about(&url)) {
-            let asked = Request {
-                body: current_body.clone().filter(|_| modifier.gets_body_of(&url)),
-                ..request.clone()
-            };
+        for modifier in self.modifiers.iter().filter(|modifier| modifier.is_asked_about(url)) {
+            let mut asked = request.clone();
+            asked.body = asked.body.filter(|_| modifier.gets_body_of(url));
             let (name, budget) = (modifier.name.clone(), self.budget);
-            let answer = self.ask(async |instance| instance.modify_request(name, asked, budget).await).await;
-            match answer.map_err(|reason| blamed(&modifier.name, &reason))? {
+            match self.ask(modifier, |instance| Box::pin(instance.modify_request(name, asked, budget))).await? {
                 RequestVerdict::Unchanged => {}
                 RequestVerdict::Changed(next) => {
                     changed = true;
-                    current_body = next.body.clone().or(current_body);
-                    request = Request { body: None, ..next };
+                    let body = next.body.or(request.body);
+                    request = Request { body, ..next };
                 }
-                RequestVerdict::Blocked(reason) => return Err(blamed(&modifier.name, &format!("blocked it: {reason}"))),
+                RequestVerdict::Blocked(reason) => return Ok(RequestVerdict::Blocked(modifier.blames(&reason))),
                 answered @ RequestVerdict::Answered(_) => return Ok(answered),
             }
         }
-        request.body = current_body;
         Ok(if changed { RequestVerdict::Changed(request) } else { RequestVerdict::Unchanged })
     }
 
-    /// Asks them about a response, each about what the one before has made of it.
-    pub(crate) async fn response(&self, request: &Request, mut response: Response) -> Result<ResponseVerdict, String> {
-        let url = request.url.clone();
+    /// Asks them about the response of a URL, each about what the one before has made of it.
+    pub(super) async fn response(
+        &self,
+        url: &str,
+        request: &Request,
+        mut response: Response,
+    ) -> Result<ResponseVerdict, Stopped> {
         let mut changed = false;
-        let mut current_body = response.body.take();
-        for modifier in self.modifiers.iter().filter(|modifier| modifier.is_asked_about(&url)) {
-            let asked = Response {
-                body: current_body.clone().filter(|_| modifier.gets_body_of(&url)),
-                ..response.clone()
-            };
-            let (name, request, budget) = (modifier.name.clone(), request.clone(), self.budget);
-            let answer = self.ask(async |instance| instance.modify_response(name, request, asked, budget).await).await;
-            match answer.map_err(|reason| blamed(&modifier.name, &reason))? {
+        for modifier in self.modifiers.iter().filter(|modifier| modifier.is_asked_about(url)) {
+            let (mut asked, mut of) = (response.clone(), request.clone());
+            if !modifier.gets_body_of(url) {
+                (asked.body, of.body) = (None, None);
+            }
+            let (name, budget) = (modifier.name.clone(), self.budget);
+            match self.ask(modifier, |instance| Box::pin(instance.modify_response(name, of, asked, budget))).await? {
                 ResponseVerdict::Unchanged => {}
                 ResponseVerdict::Changed(next) => {
                     changed = true;
-                    current_body = next.body.clone().or(current_body);
-                    response = Response { body: None, ..next };
+                    let body = next.body.or(response.body);
+                    response = Response { body, ..next };
                 }
-                ResponseVerdict::Blocked(reason) => {
-                    return Err(blamed(&modifier.name, &format!("blocked it: {reason}")));
-                }
+                ResponseVerdict::Blocked(reason) => return Ok(ResponseVerdict::Blocked(modifier.blames(&reason))),
             }
         }
-        response.body = current_body;
         Ok(if changed { ResponseVerdict::Changed(response) } else { ResponseVerdict::Unchanged })
     }
 
     /// Asks the instance, which is made if there is none, and dropped after a fault.
-    async fn ask<V>(&self, ask: impl AsyncFnOnce(&mut Instance) -> Option<Answer<V>>) -> Result<V, String> {
+    async fn ask<V>(
+        &self,
+        modifier: &Modifier,
+        ask: impl for<'i> FnOnce(&'i mut Instance) -> BoxFuture<'i, Option<Answer<V>>> + Send,
+    ) -> Result<V, Stopped> {
         let mut place = self.instance.lock().await;
         // Whoever gives up waiting leaves none behind that is in the middle of something.
-        let mut instance = match place.take() {
-            Some(instance) => instance,
-            None => self.make().await?,
+        let asked = match place.take() {
+            Some(instance) => Ok(instance),
+            None => self.make().await,
         };
-        match ask(&mut instance).await {
-            Some(Ok(answer)) => {
-                *place = Some(instance);
-                answer.map_err(|Failure { message, traceback, .. }| match traceback.as_str() {
-                    "" => message,
-                    places => format!("{message}\n{places}"),
-                })
-            }
-            Some(Err(Fault(error))) => Err(format!("{}: {}", error.cause.describe(), error.message)),
-            None => Err("the component has no modifiers".to_owned()),
-        }
+        let answer = match asked {
+            Err(reason) => Err(reason),
+            Ok(mut instance) => match ask(&mut instance).await {
+                Some(Ok(answer)) => {
+                    *place = Some(instance);
+                    answer.map_err(|Failure { message, traceback, .. }| match traceback.as_str() {
+                        "" => message,
+                        places => format!("{message}\n{places}"),
+                    })
+                }
+                Some(Err(Fault(error))) => Err(format!("{}: {}", error.cause.describe(), error.message)),
+                None => Err("the component has no modifiers".to_owned()),
+            },
+        };
+        answer.map_err(|reason| Stopped::Failed(modifier.blames(&reason)))
     }
 
     async fn make(&self) -> Result<Instance, String> {
@@ -177,12 +190,7 @@ impl Modifiers {
     }
 
     /// Drops the instance; it is made anew when one is asked next.
-    pub(crate) async fn close(&self) {
+    pub(super) async fn close(&self) {
         self.instance.lock().await.take();
     }
-}
-
-/// What went wrong, and where.
-fn blamed(name: &str, reason: &str) -> String {
-    format!("the modifier `{name}`: {reason}")
 }

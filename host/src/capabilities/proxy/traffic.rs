@@ -1,0 +1,428 @@
+//! What is done to the browser's traffic, and what is seen of it: rules, modifiers, watches and recordings.
+//!
+//! The proxy asks about each request whether anybody is interested in it. If nobody is, it goes by as it comes. If somebody
+//! is, it has a [`Passage`]: the rules come first, then the modifiers; for the response the other way around; and what went
+//! over the network is remembered for watches and recordings. Bodies are held only for a modifier that gets them, and kept
+//! only where they are watched or recorded.
+
+mod har;
+mod message;
+mod modifiers;
+mod record;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use armada_project::{Capability, Grant};
+use armada_protocol::Attempt;
+use armada_protocol::report::Artifact;
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_KEY, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{Method, Request, Response, StatusCode};
+use url::Url;
+
+use self::har::Extent;
+use self::modifiers::Modifiers;
+use self::record::{Over, Record, remember_request, remember_response};
+use self::rules::{Instead, Rules};
+pub(super) use self::watch::Watch;
+use super::body::{Body, Unheld, decoded, hold, whole};
+use crate::call::Weigh as _;
+use crate::capabilities::monitoring::Monitoring;
+use crate::capabilities::secrets::{Secrets, Veil};
+use crate::capabilities::{Capabilities, Life, Means};
+use crate::coding::{ACCEPTED, Coding};
+use crate::contract::Error;
+use crate::contract::modifiers::{self as wit, RequestVerdict, ResponseVerdict};
+use crate::instance::Template;
+use crate::keep::Keep;
+use crate::url_pattern::UrlPattern;
+
+/// The name of a job's recording among its artifacts, and what it is.
+const RECORDING: &str = "traffic.har";
+const HAR: &str = "application/json";
+/// How many watches there may be.
+const WATCHES: usize = 100;
+/// What carries a message, and is not to be changed by who looks at it.
+const FIXED: [HeaderName; 8] = [
+    HOST,
+    CONTENT_LENGTH,
+    CONNECTION,
+    UPGRADE,
+    TRANSFER_ENCODING,
+    TE,
+    SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_ACCEPT,
+];
+
+/// What is done to the traffic of an agent's browser, and what is seen of it.
+pub(crate) struct Traffic {
+    grant: Arc<Grant>,
+    monitoring: Arc<Monitoring>,
+    rules: Rules,
+    modifiers: Modifiers,
+    recording: Option<Extent>,
+    /// How many bytes of a body are held or kept.
+    body_bytes: u64,
+    keep: Arc<Keep>,
+    /// What scripts must not see, and what must not be stored.
+    from_scripts: Arc<Veil>,
+    from_records: Arc<Veil>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    job: Option<Recorded>,
+    watches: Vec<Weak<Watch>>,
+}
+
+/// The exchanges of a job, and how many more there were.
+#[derive(Default)]
+struct Recorded {
+    records: Vec<Arc<Record>>,
+    bytes: u64,
+    left_out: u64,
+}
+
+/// Why a request does not go on.
+#[derive(Debug)]
+pub(super) enum Stopped {
+    /// Because that was asked for.
+    Asked(String),
+    /// Because whoever was to look at it could not.
+    Failed(String),
+}
+
+/// What becomes of a request.
+pub(super) enum Onward {
+    /// It is sent, to this URL if that is another.
+    Send(Request<Body>, Option<Url>),
+    /// The browser gets this.
+    Answer(Response<Body>),
+}
+
+impl Traffic {
+    /// What the configuration says of an agent's traffic. Says what makes no sense in it.
+    pub(crate) fn new(means: &Means<'_>, monitoring: Arc<Monitoring>, secrets: &Secrets) -> Result<Self, String> {
+        let limits = means.grant.limits();
+        let settings = &means.settings.traffic;
+        let extent = |bodies| Extent {
+            bodies,
+            body_bytes: limits.traffic_body_bytes,
+            bytes: limits.artifact_bytes_per_job,
+        };
+        Ok(Self {
+            grant: means.grant.clone(),
+            monitoring,
+            rules: Rules::new(&settings.rules)?,
+            modifiers: Modifiers::new(&settings.modifiers, limits.seconds_per_modification, limits.traffic_body_bytes)?,
+            recording: match means.settings.proxy.record_har {
+                0 => None,
+                1 => Some(extent(false)),
+                _ => Some(extent(true)),
+            },
+            body_bytes: limits.traffic_body_bytes,
+            keep: Keep::new(limits.bytes_kept),
+            from_scripts: secrets.veil(),
+            from_records: secrets.veil_of_records(),
+            state: Mutex::default(),
+        })
+    }
+
+    /// Modifiers are made of this. Says why that cannot be, if any are named.
+    pub(crate) fn use_template(&self, template: &Template, capabilities: &Arc<Capabilities>) -> Result<(), String> {
+        self.modifiers.use_template(template, capabilities)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Watches what goes through from now on, as long as the watch is there.
+    pub(super) fn watch(&self, pattern: &str, bodies: bool) -> Result<Arc<Watch>, Error> {
+        let pattern = UrlPattern::parse(pattern)?;
+        let watch = Watch::new(pattern, bodies, self.body_bytes, self.from_scripts.clone(), self.keep.clone());
+        let watch = Arc::new(watch);
+        let mut state = self.state();
+        state.watches.retain(|watch| watch.strong_count() > 0);
+        if state.watches.len() >= WATCHES {
+            return Err(Error::Limit(format!("there are {WATCHES} watches already: drop some")));
+        }
+        state.watches.push(Arc::downgrade(&watch));
+        Ok(watch)
+    }
+
+    /// The passage of a request, if anybody is interested in it.
+    pub(super) fn passage(self: &Arc<Self>, url: &str) -> Option<Passage> {
+        let url: String = Url::parse(url).ok()?.into();
+        let is_changed = self.rules.are_there_for(&url) || self.modifiers.are_asked_about(&url);
+        let over = self.remember(&url).map(|record| Over { traffic: self.clone(), record });
+        if !is_changed && over.is_none() {
+            return None;
+        }
+        Some(Passage { traffic: self.clone(), url, asked: None, method: Method::GET, over })
+    }
+
+    /// A record of an exchange, if somebody wants one.
+    fn remember(&self, url: &str) -> Option<Arc<Record>> {
+        let mut state = self.state();
+        let watches = state.watches.iter().filter_map(Weak::upgrade);
+        let watches = watches.filter(|watch| watch.is_for(url)).map(|watch| watch.bodies).max();
+        let recording = state.job.as_ref().and(self.recording).map(|extent| extent.bodies);
+        let bodies = watches.max(recording)?;
+        let record = Arc::new(Record::begin(bodies.then_some(self.body_bytes)));
+        if let (Some(extent), Some(job)) = (self.recording, &mut state.job) {
+            if job.bytes < extent.bytes { job.records.push(record.clone()) } else { job.left_out += 1 }
+        }
+        Some(record)
+    }
+
+    /// An exchange has ended.
+    fn ended(&self, record: &Arc<Record>) {
+        let url = record.url();
+        let mut state = self.state();
+        if let Some(job) = &mut state.job {
+            job.bytes = job.bytes.saturating_add(record.weight() as u64);
+        }
+        let watches: Vec<_> = state.watches.iter().filter_map(Weak::upgrade).collect();
+        drop(state);
+        watches.iter().filter(|watch| watch.is_for(&url)).for_each(|watch| watch.see(record));
+    }
+}
+
+#[async_trait]
+impl Life for Traffic {
+    async fn open(&self) -> Result<(), Error> {
+        let asked = [
+            ("rules", !self.rules.is_empty()),
+            ("modifiers", !self.modifiers.is_empty()),
+            ("record_har", self.recording.is_some()),
+        ];
+        let Some((key, _)) = asked.into_iter().find(|(_, is_asked)| *is_asked) else { return Ok(()) };
+        self.grant.check_capability(Capability::Proxy.name()).map_err(|denied| {
+            Error::Denied(format!("config_proxy.{key} is there, which needs the capability `proxy`: {denied}"))
+        })
+    }
+
+    fn begin_job(&self, _attempt: Attempt) {
+        self.state().job = self.recording.map(|_| Recorded::default());
+    }
+
+    async fn end_job(&self, _after_fault: bool) -> bool {
+        let job = self.state().job.take();
+        if let (Some(extent), Some(Recorded { records, left_out, .. })) = (self.recording, job) {
+            let document = har::document(&records, left_out, extent, &self.from_records).await;
+            let artifact =
+                Artifact { name: RECORDING.to_owned(), media_type: HAR.to_owned(), bytes: document.into_bytes() };
+            if let Err(error) = self.monitoring.save_artifact(artifact) {
+                self.monitoring.notice(format!("the recording of the traffic is not kept: {}", error.into_message()));
+            }
+        }
+        true
+    }
+
+    async fn close(&self) {
+        self.modifiers.close().await;
+    }
+}
+
+/// A request on its way there and back.
+pub(super) struct Passage {
+    traffic: Arc<Traffic>,
+    /// Where it goes, as scripts see it: without the port that everybody uses.
+    url: String,
+    /// What modifiers were shown of it.
+    asked: Option<wit::Request>,
+    method: Method,
+    /// What ends its record.
+    over: Option<Over>,
+}
+
+impl Passage {
+    /// The request, before it is sent.
+    pub(super) async fn request(&mut self, request: Request<Body>) -> Result<Onward, Stopped> {
+        let (mut parts, mut body) = request.into_parts();
+        let mut to = None;
+        let traffic = self.traffic.clone();
+        let instead = traffic.rules.request(&self.url, &mut parts.headers);
+        self.note(|record, url| record.request(url, &parts));
+        match instead {
+            Some(Instead::Block(reason)) => return Err(self.stopped(Stopped::Asked(reason))),
+            Some(Instead::Answer(response)) => return Ok(Onward::Answer(self.remembered(response))),
+            None => {}
+        }
+        if traffic.modifiers.are_asked_about(&self.url) {
+            match self.ask_about_request(&mut parts, &mut body).await {
+                Ok(Asked::Answer(response)) => return Ok(Onward::Answer(self.remembered(response))),
+                Ok(Asked::Send(url)) => to = url,
+                Err(stopped) => return Err(self.stopped(stopped)),
+            }
+        }
+        self.method = parts.method.clone();
+        let sent_to = to.as_ref().map_or_else(|| self.url.clone(), Url::to_string);
+        self.note(|record, _| record.request(&sent_to, &parts));
+        if let Some(over) = &self.over {
+            body = remember_request(body, over.record.clone());
+        }
+        Ok(Onward::Send(Request::from_parts(parts, body), to))
+    }
+
+    async fn ask_about_request(
+        &mut self,
+        parts: &mut http::request::Parts,
+        body: &mut Body,
+    ) -> Result<Asked, Stopped> {
+        let (modifiers, veil) = (&self.traffic.modifiers, &self.traffic.from_scripts);
+        let (mut held, mut carries_secret) = (None, false);
+        if let Some(most) = modifiers.most_bytes_of(&self.url) {
+            let bytes = hold(std::mem::replace(body, whole(Bytes::new())), most).await.map_err(unheld)?;
+            held = (!bytes.is_empty()).then(|| veil.body(bytes.to_vec()));
+            carries_secret = held.as_ref().is_some_and(|shown| *shown != *bytes);
+            *body = whole(bytes);
+            if parts.headers.contains_key(ACCEPT_ENCODING) {
+                parts.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
+            }
+        }
+        let request = wit::Request {
+            method: parts.method.to_string(),
+            url: veil.text(&self.url).into_owned(),
+            headers: message::changeable(&parts.headers, veil),
+            body: held,
+        };
+        self.asked = Some(request.clone());
+        match modifiers.request(&self.url, request.clone()).await? {
+            RequestVerdict::Unchanged => Ok(Asked::Send(None)),
+            RequestVerdict::Blocked(reason) => Err(Stopped::Asked(reason)),
+            RequestVerdict::Answered(response) => Ok(Asked::Answer(message::answer(response).map_err(Stopped::Failed)?)),
+            RequestVerdict::Changed(given) => {
+                // What carries a secret goes where the page has sent it, and nowhere else.
+                if carries_secret && given.body != request.body {
+                    let why = "its body has a secret in it, which a modifier cannot change";
+                    return Err(Stopped::Failed(why.to_owned()));
+                }
+                let (changed, to) =
+                    message::change_request(parts, &request, given.clone(), veil).map_err(Stopped::Failed)?;
+                if let Some(to) = to.as_ref().filter(|to| Url::parse(&self.url).is_ok_and(|url| url.origin() != to.origin())) {
+                    if !veil.is_empty() {
+                        let why = format!("secrets were given to pages, so requests are not sent to {to} instead");
+                        return Err(Stopped::Failed(why));
+                    }
+                }
+                if let Some(changed) = changed {
+                    *body = changed;
+                }
+                self.asked = Some(given);
+                Ok(Asked::Send(to))
+            }
+        }
+    }
+
+    /// The response, before the browser gets it.
+    pub(super) async fn response(&mut self, response: Response<Body>) -> Result<Response<Body>, Stopped> {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(self.remembered(response));
+        }
+        let (mut parts, mut body) = response.into_parts();
+        if let Some(request) = self.asked.take() {
+            let asked = self.ask_about_response(&request, &mut parts, &mut body).await;
+            if let Err(stopped) = asked {
+                return Err(self.stopped(stopped));
+            }
+        }
+        self.traffic.rules.response(&self.url, &mut parts.headers);
+        Ok(self.remembered(Response::from_parts(parts, body)))
+    }
+
+    async fn ask_about_response(
+        &self,
+        request: &wit::Request,
+        parts: &mut http::response::Parts,
+        body: &mut Body,
+    ) -> Result<(), Stopped> {
+        let (modifiers, veil) = (&self.traffic.modifiers, &self.traffic.from_scripts);
+        let has_body = self.method != Method::HEAD
+            && !matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let (mut decoded_headers, mut inside) = (parts.headers.clone(), None);
+        if let Some(most) = modifiers.most_bytes_of(&self.url).filter(|_| has_body) {
+            let coding = Coding::take(&mut decoded_headers);
+            if decoded_headers.contains_key(CONTENT_ENCODING) {
+                return Err(Stopped::Failed("its body is compressed in a way that is not known here".to_owned()));
+            }
+            let bytes = hold(std::mem::replace(body, whole(Bytes::new())), most).await.map_err(unheld)?;
+            *body = whole(bytes.clone());
+            inside = Some(decoded(bytes, coding, most).await.map_err(unheld)?);
+        }
+        let response = wit::Response {
+            status: parts.status.as_u16(),
+            headers: message::changeable(&decoded_headers, veil),
+            body: inside.as_ref().map(|inside| veil.body(inside.to_vec())),
+        };
+        match modifiers.response(&self.url, request, response.clone()).await? {
+            ResponseVerdict::Unchanged => Ok(()),
+            ResponseVerdict::Blocked(reason) => Err(Stopped::Asked(reason)),
+            ResponseVerdict::Changed(given) => {
+                if let Some(inside) = inside {
+                    // From here on, it is not compressed.
+                    decoded_headers.insert(CONTENT_LENGTH, inside.len().into());
+                    (parts.headers, *body) = (decoded_headers, whole(inside));
+                }
+                let changed = message::change_response(parts, &response, given, veil).map_err(Stopped::Failed)?;
+                if let Some(changed) = changed {
+                    *body = changed;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// What the browser gets, which ends the record when it has gone by.
+    fn remembered(&mut self, response: Response<Body>) -> Response<Body> {
+        let Some(over) = self.over.take() else { return response };
+        let (parts, body) = response.into_parts();
+        over.record.response(&parts);
+        Response::from_parts(parts, remember_response(body, over))
+    }
+
+    /// It has no response, for this reason.
+    pub(super) fn failed(&self, reason: String) {
+        self.note(|record, _| record.fail(reason));
+    }
+
+    fn stopped(&self, stopped: Stopped) -> Stopped {
+        let (Stopped::Asked(reason) | Stopped::Failed(reason)) = &stopped;
+        self.failed(reason.clone());
+        stopped
+    }
+
+    fn note(&self, note: impl FnOnce(&Record, &str)) {
+        if let Some(over) = &self.over {
+            note(&over.record, &self.url);
+        }
+    }
+}
+
+/// What modifiers make of a request that is not stopped.
+enum Asked {
+    Send(Option<Url>),
+    Answer(Response<Body>),
+}
+
+fn unheld(unheld: Unheld) -> Stopped {
+    Stopped::Failed(unheld.to_string())
+}
+
+/// URL patterns, each of which makes sense.
+fn patterns(texts: &[String]) -> Result<Vec<UrlPattern>, String> {
+    let patterns = texts.iter().map(|text| {
+        UrlPattern::parse(text).map_err(|error| format!("{text:?}: {}", error.into_message()))
+    });
+    patterns.collect()
+}

@@ -1,0 +1,163 @@
+//! Recordings of traffic, as HAR 1.2 (<http://www.softwareishard.com/blog/har-12-spec/>).
+//!
+//! What is stored is for people to look at and to pass around: what would let them in somewhere is not in it. Headers that
+//! carry authorisation have no value, and secrets of the operator are named and not shown, wherever they are.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use http::header::{CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, HeaderName, Version};
+use serde_json::{Value, json};
+use url::Url;
+
+use super::message::shown;
+use super::record::{Facts, Record};
+use crate::capabilities::secrets::Veil;
+
+/// What a document has beside its entries, in bytes.
+const AROUND: u64 = 1_000;
+/// What stands in place of a value that is not shown.
+const REDACTED: &str = "[redacted]";
+/// What the name of a header has in it that lets somebody in.
+const SENSITIVE: [&str; 9] =
+    ["auth", "cookie", "token", "secret", "password", "api-key", "apikey", "session", "credential"];
+
+/// How much is recorded.
+#[derive(Clone, Copy)]
+pub(super) struct Extent {
+    pub(super) bodies: bool,
+    /// How many bytes of a body.
+    pub(super) body_bytes: u64,
+    /// How many bytes in all.
+    pub(super) bytes: u64,
+}
+
+/// These exchanges as a document, and how many more there were for which there was no room.
+pub(super) async fn document(records: &[Arc<Record>], mut left_out: u64, extent: Extent, veil: &Veil) -> String {
+    let mut entries = String::new();
+    for record in records {
+        let entry = entry(record, extent, veil).await.to_string();
+        let entry = veil.text(&entry);
+        if left_out > 0 || entries.len() as u64 + entry.len() as u64 + AROUND > extent.bytes {
+            left_out += 1;
+            continue;
+        }
+        if !entries.is_empty() {
+            entries.push(',');
+        }
+        entries.push_str(&entry);
+    }
+    let comment = match left_out {
+        0 => String::new(),
+        _ => format!("{left_out} exchanges more are not here (run_message.sandbox.limits.artifact_bytes_per_job)"),
+    };
+    let creator = json!({"name": "Armada", "version": env!("CARGO_PKG_VERSION")});
+    format!(
+        r#"{{"log":{{"version":"1.2","creator":{creator},"comment":{},"entries":[{entries}]}}}}"#,
+        Value::from(comment)
+    )
+}
+
+async fn entry(record: &Record, extent: Extent, veil: &Veil) -> Value {
+    let facts = record.known();
+    let (mut sent, mut got) = (None, None);
+    if extent.bodies {
+        sent = facts.request_body.content(&facts.request_headers, extent.body_bytes).await;
+        got = facts.response_body.content(&facts.response_headers, extent.body_bytes).await;
+    }
+    let took = facts.took.unwrap_or_default();
+    let waited = facts.waited.unwrap_or(took);
+    let mut request = json!({
+        "method": facts.method.as_str(),
+        "url": facts.url,
+        "httpVersion": version(facts.request_version),
+        "cookies": [],
+        "headers": headers(&facts.request_headers, veil),
+        "queryString": query(&facts.url),
+        "headersSize": -1,
+        "bodySize": facts.request_body.count,
+    });
+    if let (Some(body), Value::Object(request)) = (sent.filter(|body| !body.is_empty()), &mut request) {
+        let text = String::from_utf8_lossy(&body).into_owned();
+        request.insert("postData".to_owned(), json!({"mimeType": media_type(&facts.request_headers), "text": text}));
+    }
+    let mut content = json!({"size": facts.response_body.count, "mimeType": media_type(&facts.response_headers)});
+    if let (Some(body), Value::Object(content)) = (got, &mut content) {
+        content.insert("size".to_owned(), body.len().into());
+        match String::from_utf8(veil.body(body.into())) {
+            Ok(text) => drop(content.insert("text".to_owned(), text.into())),
+            Err(binary) => {
+                content.insert("text".to_owned(), BASE64.encode(binary.as_bytes()).into());
+                content.insert("encoding".to_owned(), "base64".into());
+            }
+        }
+    }
+    let mut response = json!({
+        "status": facts.status.map_or(0, |status| status.as_u16()),
+        "statusText": facts.status.and_then(|status| status.canonical_reason()).unwrap_or_default(),
+        "httpVersion": version(facts.response_version),
+        "cookies": [],
+        "headers": headers(&facts.response_headers, veil),
+        "content": content,
+        "redirectURL": redirect(&facts),
+        "headersSize": -1,
+        "bodySize": facts.response_body.count,
+    });
+    if let (Some(failure), Value::Object(response)) = (facts.failure, &mut response) {
+        // As browsers record it.
+        response.insert("_error".to_owned(), failure.into());
+    }
+    json!({
+        "startedDateTime": record.started.to_string(),
+        "time": milliseconds(took),
+        "request": request,
+        "response": response,
+        "cache": {},
+        "timings": {
+            "send": 0,
+            "wait": milliseconds(waited),
+            "receive": milliseconds(took.saturating_sub(waited)),
+        },
+    })
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+fn version(version: Version) -> &'static str {
+    if version == Version::HTTP_2 { "HTTP/2" } else { "HTTP/1.1" }
+}
+
+fn headers(headers: &HeaderMap, veil: &Veil) -> Vec<Value> {
+    let headers = shown(headers, veil);
+    headers.map(|(name, value)| json!({"value": if is_sensitive(&name) { REDACTED } else { &value }, "name": name})).collect()
+}
+
+/// Whether a header may let somebody in who has its value.
+fn is_sensitive(name: &str) -> bool {
+    SENSITIVE.iter().any(|part| name.contains(part))
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> &str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+fn media_type(headers: &HeaderMap) -> &str {
+    text(headers, CONTENT_TYPE)
+}
+
+fn redirect(facts: &Facts) -> &str {
+    match facts.status {
+        Some(status) if status.is_redirection() => text(&facts.response_headers, LOCATION),
+        _ => "",
+    }
+}
+
+fn query(url: &str) -> Vec<Value> {
+    let Ok(url) = Url::parse(url) else { return Vec::new() };
+    url.query_pairs().map(|(name, value)| json!({"name": name, "value": value})).collect()
+}

@@ -1,0 +1,229 @@
+//! What is remembered of an exchange that goes by, for who watches or records it.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, Version, request, response};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Frame, SizeHint};
+use jiff::Timestamp;
+
+use super::Traffic;
+use crate::call::Weigh;
+use crate::capabilities::proxy::body::{Body, BodyError, decoded};
+use crate::coding::Coding;
+
+/// What a record counts beside its texts and bodies, in bytes.
+const RECORD_BYTES: usize = 500;
+
+/// An exchange, as far as it has come.
+pub(super) struct Record {
+    pub(super) started: Timestamp,
+    begun: Instant,
+    /// How many bytes of each body are kept; nothing if bodies are not.
+    most_bytes: Option<u64>,
+    facts: Mutex<Facts>,
+}
+
+/// What is known of it.
+#[derive(Clone, Default)]
+pub(super) struct Facts {
+    pub(super) method: Method,
+    pub(super) url: String,
+    pub(super) request_version: Version,
+    pub(super) request_headers: HeaderMap,
+    pub(super) request_body: Captured,
+    pub(super) status: Option<StatusCode>,
+    pub(super) response_version: Version,
+    pub(super) response_headers: HeaderMap,
+    pub(super) response_body: Captured,
+    /// Until the response began.
+    pub(super) waited: Option<Duration>,
+    /// Until all was over.
+    pub(super) took: Option<Duration>,
+    /// Why there was no response, or not all of it.
+    pub(super) failure: Option<String>,
+}
+
+/// A body that went by.
+#[derive(Clone, Default)]
+pub(super) struct Captured {
+    /// What is kept of it: all, or nothing.
+    kept: Vec<u8>,
+    /// How many bytes went by, kept or not.
+    pub(super) count: u64,
+    /// Whether it went by to its end.
+    is_whole: bool,
+}
+
+impl Captured {
+    /// A piece goes by; bodies are kept up to a number of bytes, if they are.
+    fn add(&mut self, piece: &[u8], most: Option<u64>) {
+        self.count = self.count.saturating_add(piece.len() as u64);
+        if most.is_some_and(|most| self.count <= most) {
+            self.kept.extend_from_slice(piece);
+        } else {
+            self.kept = Vec::new();
+        }
+    }
+
+    /// All of it, decompressed, if all was kept and is not longer than that.
+    pub(super) async fn content(&self, headers: &HeaderMap, most: u64) -> Option<Bytes> {
+        if !self.is_whole || self.count != self.kept.len() as u64 {
+            return None;
+        }
+        let mut headers = headers.clone();
+        decoded(self.kept.clone().into(), Coding::take(&mut headers), most).await.ok()
+    }
+}
+
+impl Record {
+    /// An exchange begins.
+    pub(super) fn begin(most_bytes: Option<u64>) -> Self {
+        Self { started: Timestamp::now(), begun: Instant::now(), most_bytes, facts: Mutex::default() }
+    }
+
+    fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn url(&self) -> String {
+        self.facts().url.clone()
+    }
+
+    /// What is known by now.
+    pub(super) fn known(&self) -> Facts {
+        let mut facts = self.facts().clone();
+        facts.took.get_or_insert_with(|| self.begun.elapsed());
+        facts
+    }
+
+    /// The request, as it is sent.
+    pub(super) fn request(&self, url: &str, parts: &request::Parts) {
+        let mut facts = self.facts();
+        facts.method = parts.method.clone();
+        url.clone_into(&mut facts.url);
+        facts.request_version = parts.version;
+        facts.request_headers.clone_from(&parts.headers);
+    }
+
+    /// The response, as the browser gets it.
+    pub(super) fn response(&self, parts: &response::Parts) {
+        let mut facts = self.facts();
+        facts.status = Some(parts.status);
+        facts.response_version = parts.version;
+        facts.response_headers.clone_from(&parts.headers);
+        facts.waited = Some(self.begun.elapsed());
+    }
+
+    /// Why it has no response.
+    pub(super) fn fail(&self, reason: String) {
+        self.facts().failure.get_or_insert(reason);
+    }
+
+    fn end(&self) {
+        let mut facts = self.facts();
+        facts.took = Some(self.begun.elapsed());
+        if facts.failure.is_none() && !(facts.status.is_some() && facts.response_body.is_whole) {
+            let what = if facts.status.is_some() { "the response" } else { "the request" };
+            facts.failure = Some(format!("{what} broke off"));
+        }
+    }
+}
+
+impl Weigh for Record {
+    fn weight(&self) -> usize {
+        let facts = self.facts();
+        let headers = facts.request_headers.iter().chain(&facts.response_headers);
+        let headers: usize = headers.map(|(name, value)| name.as_str().len() + value.len()).sum();
+        let bodies = facts.request_body.kept.len() + facts.response_body.kept.len();
+        RECORD_BYTES + facts.url.len() + headers + bodies
+    }
+}
+
+/// The end of an exchange, whenever and however that is.
+pub(super) struct Over {
+    pub(super) traffic: Arc<Traffic>,
+    pub(super) record: Arc<Record>,
+}
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.record.end();
+        self.traffic.ended(&self.record);
+    }
+}
+
+/// Which body.
+enum Side {
+    Request(Arc<Record>),
+    Response(Over),
+}
+
+/// A body that is remembered while it goes by.
+struct Remembered {
+    body: Body,
+    side: Side,
+}
+
+/// The body of a request, remembered.
+pub(super) fn remember_request(body: Body, record: Arc<Record>) -> Body {
+    Remembered { body, side: Side::Request(record) }.boxed_unsync()
+}
+
+/// The body of a response, remembered; with it, the exchange is over.
+pub(super) fn remember_response(body: Body, over: Over) -> Body {
+    Remembered { body, side: Side::Response(over) }.boxed_unsync()
+}
+
+impl Remembered {
+    fn note(&self, note: impl FnOnce(&mut Captured, Option<u64>)) {
+        let (record, of_request) = match &self.side {
+            Side::Request(record) => (record, true),
+            Side::Response(over) => (&over.record, false),
+        };
+        let mut facts = record.facts();
+        note(if of_request { &mut facts.request_body } else { &mut facts.response_body }, record.most_bytes);
+    }
+}
+
+impl hyper::body::Body for Remembered {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(piece) = frame.data_ref()
+        {
+            self.note(|body, most| body.add(piece, most));
+        }
+        if let Poll::Ready(None) = &polled {
+            self.note(|body, _| body.is_whole = true);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Remembered {
+    fn drop(&mut self) {
+        // Whoever knows a body's length does not ask what comes after its end.
+        if self.body.is_end_stream() {
+            self.note(|body, _| body.is_whole = true);
+        }
+    }
+}

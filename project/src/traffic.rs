@@ -1,0 +1,349 @@
+//! What is done to a browser's traffic: `config_proxy.rules` and `config_proxy.modifiers`.
+//!
+//! A rule says what becomes of requests, and the host does it without asking anybody. A modifier is a module of the project
+//! (in Rust: a name in `armada::project!`) that is asked; it says for which URLs, and of which it gets the bodies. A body
+//! that nobody asks for is never held.
+
+use serde_json::{Map, Value};
+
+use crate::path::ValuePath;
+use crate::proxy::PROXY;
+use crate::setting::{Problem, unknown_key};
+use crate::suggest::found;
+
+/// The lists in the block of an agent's message.
+pub(crate) const LISTS: [&str; 2] = [RULES, MODIFIERS];
+const RULES: &str = "rules";
+const MODIFIERS: &str = "modifiers";
+/// The keys of a rule, of what it responds with, and of a modifier.
+const RULE: [&str; 6] = ["urls", "block", "redirect", "respond", "request_headers", "response_headers"];
+const RESPOND: [&str; 3] = ["status", "headers", "body"];
+const MODIFIER: [&str; 3] = ["name", "urls", "bodies"];
+/// How many rules, and how many modifiers, there may be.
+const MOST: usize = 100;
+
+/// What is done to a browser's traffic.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrafficSettings {
+    /// What the host does, in this order.
+    pub rules: Vec<RuleSettings>,
+    /// Who is asked then, in this order.
+    pub modifiers: Vec<ModifierSettings>,
+}
+
+/// A rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleSettings {
+    /// The URLs that it is for, as patterns; all where none is given.
+    pub urls: Vec<String>,
+    /// What becomes of their requests.
+    pub action: RuleAction,
+}
+
+/// What a rule does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuleAction {
+    /// Nothing is sent; the request fails in the page.
+    Block,
+    /// Nothing is sent; the browser is told to ask for this URL instead.
+    Redirect(String),
+    /// Nothing is sent; the browser gets this.
+    Respond {
+        /// The HTTP status.
+        status: u16,
+        /// The headers.
+        headers: Vec<(String, String)>,
+        /// The body.
+        body: String,
+    },
+    /// It goes on with other headers: each is set in place of all of its name, or removed where there is no value.
+    Headers {
+        /// Those of the request.
+        request: Vec<(String, Option<String>)>,
+        /// Those of its response.
+        response: Vec<(String, Option<String>)>,
+    },
+}
+
+/// A modifier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModifierSettings {
+    /// Its name: a module of a Python project, or what `armada::project!` calls it.
+    pub name: String,
+    /// The URLs that it is asked about, as patterns; all where none is given.
+    pub urls: Vec<String>,
+    /// Those of them whose bodies it gets, as patterns; none where none is given.
+    pub bodies: Vec<String>,
+}
+
+impl TrafficSettings {
+    /// Reads the rules and modifiers of a merged agent message.
+    pub(crate) fn read(message: &Map<String, Value>, problems: &mut Vec<Problem>) -> Self {
+        let mut reader = Reader { problems };
+        Self {
+            rules: reader.list(message, RULES, "such as [{\"urls\": [\"**/*.png\"], \"block\": true}]", Reader::rule),
+            modifiers: reader.list(message, MODIFIERS, "such as [\"addon.prices\"]", Reader::modifier),
+        }
+    }
+
+    /// Whether nothing is done.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty() && self.modifiers.is_empty()
+    }
+}
+
+/// Reads values, and collects what is wrong with them.
+struct Reader<'a> {
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Reader<'_> {
+    fn list<T>(
+        &mut self,
+        message: &Map<String, Value>,
+        name: &str,
+        example: &str,
+        mut read: impl FnMut(&mut Self, &Value, &ValuePath) -> Option<T>,
+    ) -> Vec<T> {
+        let path = ValuePath::of_keys([PROXY, name]);
+        match message.get(PROXY).and_then(|block| block.get(name)) {
+            None => Vec::new(),
+            Some(Value::Array(entries)) if entries.len() <= MOST => {
+                let entries = entries.iter().enumerate();
+                entries.filter_map(|(index, entry)| read(self, entry, &path.index(index))).collect()
+            }
+            Some(Value::Array(_)) => {
+                self.problems.push(Problem::of_value(&path, format!("more than {MOST} {name}")));
+                Vec::new()
+            }
+            Some(other) => {
+                let problem = Problem::of_value(&path, format!("expected a list of {name}, found {}", found(other)));
+                self.problems.push(problem.help(example));
+                Vec::new()
+            }
+        }
+    }
+
+    fn rule(&mut self, entry: &Value, path: &ValuePath) -> Option<RuleSettings> {
+        let example = "such as {\"urls\": [\"**/*.png\"], \"block\": true}";
+        let members = self.members(entry, path, "a rule", example, &RULE)?;
+        let urls = self.patterns(members, "urls", path);
+        let headers = members.contains_key("request_headers") || members.contains_key("response_headers");
+        let given = ["block", "redirect", "respond"].into_iter().filter(|key| members.contains_key(*key));
+        let action = match (given.collect::<Vec<_>>().as_slice(), headers) {
+            ([], true) => RuleAction::Headers {
+                request: self.headers(members, "request_headers", path),
+                response: self.headers(members, "response_headers", path),
+            },
+            (["block"], false) => match members.get("block") {
+                Some(Value::Bool(true)) => RuleAction::Block,
+                _ => return self.wrong(&path.key("block"), "`block` must be true, or the rule be left out"),
+            },
+            (["redirect"], false) => match members.get("redirect").and_then(Value::as_str) {
+                Some(url) if is_web_url(url) => RuleAction::Redirect(url.to_owned()),
+                _ => return self.wrong(&path.key("redirect"), "`redirect` must be the http or https URL to go to instead"),
+            },
+            (["respond"], false) => self.respond(members.get("respond")?, &path.key("respond"))?,
+            _ => {
+                let wrong = "a rule does one thing: `block`, `redirect`, `respond`, or `request_headers` and \
+                             `response_headers`";
+                return self.wrong(path, wrong);
+            }
+        };
+        Some(RuleSettings { urls, action })
+    }
+
+    fn respond(&mut self, entry: &Value, path: &ValuePath) -> Option<RuleAction> {
+        let example = "such as {\"status\": 200, \"headers\": {\"content-type\": \"text/plain\"}, \"body\": \"none\"}";
+        let members = self.members(entry, path, "a response", example, &RESPOND)?;
+        let status = match members.get("status").map_or(Some(200), Value::as_u64).map(u16::try_from) {
+            Some(Ok(status @ 200..=599)) => status,
+            _ => return self.wrong(&path.key("status"), "`status` must be an HTTP status from 200 to 599"),
+        };
+        let body = match members.get("body") {
+            None => String::new(),
+            Some(Value::String(body)) => body.clone(),
+            Some(_) => return self.wrong(&path.key("body"), "`body` must be a text"),
+        };
+        let headers = self.headers(members, "headers", path);
+        let headers = headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        Some(RuleAction::Respond { status, headers, body })
+    }
+
+    fn modifier(&mut self, entry: &Value, path: &ValuePath) -> Option<ModifierSettings> {
+        if let Value::String(name) = entry
+            && !name.is_empty()
+        {
+            return Some(ModifierSettings { name: name.clone(), urls: Vec::new(), bodies: Vec::new() });
+        }
+        let example = "or an object such as {\"name\": \"addon.prices\", \"bodies\": [\"**\"]}";
+        let members = self.members(entry, path, "the name of a module", example, &MODIFIER)?;
+        let name = match members.get("name") {
+            Some(Value::String(name)) if !name.is_empty() => name.clone(),
+            _ => return self.wrong(path, "a modifier needs a `name`: the module that has its functions"),
+        };
+        let (urls, bodies) = (self.patterns(members, "urls", path), self.patterns(members, "bodies", path));
+        Some(ModifierSettings { name, urls, bodies })
+    }
+
+    fn members<'v>(
+        &mut self,
+        entry: &'v Value,
+        path: &ValuePath,
+        what: &str,
+        example: &str,
+        keys: &[&'static str],
+    ) -> Option<&'v Map<String, Value>> {
+        let Value::Object(members) = entry else {
+            let problem = Problem::of_value(path, format!("expected {what}, found {}", found(entry)));
+            self.problems.push(problem.help(example));
+            return None;
+        };
+        for key in members.keys().filter(|key| !keys.contains(&key.as_str())) {
+            self.problems.push(unknown_key(&path.key(key), key, keys.iter().copied()));
+        }
+        Some(members)
+    }
+
+    fn patterns(&mut self, members: &Map<String, Value>, key: &str, path: &ValuePath) -> Vec<String> {
+        let texts = match members.get(key) {
+            None => return Vec::new(),
+            Some(Value::Array(texts)) => texts.iter().map(|text| text.as_str().map(ToOwned::to_owned)).collect(),
+            Some(_) => None,
+        };
+        let wrong = format!("`{key}` must be a list of URL patterns such as \"**/api/*\"");
+        texts.or_else(|| self.wrong(&path.key(key), wrong)).unwrap_or_default()
+    }
+
+    /// Headers by name; one without a value is null.
+    fn headers(&mut self, members: &Map<String, Value>, key: &str, path: &ValuePath) -> Vec<(String, Option<String>)> {
+        let read = |(name, value): (&String, &Value)| {
+            let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || TOKEN.contains(&byte));
+            let value = match value {
+                Value::Null => Some(None),
+                Value::String(text) if text.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) => {
+                    Some(Some(text.clone()))
+                }
+                _ => None,
+            };
+            value.filter(|_| is_name).map(|value| (name.clone(), value))
+        };
+        let headers = match members.get(key) {
+            None => return Vec::new(),
+            Some(Value::Object(headers)) => headers.iter().map(read).collect(),
+            Some(_) => None,
+        };
+        let wrong = format!("`{key}` must be an object of header names and ASCII values such as {{\"x-test\": \"1\"}}");
+        headers.or_else(|| self.wrong(&path.key(key), wrong)).unwrap_or_default()
+    }
+
+    fn wrong<T>(&mut self, path: &ValuePath, wrong: impl Into<String>) -> Option<T> {
+        self.problems.push(Problem::of_value(path, wrong.into()));
+        None
+    }
+}
+
+/// What a header's name may have besides letters and digits (RFC 9110, 5.6.2).
+const TOKEN: &[u8] = b"!#$%&'*+-.^_`|~";
+
+fn is_web_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| !rest.is_empty() && text.bytes().all(|byte| (b'!'..=b'~').contains(&byte)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn traffic(block: Value) -> Result<TrafficSettings, Vec<String>> {
+        let Value::Object(message) = json!({"config_proxy": block}) else { panic!() };
+        let mut problems = Vec::new();
+        let traffic = TrafficSettings::read(&message, &mut problems);
+        if problems.is_empty() { Ok(traffic) } else { Err(problems.iter().map(Problem::to_string).collect()) }
+    }
+
+    #[test]
+    fn a_modifier_is_a_name_or_says_what_it_is_for() {
+        let modifiers = json!(["addon.one", {"name": "addon.two", "urls": ["**/api/*"], "bodies": ["**"]}]);
+        let read = traffic(json!({"modifiers": modifiers})).unwrap();
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let expected = [("addon.one", texts(&[]), texts(&[])), ("addon.two", texts(&["**/api/*"]), texts(&["**"]))];
+        let expected = expected.map(|(name, urls, bodies)| ModifierSettings { name: name.to_owned(), urls, bodies });
+        assert_eq!((read.modifiers.as_slice(), read.rules.len()), (expected.as_slice(), 0));
+        assert!(TrafficSettings::read(&Map::new(), &mut Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn a_rule_does_one_thing() {
+        let rules = json!([
+            {"urls": ["**/*.png"], "block": true},
+            {"redirect": "https://shop.example/"},
+            {"respond": {"headers": {"content-type": "text/plain"}, "body": "no"}},
+            {"request_headers": {"x-test": "1", "referer": null}, "response_headers": {"etag": null}},
+        ]);
+        let read = traffic(json!({"rules": rules})).unwrap().rules;
+        let header = |name: &str, value: Option<&str>| (name.to_owned(), value.map(ToOwned::to_owned));
+        let expected = [
+            RuleAction::Block,
+            RuleAction::Redirect("https://shop.example/".to_owned()),
+            RuleAction::Respond {
+                status: 200,
+                headers: vec![("content-type".to_owned(), "text/plain".to_owned())],
+                body: "no".to_owned(),
+            },
+            RuleAction::Headers {
+                request: vec![header("referer", None), header("x-test", Some("1"))],
+                response: vec![header("etag", None)],
+            },
+        ];
+        assert_eq!(read.iter().map(|rule| rule.action.clone()).collect::<Vec<_>>(), expected);
+        assert_eq!((read[0].urls.as_slice(), read[1].urls.len()), (["**/*.png".to_owned()].as_slice(), 0));
+    }
+
+    #[test]
+    fn every_mistake_in_modifiers_is_told() {
+        let modifiers = json!([1, "", {"name": "a", "url": []}, {"urls": []}, {"name": "b", "urls": "x", "bodies": [1]}]);
+        assert_eq!(
+            traffic(json!({"modifiers": modifiers})).unwrap_err(),
+            [
+                "config_proxy.modifiers[0]: expected the name of a module, found 1",
+                "config_proxy.modifiers[1]: expected the name of a module, found the text \"\"",
+                "config_proxy.modifiers[2].url: there is no setting \"url\"",
+                "config_proxy.modifiers[3]: a modifier needs a `name`: the module that has its functions",
+                "config_proxy.modifiers[4].urls: `urls` must be a list of URL patterns such as \"**/api/*\"",
+                "config_proxy.modifiers[4].bodies: `bodies` must be a list of URL patterns such as \"**/api/*\"",
+            ]
+        );
+        assert!(traffic(json!({"modifiers": "addon.one"})).is_err());
+    }
+
+    #[test]
+    fn every_mistake_in_rules_is_told() {
+        let one_thing = "a rule does one thing: `block`, `redirect`, `respond`, or `request_headers` and `response_headers`";
+        for (rule, problem) in [
+            (json!("block"), ": expected a rule, found the text \"block\"".to_owned()),
+            (json!({"urls": ["**"]}), format!(": {one_thing}")),
+            (json!({"block": true, "redirect": "https://a.example/"}), format!(": {one_thing}")),
+            (json!({"block": true, "request_headers": {}}), format!(": {one_thing}")),
+            (json!({"block": false}), ".block: `block` must be true, or the rule be left out".to_owned()),
+            (
+                json!({"redirect": "javascript:1"}),
+                ".redirect: `redirect` must be the http or https URL to go to instead".to_owned(),
+            ),
+            (
+                json!({"respond": {"status": 101}}),
+                ".respond.status: `status` must be an HTTP status from 200 to 599".to_owned(),
+            ),
+            (json!({"respond": {"body": 1}}), ".respond.body: `body` must be a text".to_owned()),
+        ] {
+            assert_eq!(traffic(json!({"rules": [rule]})).unwrap_err(), [format!("config_proxy.rules[0]{problem}")]);
+        }
+        for headers in [json!({"a b": "1"}), json!({"": "1"}), json!({"x": 1}), json!({"x": "a\r\nb: c"}), json!([])] {
+            let problems = traffic(json!({"rules": [{"request_headers": headers}]})).unwrap_err();
+            assert!(problems[0].starts_with("config_proxy.rules[0].request_headers:"), "{problems:?}");
+        }
+        assert!(traffic(json!({"rules": {}})).is_err());
+        assert!(traffic(json!({"rules": vec![json!({"block": true}); 101]})).is_err());
+    }
+}
