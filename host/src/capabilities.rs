@@ -128,15 +128,7 @@ impl Capabilities {
     /// All of them in the order in which they are opened; they are closed in reverse. What stands on another comes after
     /// it: the browser uses the screen, and both what the proxy and the fingerprint are.
     fn in_order(&self) -> [&dyn Life; 7] {
-        [
-            &*self.monitoring,
-            &*self.proxy,
-            &*self.traffic,
-            &*self.http,
-            &*self.database,
-            &*self.screen,
-            &*self.browser,
-        ]
+        [&*self.monitoring, &*self.proxy, &*self.traffic, &*self.http, &*self.database, &*self.screen, &*self.browser]
     }
 
     /// Makes ready what a script relies on. When one cannot be, all are closed.

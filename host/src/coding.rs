@@ -35,7 +35,10 @@ impl Coding {
     }
 
     /// What is inside.
-    pub(crate) fn undo(self, compressed: impl AsyncBufRead + Send + Unpin + 'static) -> Box<dyn AsyncRead + Send + Unpin> {
+    pub(crate) fn undo(
+        self,
+        compressed: impl AsyncBufRead + Send + Unpin + 'static,
+    ) -> Box<dyn AsyncRead + Send + Unpin> {
         match self {
             Self::Brotli => Box::new(BrotliDecoder::new(compressed)),
             Self::Deflate => Box::new(ZlibDecoder::new(compressed)),

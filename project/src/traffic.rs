@@ -141,7 +141,10 @@ impl Reader<'_> {
             },
             (["redirect"], false) => match members.get("redirect").and_then(Value::as_str) {
                 Some(url) if is_web_url(url) => RuleAction::Redirect(url.to_owned()),
-                _ => return self.wrong(&path.key("redirect"), "`redirect` must be the http or https URL to go to instead"),
+                _ => {
+                    return self
+                        .wrong(&path.key("redirect"), "`redirect` must be the http or https URL to go to instead");
+                }
             },
             (["respond"], false) => self.respond(members.get("respond")?, &path.key("respond"))?,
             _ => {
@@ -218,7 +221,8 @@ impl Reader<'_> {
     /// Headers by name; one without a value is null.
     fn headers(&mut self, members: &Map<String, Value>, key: &str, path: &ValuePath) -> Vec<(String, Option<String>)> {
         let read = |(name, value): (&String, &Value)| {
-            let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || TOKEN.contains(&byte));
+            let is_name =
+                !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || TOKEN.contains(&byte));
             let value = match value {
                 Value::Null => Some(None),
                 Value::String(text) if text.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) => {
@@ -303,7 +307,8 @@ mod tests {
 
     #[test]
     fn every_mistake_in_modifiers_is_told() {
-        let modifiers = json!([1, "", {"name": "a", "url": []}, {"urls": []}, {"name": "b", "urls": "x", "bodies": [1]}]);
+        let modifiers =
+            json!([1, "", {"name": "a", "url": []}, {"urls": []}, {"name": "b", "urls": "x", "bodies": [1]}]);
         assert_eq!(
             traffic(json!({"modifiers": modifiers})).unwrap_err(),
             [
@@ -320,7 +325,8 @@ mod tests {
 
     #[test]
     fn every_mistake_in_rules_is_told() {
-        let one_thing = "a rule does one thing: `block`, `redirect`, `respond`, or `request_headers` and `response_headers`";
+        let one_thing =
+            "a rule does one thing: `block`, `redirect`, `respond`, or `request_headers` and `response_headers`";
         for (rule, problem) in [
             (json!("block"), ": expected a rule, found the text \"block\"".to_owned()),
             (json!({"urls": ["**"]}), format!(": {one_thing}")),

@@ -10,11 +10,11 @@ use armada_tests::answers::answers;
 use armada_tests::calls;
 use armada_tests::cases::{all_cases_pass, cases_of, failures, run_of};
 use armada_tests::command::{Running, project};
-use armada_tests::guests::component;
 use armada_tests::processes::{self, Process};
+use armada_tests::run::Finished;
 use armada_tests::site::{Forbidden, Site};
 use axum::routing::get;
-use serde_json::json;
+use serde_json::{Value, json};
 
 macro_rules! subjects {
     ($($test:ident: $guest:literal),* $(,)?) => {

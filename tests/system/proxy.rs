@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use armada_protocol::inventory::Upstream;
+use armada_protocol::inventory::{Hidden, Secret, Upstream};
 use armada_protocol::report::EventLevel;
 use armada_protocol::{Inventory, JobRecord};
+use armada_tests::cases::{cases_of, failures, run_of};
 use armada_tests::command::{Running, project};
 use armada_tests::guests::{built, component};
 use armada_tests::run::{Finished, TestRun};
+use armada_tests::site::Site;
 use armada_tests::upstreams::{AddressPage, PASSWORD, UpstreamProxy};
 use serde_json::{Value, json};
 
@@ -342,4 +344,115 @@ fn a_job_that_gets_no_proxy_fails_and_says_why() {
     assert!(finished.agents.iter().all(Result::is_ok), "{:?}", finished.agents);
     let error = finished.jobs[1].error.as_ref().unwrap_or_else(|| panic!("{:?}", finished.jobs[1].result));
     assert!(error.message.contains("`berlin` has could not be looked up: it cannot be reached"), "{error:?}");
+}
+
+/// A run of cases about traffic, where a rule or modifier is asked about most of it.
+fn traffic_run(site: &Site, cases: &[String]) -> TestRun {
+    let asked = json!(["**/echo*", "**/compressed*", "**/attachment*"]);
+    let config = json!({
+        "rules": [
+            {"urls": ["**rule=block"], "block": true},
+            {"urls": ["**rule=redirect"], "redirect": format!("{}/plain.html", site.url())},
+            {"urls": ["**rule=respond"], "respond": {
+                "status": 203, "headers": {"content-type": "text/x-rule"}, "body": "by rule",
+            }},
+            {"urls": ["**rule=headers"],
+             "request_headers": {"x-rule": "request", "referer": null},
+             "response_headers": {"x-rule": "response", "content-type": null}},
+        ],
+        "modifiers": [{"name": "changes", "urls": asked, "bodies": asked}, {"name": "second", "urls": ["**/echo*"]}],
+        "record_har": 2,
+    });
+    let secret = Secret { value: Hidden(SECRET.to_owned()), origins: vec![site.url()] };
+    run_of("traffic", cases, &json!({"site": site.url()}))
+        .sandbox(json!({
+            "capabilities": ["browser", "monitoring", "proxy", "secrets", "http"],
+            "allowed_hosts": ["127.0.0.1:*", "localhost:*"],
+            "secrets": ["password"],
+            "limits": {"traffic_body_bytes": 100_000, "seconds_per_modification": 2},
+        }))
+        .inventory(Inventory { secrets: [("password".to_owned(), secret)].into(), ..Inventory::default() })
+        .agent_message(json!({"config_proxy": config}))
+}
+
+const SECRET: &str = "p@ss w\"rd & more";
+
+/// What a job has recorded of its traffic.
+fn recording(finished: &Finished, index: usize) -> String {
+    let artifact = finished.jobs[index].artifacts.iter().find(|artifact| artifact.name == "traffic.har");
+    let artifact = artifact.unwrap_or_else(|| panic!("{:#?}", finished.jobs[index]));
+    let path = finished.artifacts.path().join(format!("job-{index}")).join(&artifact.name);
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// Every case of what is done to traffic and seen of it.
+pub(crate) fn every_case_of_traffic_passes() {
+    let (site, cases) = (Site::start(), cases_of("traffic"));
+    let finished = traffic_run(&site, &cases).finish();
+    assert_eq!(failures(&cases, &finished), "");
+    let index = |case: &str| cases.iter().position(|other| other == case).unwrap();
+    let failed =
+        events(&finished.jobs[index("a_modifier_that_fails_fails_the_request")], EventLevel::Warning).join("\n");
+    for told in [
+        "blocked a request to 127.0.0.1: the modifier `changes`: it does not like that",
+        "the modifier `changes`: trapped",
+        "run_message.sandbox.limits.seconds_per_modification",
+        "no http or https URL",
+        "the value of the header `x-bad` has characters that no header may have",
+    ] {
+        assert!(failed.contains(told), "{told} is not in\n{failed}");
+    }
+    let finished_with = format!("{:?}{:?}", finished.changes, finished.jobs);
+    assert!(!finished_with.contains("p@ss"), "{finished_with}");
+    for index in 0..cases.len() {
+        let recording = recording(&finished, index);
+        assert!(!recording.contains("p@ss") && !recording.contains("p%40ss"), "{recording}");
+    }
+    let recorded: Value = serde_json::from_str(&recording(&finished, index("secrets_are_not_seen"))).unwrap();
+    let entries = recorded["log"]["entries"].as_array().unwrap();
+    let sent = entries.iter().find(|entry| entry["request"]["method"] == "POST").unwrap();
+    assert_eq!(sent["request"]["postData"]["text"], "is [secret password]");
+    let headers = sent["request"]["headers"].as_array().unwrap();
+    let value = |name: &str| &headers.iter().find(|header| header["name"] == name).unwrap()["value"];
+    assert_eq!((value("authorization"), value("x-modified")), (&json!("[redacted]"), &json!("1")));
+    assert_eq!(sent["response"]["status"], 200);
+}
+
+#[test]
+fn traffic_is_changed_by_rules_and_modifiers_and_seen_by_watches() {
+    every_case_of_traffic_passes();
+}
+
+#[test]
+fn what_is_done_to_traffic_needs_both_keys() {
+    let site = Site::start();
+    let case = ["rules_block_redirect_answer_and_change_headers".to_owned()];
+    let without = json!({"capabilities": ["browser"], "allowed_hosts": ["127.0.0.1:*"]});
+    let told = failure(traffic_run(&site, &case).sandbox(without.clone()).finish());
+    assert!(
+        told.contains("config_proxy.rules is there, which needs the capability `proxy`")
+            && told.contains("add \"proxy\" to run_message.sandbox.capabilities in config/config_template.json"),
+        "{told}"
+    );
+    let told = failure(traffic_run(&site, &case).ceiling(json!({"capabilities": ["browser"]})).finish());
+    assert!(told.contains("the operator's ceiling"), "{told}");
+    let watch = TestRun::of(component("traffic"))
+        .jobs([json!({"site": site.url(), "case": "a_watch_that_is_dropped_sees_nothing"})])
+        .sandbox(without)
+        .finish();
+    let error = watch.jobs[0].error.as_ref().unwrap();
+    assert!(error.message.contains("the capability `proxy` is not allowed"), "{error:?}");
+}
+
+#[test]
+fn a_pattern_that_makes_no_sense_is_told_when_the_agent_starts() {
+    for (config, told) in [
+        (json!({"rules": [{"urls": ["re=("], "block": true}]}), "config_proxy.rules[0].urls: \"re=(\""),
+        (json!({"modifiers": [{"name": "changes", "bodies": ["re=["]}]}), "config_proxy.modifiers[0].bodies"),
+        (json!({"rules": [{"request_headers": {"host": "x"}}]}), "`host` is not to be changed"),
+    ] {
+        let run = TestRun::of(component("traffic")).agent_message(json!({"config_proxy": config})).jobs([json!({})]);
+        let failure = failure(run.finish());
+        assert!(failure.contains(told), "{failure}");
+    }
 }

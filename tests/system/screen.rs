@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use armada_project::Capability;
 use armada_tests::calls;
 use armada_tests::cases::{failures, run_of};
 use armada_tests::command::Running;
@@ -70,7 +69,7 @@ fn pictures_of_the_screen_need_both_keys() {
     let denied = told(run_of_case("there_is_no_screen").sandbox(json!({"capabilities": ["browser"]})));
     let line = "add \\\"screen\\\" to run_message.sandbox.capabilities in config/config_template.json";
     assert!(denied.contains("the capability `screen` is not allowed") && denied.contains(line), "{denied}");
-    let capped = told(run_of_case("there_is_no_screen").allowed_capabilities(&[Capability::Browser]));
+    let capped = told(run_of_case("there_is_no_screen").ceiling(json!({"capabilities": ["browser"]})));
     assert!(capped.contains("the capability `screen`") && capped.contains("the operator's ceiling"), "{capped}");
 }
 

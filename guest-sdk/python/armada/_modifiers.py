@@ -32,7 +32,7 @@ def _headers(headers: list[wit.Header]) -> Headers:
 
 
 def _wit_headers(headers: Headers) -> list[wit.Header]:
-    return [wit.Header(str(name), str(value)) for name, value in headers.entries()]
+    return [wit.Header(str(name), str(value)) for name, value in headers.multi_items()]
 
 
 def _wit_body(body: Any) -> bytes | None:

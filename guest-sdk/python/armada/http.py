@@ -27,6 +27,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeAlias, TypedDict, Unpack, cast
 from urllib.parse import urlencode
 
+from ._headers import Headers
 from ._host import http as _wit
 from .errors import InvalidError, OtherError
 
@@ -48,37 +49,6 @@ Pairs: TypeAlias = Mapping[str, Any] | Iterable[tuple[str, Any]]
 """Names and values: a `dict`, or pairs where a name may be there more than once. A list as a value is a pair for each."""
 
 _PIECE = 64 * 1024
-
-
-class Headers(Mapping[str, str]):
-    """The headers of a response, by name; upper and lower case do not matter. The values of a name that is there more than
-    once are joined with commas; `get_list` has them one by one."""
-
-    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
-        self._pairs = list(pairs)
-
-    def __repr__(self) -> str:
-        return f"Headers({self._pairs!r})"
-
-    def __getitem__(self, name: str) -> str:
-        values = self.get_list(name)
-        if not values:
-            raise KeyError(name)
-        return ", ".join(values)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys(name for name, _ in self._pairs))
-
-    def __len__(self) -> int:
-        return len({name for name, _ in self._pairs})
-
-    def get_list(self, name: str) -> list[str]:
-        """Every value of a header."""
-        return [value for other, value in self._pairs if other == name.lower()]
-
-    def multi_items(self) -> list[tuple[str, str]]:
-        """Every header, in order."""
-        return list(self._pairs)
 
 
 class Response:

@@ -21,56 +21,11 @@ request.
 from __future__ import annotations
 
 import json as _json
-from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Any
 
+from ._headers import Headers
+
 __all__ = ["Headers", "Request", "Response"]
-
-
-class Headers(MutableMapping[str, str]):
-    """Headers, by name; upper and lower case do not matter. Where a name is there more than once, its values are given
-    together, with commas, and set in place of all."""
-
-    def __init__(self, entries: Iterable[tuple[str, str]] = ()) -> None:
-        self._entries = list(entries)
-
-    def __getitem__(self, name: str) -> str:
-        values = self.get_all(name)
-        if not values:
-            raise KeyError(name)
-        return ", ".join(values)
-
-    def __setitem__(self, name: str, value: str) -> None:
-        places = [at for at, (known, _) in enumerate(self._entries) if known.lower() == name.lower()]
-        if not places:
-            self._entries.append((name, value))
-            return
-        self._entries[places[0]] = (name, value)
-        for at in reversed(places[1:]):
-            del self._entries[at]
-
-    def __delitem__(self, name: str) -> None:
-        left = [entry for entry in self._entries if entry[0].lower() != name.lower()]
-        if len(left) == len(self._entries):
-            raise KeyError(name)
-        self._entries = left
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys(name.lower() for name, _ in self._entries))
-
-    def __len__(self) -> int:
-        return len({name.lower() for name, _ in self._entries})
-
-    def __repr__(self) -> str:
-        return f"Headers({self._entries!r})"
-
-    def get_all(self, name: str) -> list[str]:
-        """Every value of a name, in their order."""
-        return [value for known, value in self._entries if known.lower() == name.lower()]
-
-    def entries(self) -> list[tuple[str, str]]:
-        """Every name and value, in their order."""
-        return list(self._entries)
 
 
 class _Message:

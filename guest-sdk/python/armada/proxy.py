@@ -5,17 +5,29 @@
 
 Whether there is one is said by `config_proxy` in the agent's configuration; the operator, who lends it, alone knows its
 address and credentials.
+
+The browser's traffic goes through a proxy of the host first, where a script can watch it:
+
+    async with agent_ctx.proxy.watch("**/api/prices", bodies=True) as watch:
+        await page.click("#load")
+        exchange = await watch.next(timeout_ms=10_000)
+    prices = exchange.response_json()
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json as _json
+import math
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
 
+from ._headers import Headers
 from ._host import proxy as _wit
 from ._words import takes
 
-__all__ = ["Proxy", "ProxyStatus"]
+__all__ = ["Exchange", "Proxy", "ProxyStatus", "Watch"]
 
 
 @dataclass(frozen=True)
@@ -36,8 +48,95 @@ def _status(status: _wit.ProxyStatus) -> ProxyStatus:
     return ProxyStatus(status.enabled, status.upstream, status.location, status.exit_address)
 
 
+@dataclass(frozen=True)
+class Exchange:
+    """A request that the browser has made, and what it got. Secrets that were given to pages are shown as
+    `[secret NAME]`."""
+
+    method: str
+    url: str
+    request_headers: Headers
+    """As they were sent."""
+    request_body: bytes | None
+    """The body of the request, if the watch is for bodies and there was one."""
+    status: int | None
+    """`None` if there was no response."""
+    response_headers: Headers
+    """As the browser got them."""
+    response_body: bytes | None
+    """The body of the response, decompressed, if the watch is for bodies. `None` if it was longer than the limit
+    `traffic_body_bytes`, or broke off."""
+    failure: str | None
+    """Why there was no response, or not all of it."""
+    duration_ms: float
+    """From the request to the end of the response."""
+
+    @property
+    def response_text(self) -> str | None:
+        """The body of the response as text, of UTF-8. What cannot be read is replaced."""
+        return None if self.response_body is None else self.response_body.decode(errors="replace")
+
+    def response_json(self) -> Any:
+        """The body of the response, read as JSON."""
+        return _json.loads(self.response_body or b"")
+
+
+def _headers(headers: list[_wit.Header]) -> Headers:
+    return Headers((header.name, header.value) for header in headers)
+
+
+class Watch:
+    """What goes through, from the watch's making on. Use it in `async with`, or `close` it."""
+
+    def __init__(self, handle: _wit.Watch) -> None:
+        self._handle = handle
+
+    async def next(self, *, timeout_ms: float | None = None) -> Exchange:
+        """The next exchange that is over; waits for one if need be.
+
+        Raises `armada.TimeoutError` when there is none in time, and `armada.LimitError` once if more went through than the
+        limit `bytes_kept` allows to be kept.
+        """
+        given = await self._handle.next(None if timeout_ms is None else math.ceil(timeout_ms))
+        return Exchange(
+            method=given.method,
+            url=given.url,
+            request_headers=_headers(given.request_headers),
+            request_body=given.request_body,
+            status=given.status,
+            response_headers=_headers(given.response_headers),
+            response_body=given.response_body,
+            failure=given.failure,
+            duration_ms=given.duration_ms,
+        )
+
+    def close(self) -> None:
+        """Ends the watch."""
+        self._handle.__exit__(None, None, None)
+
+    async def __aenter__(self) -> Watch:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __aiter__(self) -> AsyncIterator[Exchange]:
+        return self
+
+    async def __anext__(self) -> Exchange:
+        return await self.next()
+
+
 class Proxy:
     """The agent's way out: `agent_ctx.proxy`."""
+
+    @takes('write `watch("**/api/*", bodies=True)`')
+    def watch(self, pattern: str, *, bodies: bool = False) -> Watch:
+        """Watches requests of the browser whose URL matches a pattern, as those of `page.route` are; with their bodies, or
+        not."""
+        return Watch(_wit.watch_traffic(pattern, bodies))
 
     def status(self) -> ProxyStatus:
         """Where traffic leaves now."""

@@ -12,13 +12,28 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! The browser's traffic goes through a proxy of the host first, where a script can watch it:
+//!
+//! ```no_run
+//! # use armada::{Agent, Result};
+//! # async fn f(agent_ctx: &Agent) -> Result<()> {
+//! let watch = agent_ctx.proxy.watch_with_bodies("**/api/prices")?;
+//! agent_ctx.browser.new_page().await?.goto("https://shop.example/").await?;
+//! let prices = watch.next().await?.response_body;
+//! # Ok(())
+//! # }
+//! ```
 
 use std::panic::Location;
+use std::rc::Rc;
+use std::time::Duration;
 
 use crate::__bindings::armada::proxy::proxy as wit;
-pub use crate::__bindings::armada::proxy::proxy::ProxyStatus;
+pub use crate::__bindings::armada::proxy::proxy::{Exchange, Header, ProxyStatus};
 use crate::error::Error;
 use crate::operation::Operation;
+use crate::tasks::milliseconds;
 
 /// The agent's way out.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +58,18 @@ impl Proxy {
     pub fn status(&self) -> Result<ProxyStatus, Error> {
         let at = Location::caller();
         wit::status().map_err(|error| Error::from_wit(error, at))
+    }
+
+    /// Watches requests of the browser whose URL matches a pattern, as those of [`Page::route`](crate::browser::Page::route) are.
+    #[track_caller]
+    pub fn watch(&self, pattern: impl AsRef<str>) -> Result<Watch, Error> {
+        Watch::new(pattern.as_ref(), false, Location::caller())
+    }
+
+    /// The same, with the bodies of requests and responses.
+    #[track_caller]
+    pub fn watch_with_bodies(&self, pattern: impl AsRef<str>) -> Result<Watch, Error> {
+        Watch::new(pattern.as_ref(), true, Location::caller())
     }
 
     /// Leases another upstream proxy: in a job for this job, in the agent context for all jobs to come. Connections through
@@ -77,5 +104,44 @@ impl<T: 'static> Operation<UpstreamOptions, T> {
     /// The same text gets the same proxy, in other runs, too, as long as there is one.
     pub fn sticky(self, text: impl Into<String>) -> Self {
         self.with(|wanted| wanted.sticky = Some(text.into()))
+    }
+}
+
+/// What goes through, from the watch's making on. Dropping it ends it.
+#[derive(Debug)]
+pub struct Watch {
+    handle: Rc<wit::Watch>,
+}
+
+/// How long to wait for the next exchange.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct NextOptions {
+    /// As long as a call may take where there is none.
+    pub timeout: Option<Duration>,
+}
+
+impl Watch {
+    fn new(pattern: &str, bodies: bool, at: &'static Location<'static>) -> Result<Self, Error> {
+        let handle = wit::watch_traffic(pattern, bodies).map_err(|error| Error::from_wit(error, at))?;
+        Ok(Self { handle: Rc::new(handle) })
+    }
+
+    /// The next exchange that is over; waits for one if need be.
+    ///
+    /// Fails with [`ErrorKind::Limit`](crate::ErrorKind) once if more went through than the limit `bytes_kept` allows to be kept.
+    #[track_caller]
+    pub fn next(&self) -> Operation<NextOptions, Exchange> {
+        let handle = self.handle.clone();
+        Operation::new(NextOptions::default(), move |options: NextOptions| async move {
+            handle.next(options.timeout.map(milliseconds)).await
+        })
+    }
+}
+
+impl<T: 'static> Operation<NextOptions, T> {
+    /// How long to wait at most.
+    pub fn timeout(self, time: Duration) -> Self {
+        self.with(|options| options.timeout = Some(time))
     }
 }

@@ -53,8 +53,7 @@ impl Stream {
 
     /// Whether an instance may still write to it, or has left something that is not logged.
     pub(crate) fn is_in_use(&self) -> bool {
-        Arc::strong_count(&self.line) > 1
-            || !self.line.lock().unwrap_or_else(PoisonError::into_inner).bytes.is_empty()
+        Arc::strong_count(&self.line) > 1 || !self.line.lock().unwrap_or_else(PoisonError::into_inner).bytes.is_empty()
     }
 
     /// Logs what waits for its end.

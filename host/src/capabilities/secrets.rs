@@ -33,7 +33,12 @@ pub(crate) struct Secrets {
 impl Secrets {
     /// What the operator lends to this agent.
     pub(crate) fn new(means: &Means<'_>) -> Self {
-        Self { grant: means.grant.clone(), lent: means.lent.secrets.clone(), veil: Arc::default(), veil_of_records: Arc::default() }
+        Self {
+            grant: means.grant.clone(),
+            lent: means.lent.secrets.clone(),
+            veil: Arc::default(),
+            veil_of_records: Arc::default(),
+        }
     }
 
     /// What hides the secrets that were given to pages.
@@ -126,7 +131,12 @@ mod tests {
         }
         let secret = Secret { value: Hidden("hush-hush".to_owned()), origins: vec!["https://shop.example".to_owned()] };
         let lent = [("password".to_owned(), secret)].into();
-        Secrets { grant: Arc::new(Grant::new(&sandbox, &Ceiling::none())), lent, veil: Arc::default(), veil_of_records: Arc::default() }
+        Secrets {
+            grant: Arc::new(Grant::new(&sandbox, &Ceiling::none())),
+            lent,
+            veil: Arc::default(),
+            veil_of_records: Arc::default(),
+        }
     }
 
     #[test]

@@ -48,10 +48,10 @@ impl Case<'_> {
     }
 }
 
-/// Makes a project of these cases.
+/// Makes a project of these cases, and of modifiers if it has any.
 #[macro_export]
 macro_rules! cases {
-    ($($name:ident),* $(,)?) => {
+    ($($name:ident),* $(,)? $(; modifiers: $modifiers:tt)?) => {
         pub async fn ctx_script(job: &armada::Job, agent: &armada::Agent) -> armada::Result<armada::Value> {
             let case = $crate::Case {
                 job,
@@ -71,7 +71,7 @@ macro_rules! cases {
             }
         }
 
-        armada::project! { script: ctx_script }
+        armada::project! { script: ctx_script $(, modifiers: $modifiers)? }
     };
 }
 

@@ -31,8 +31,7 @@ impl wit::Host for InstanceState {
     }
 
     fn watch_traffic(&mut self, pattern: String, bodies: bool) -> Result<Resource<WatchHandle>, Error> {
-        let watch =
-            call_now(self, named("watch-traffic"), |state| state.capabilities.traffic.watch(&pattern, bodies))?;
+        let watch = call_now(self, named("watch-traffic"), |state| state.capabilities.traffic.watch(&pattern, bodies))?;
         self.hand_out(WatchHandle(watch))
     }
 }

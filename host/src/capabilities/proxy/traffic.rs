@@ -16,7 +16,7 @@ mod watch;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use armada_project::{Capability, Grant};
+use armada_project::{Capability, Grant, TrafficSettings};
 use armada_protocol::Attempt;
 use armada_protocol::report::Artifact;
 use async_trait::async_trait;
@@ -51,16 +51,8 @@ const HAR: &str = "application/json";
 /// How many watches there may be.
 const WATCHES: usize = 100;
 /// What carries a message, and is not to be changed by who looks at it.
-const FIXED: [HeaderName; 8] = [
-    HOST,
-    CONTENT_LENGTH,
-    CONNECTION,
-    UPGRADE,
-    TRANSFER_ENCODING,
-    TE,
-    SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_ACCEPT,
-];
+const FIXED: [HeaderName; 8] =
+    [HOST, CONTENT_LENGTH, CONNECTION, UPGRADE, TRANSFER_ENCODING, TE, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_ACCEPT];
 
 /// What is done to the traffic of an agent's browser, and what is seen of it.
 pub(crate) struct Traffic {
@@ -112,28 +104,30 @@ pub(super) enum Onward {
 impl Traffic {
     /// What the configuration says of an agent's traffic. Says what makes no sense in it.
     pub(crate) fn new(means: &Means<'_>, monitoring: Arc<Monitoring>, secrets: &Secrets) -> Result<Self, String> {
-        let limits = means.grant.limits();
-        let settings = &means.settings.traffic;
-        let extent = |bodies| Extent {
-            bodies,
-            body_bytes: limits.traffic_body_bytes,
-            bytes: limits.artifact_bytes_per_job,
-        };
+        let veils = (secrets.veil(), secrets.veil_of_records());
+        Self::with(&means.settings.traffic, means.settings.proxy.record_har, means.grant.clone(), monitoring, veils)
+    }
+
+    fn with(
+        settings: &TrafficSettings,
+        record_har: u32,
+        grant: Arc<Grant>,
+        monitoring: Arc<Monitoring>,
+        (from_scripts, from_records): (Arc<Veil>, Arc<Veil>),
+    ) -> Result<Self, String> {
+        let limits = grant.limits();
+        let (body_bytes, bytes) = (limits.traffic_body_bytes, limits.artifact_bytes_per_job);
         Ok(Self {
-            grant: means.grant.clone(),
             monitoring,
             rules: Rules::new(&settings.rules)?,
-            modifiers: Modifiers::new(&settings.modifiers, limits.seconds_per_modification, limits.traffic_body_bytes)?,
-            recording: match means.settings.proxy.record_har {
-                0 => None,
-                1 => Some(extent(false)),
-                _ => Some(extent(true)),
-            },
-            body_bytes: limits.traffic_body_bytes,
+            modifiers: Modifiers::new(&settings.modifiers, limits.seconds_per_modification, body_bytes)?,
+            recording: (record_har > 0).then_some(Extent { bodies: record_har > 1, body_bytes, bytes }),
+            body_bytes,
             keep: Keep::new(limits.bytes_kept),
-            from_scripts: secrets.veil(),
-            from_records: secrets.veil_of_records(),
+            from_scripts,
+            from_records,
             state: Mutex::default(),
+            grant,
         })
     }
 
@@ -275,11 +269,7 @@ impl Passage {
         Ok(Onward::Send(Request::from_parts(parts, body), to))
     }
 
-    async fn ask_about_request(
-        &mut self,
-        parts: &mut http::request::Parts,
-        body: &mut Body,
-    ) -> Result<Asked, Stopped> {
+    async fn ask_about_request(&mut self, parts: &mut http::request::Parts, body: &mut Body) -> Result<Asked, Stopped> {
         let (modifiers, veil) = (&self.traffic.modifiers, &self.traffic.from_scripts);
         let (mut held, mut carries_secret) = (None, false);
         if let Some(most) = modifiers.most_bytes_of(&self.url) {
@@ -301,20 +291,18 @@ impl Passage {
         match modifiers.request(&self.url, request.clone()).await? {
             RequestVerdict::Unchanged => Ok(Asked::Send(None)),
             RequestVerdict::Blocked(reason) => Err(Stopped::Asked(reason)),
-            RequestVerdict::Answered(response) => Ok(Asked::Answer(message::answer(response).map_err(Stopped::Failed)?)),
+            RequestVerdict::Answered(response) => Ok(Asked::Answer(message::answer(response).map_err(unusable)?)),
             RequestVerdict::Changed(given) => {
                 // What carries a secret goes where the page has sent it, and nowhere else.
                 if carries_secret && given.body != request.body {
                     let why = "its body has a secret in it, which a modifier cannot change";
                     return Err(Stopped::Failed(why.to_owned()));
                 }
-                let (changed, to) =
-                    message::change_request(parts, &request, given.clone(), veil).map_err(Stopped::Failed)?;
-                if let Some(to) = to.as_ref().filter(|to| Url::parse(&self.url).is_ok_and(|url| url.origin() != to.origin())) {
-                    if !veil.is_empty() {
-                        let why = format!("secrets were given to pages, so requests are not sent to {to} instead");
-                        return Err(Stopped::Failed(why));
-                    }
+                let (changed, to) = message::change_request(parts, &request, given.clone(), veil).map_err(unusable)?;
+                let leaves = |to: &Url| Url::parse(&self.url).is_ok_and(|url| url.origin() != to.origin());
+                if let Some(to) = to.as_ref().filter(|to| !veil.is_empty() && leaves(to)) {
+                    let why = format!("secrets were given to pages, so requests are not sent to {to} instead");
+                    return Err(Stopped::Failed(why));
                 }
                 if let Some(changed) = changed {
                     *body = changed;
@@ -348,8 +336,8 @@ impl Passage {
         body: &mut Body,
     ) -> Result<(), Stopped> {
         let (modifiers, veil) = (&self.traffic.modifiers, &self.traffic.from_scripts);
-        let has_body = self.method != Method::HEAD
-            && !matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let has_body =
+            self.method != Method::HEAD && !matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let (mut decoded_headers, mut inside) = (parts.headers.clone(), None);
         if let Some(most) = modifiers.most_bytes_of(&self.url).filter(|_| has_body) {
             let coding = Coding::take(&mut decoded_headers);
@@ -374,7 +362,7 @@ impl Passage {
                     decoded_headers.insert(CONTENT_LENGTH, inside.len().into());
                     (parts.headers, *body) = (decoded_headers, whole(inside));
                 }
-                let changed = message::change_response(parts, &response, given, veil).map_err(Stopped::Failed)?;
+                let changed = message::change_response(parts, &response, given, veil).map_err(unusable)?;
                 if let Some(changed) = changed {
                     *body = changed;
                 }
@@ -415,14 +403,17 @@ enum Asked {
     Answer(Response<Body>),
 }
 
+fn unusable(why: String) -> Stopped {
+    Stopped::Failed(format!("what a modifier has made of it cannot be used: {why}"))
+}
+
 fn unheld(unheld: Unheld) -> Stopped {
     Stopped::Failed(unheld.to_string())
 }
 
 /// URL patterns, each of which makes sense.
 fn patterns(texts: &[String]) -> Result<Vec<UrlPattern>, String> {
-    let patterns = texts.iter().map(|text| {
-        UrlPattern::parse(text).map_err(|error| format!("{text:?}: {}", error.into_message()))
-    });
+    let patterns =
+        texts.iter().map(|text| UrlPattern::parse(text).map_err(|error| format!("{text:?}: {}", error.into_message())));
     patterns.collect()
 }

@@ -182,7 +182,7 @@ impl Exchanges {
         };
         let exchanged = match to {
             None => self.exchange(&origin, request, handshake).await,
-            Some(to) => self.exchange_at(&to, request, handshake).await,
+            Some(to) => self.exchange_at(&to, &origin, request, handshake).await,
         };
         let response = exchanged.inspect_err(|error| passage.failed(error.to_string()))?;
         passage.response(response).await.map_err(|stopped| self.stopped(&origin, stopped))
@@ -199,10 +199,11 @@ impl Exchanges {
         self.turn(response.map_err(|_| Unanswered::Late)??, handshake)
     }
 
-    /// Sends a request to a URL that is not the one that the browser has asked for.
+    /// Sends a request to a URL that is not the one that the browser has asked for, from the server that it has asked.
     async fn exchange_at(
         &self,
         url: &Url,
+        asked: &Origin,
         mut request: Request<Body>,
         handshake: Option<Handshake>,
     ) -> Result<Response<Body>, Unanswered> {
@@ -211,7 +212,7 @@ impl Exchanges {
             self.shared.refused(&origin.host, refusal);
             return Err(Unanswered::Refused);
         }
-        let is_own = self.origin.as_ref().is_none_or(|own| *own == origin);
+        let is_own = *asked == origin;
         retarget(&mut request, url, is_own)?;
         if is_own {
             return self.exchange(&origin, request, handshake).await;

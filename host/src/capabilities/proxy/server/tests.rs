@@ -231,7 +231,9 @@ impl Rig {
         let (notices, world) = (Arc::<Mutex<Vec<String>>>::default(), World::new());
         let told = notices.clone();
         let notice: Notice = Arc::new(move |notice| told.lock().unwrap().push(notice));
-        let proxy = Proxy::open(Arc::new(Egress::new(Arc::new(grant))), world.trust(), notice).await.unwrap();
+        let grant = Arc::new(grant);
+        let traffic = Traffic::idle(grant.clone());
+        let proxy = Proxy::open(Arc::new(Egress::new(grant)), world.trust(), traffic, notice).await.unwrap();
         proxy.serve(Peers::Anyone);
         Self { proxy, notices, world }
     }

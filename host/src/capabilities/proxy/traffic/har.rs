@@ -134,7 +134,9 @@ fn version(version: Version) -> &'static str {
 
 fn headers(headers: &HeaderMap, veil: &Veil) -> Vec<Value> {
     let headers = shown(headers, veil);
-    headers.map(|(name, value)| json!({"value": if is_sensitive(&name) { REDACTED } else { &value }, "name": name})).collect()
+    headers
+        .map(|(name, value)| json!({"value": if is_sensitive(&name) { REDACTED } else { &value }, "name": name}))
+        .collect()
 }
 
 /// Whether a header may let somebody in who has its value.

@@ -41,9 +41,9 @@ pub(super) fn change_headers(headers: &mut HeaderMap, given: &[wit::Header], vei
         let as_before = before.find(|before| veil.text(&String::from_utf8_lossy(before.as_bytes())) == value.as_str());
         let value = match as_before {
             Some(before) => before.clone(),
-            None => HeaderValue::from_str(value).or_else(|_| HeaderValue::from_bytes(value.as_bytes())).map_err(|_| {
-                format!("the value of the header `{known}` has characters that no header may have")
-            })?,
+            None => HeaderValue::from_str(value)
+                .or_else(|_| HeaderValue::from_bytes(value.as_bytes()))
+                .map_err(|_| format!("the value of the header `{known}` has characters that no header may have"))?,
         };
         changed.append(known, value);
     }
@@ -65,7 +65,9 @@ pub(super) fn change_request(
     veil: &Veil,
 ) -> Result<(Option<Body>, Option<Url>), String> {
     parts.method = match Method::from_bytes(given.method.as_bytes()) {
-        Ok(Method::CONNECT | Method::TRACE) | Err(_) => return Err(format!("{:?} is no method to request with", given.method)),
+        Ok(Method::CONNECT | Method::TRACE) | Err(_) => {
+            return Err(format!("{:?} is no method to request with", given.method));
+        }
         Ok(method) => method,
     };
     change_headers(&mut parts.headers, &given.headers, veil)?;

@@ -47,9 +47,8 @@ impl Rules {
 
     fn of<'a>(&'a self, url: &'a str) -> impl Iterator<Item = (usize, &'a Action)> {
         let rules = self.0.iter().enumerate();
-        let matching = rules.filter(move |(_, rule)| {
-            rule.urls.is_empty() || rule.urls.iter().any(|pattern| pattern.matches(url))
-        });
+        let matching =
+            rules.filter(move |(_, rule)| rule.urls.is_empty() || rule.urls.iter().any(|pattern| pattern.matches(url)));
         matching.map(|(index, rule)| (index, &rule.action))
     }
 
@@ -93,7 +92,8 @@ impl Rules {
 impl Action {
     fn new(settings: &RuleAction) -> Result<Self, String> {
         let named = |name: &str| name.parse::<HeaderName>().map_err(|_| format!("{name:?} is no name for a header"));
-        let valued = |value: &str| HeaderValue::from_str(value).map_err(|_| "a header has an impossible value".to_owned());
+        let valued =
+            |value: &str| HeaderValue::from_str(value).map_err(|_| "a header has an impossible value".to_owned());
         let changes = |changes: &[(String, Option<String>)]| {
             let change = |(name, value): &(String, Option<String>)| {
                 let name = named(name)?;
