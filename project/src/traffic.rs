@@ -297,7 +297,7 @@ mod tests {
                 body: "no".to_owned(),
             },
             RuleAction::Headers {
-                request: vec![header("referer", None), header("x-test", Some("1"))],
+                request: vec![header("x-test", Some("1")), header("referer", None)],
                 response: vec![header("etag", None)],
             },
         ];

@@ -34,7 +34,6 @@ use self::record::{Over, Record, remember_request, remember_response};
 use self::rules::{Instead, Rules};
 pub(super) use self::watch::Watch;
 use super::body::{Body, Unheld, decoded, hold, whole};
-use crate::call::Weigh as _;
 use crate::capabilities::monitoring::Monitoring;
 use crate::capabilities::secrets::{Secrets, Veil};
 use crate::capabilities::{Capabilities, Life, Means};
@@ -184,7 +183,7 @@ impl Traffic {
         let url = record.url();
         let mut state = self.state();
         if let Some(job) = &mut state.job {
-            job.bytes = job.bytes.saturating_add(record.weight() as u64);
+            job.bytes = job.bytes.saturating_add(record.bytes() as u64);
         }
         let watches: Vec<_> = state.watches.iter().filter_map(Weak::upgrade).collect();
         drop(state);

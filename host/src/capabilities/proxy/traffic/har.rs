@@ -35,13 +35,15 @@ pub(super) struct Extent {
     pub(super) bytes: u64,
 }
 
-/// These exchanges as a document, and how many more there were for which there was no room.
+/// These exchanges as a document, as far as there is room for them, and how many more there were.
 pub(super) async fn document(records: &[Arc<Record>], mut left_out: u64, extent: Extent, veil: &Veil) -> String {
-    let mut entries = String::new();
+    let (mut entries, mut is_full) = (String::new(), false);
     for record in records {
         let entry = entry(record, extent, veil).await.to_string();
         let entry = veil.text(&entry);
-        if left_out > 0 || entries.len() as u64 + entry.len() as u64 + AROUND > extent.bytes {
+        // What comes after the first that has no room is not there either: no gaps.
+        is_full = is_full || entries.len() as u64 + entry.len() as u64 + AROUND > extent.bytes;
+        if is_full {
             left_out += 1;
             continue;
         }

@@ -12,7 +12,6 @@ use hyper::body::{Body as _, Frame, SizeHint};
 use jiff::Timestamp;
 
 use super::Traffic;
-use crate::call::Weigh;
 use crate::capabilities::proxy::body::{Body, BodyError, decoded};
 use crate::coding::Coding;
 
@@ -132,10 +131,9 @@ impl Record {
             facts.failure = Some(format!("{what} broke off"));
         }
     }
-}
 
-impl Weigh for Record {
-    fn weight(&self) -> usize {
+    /// How many bytes it takes, roughly.
+    pub(super) fn bytes(&self) -> usize {
         let facts = self.facts();
         let headers = facts.request_headers.iter().chain(&facts.response_headers);
         let headers: usize = headers.map(|(name, value)| name.as_str().len() + value.len()).sum();

@@ -41,7 +41,7 @@ struct Exchange(Arc<Record>);
 
 impl Weigh for Exchange {
     fn weight(&self) -> usize {
-        self.0.weight()
+        self.0.bytes()
     }
 }
 
