@@ -106,3 +106,42 @@ fn reads_the_whole_site_right(example: &str) {
     assert_eq!(ended.temporary_files, 0);
     assert_gone(&processes);
 }
+
+#[test]
+fn the_example_of_interception_shows_what_its_modifier_has_made_of_a_page() {
+    let site = armada_sites::Site::default();
+    let server = Site::serve(site.router());
+    let example = repository().join("examples/intercept");
+    let mut running = Running::start_at(&example, &["--set", &format!("SITE_URL={}", server.url())]);
+    running.until(|told| told["type"] == "ended");
+    let processes = running.processes();
+    let ended = running.finish();
+    assert_eq!(ended.code, Some(0), "{:#?}", ended.results);
+    let quotes = read_rows(&example.join("config/data_job.csv"));
+    assert_eq!((quotes.len(), ended.results.len()), (3, 3));
+    for (index, (result, row)) in ended.results.iter().zip(&quotes).enumerate() {
+        let quote: usize = row[0].parse().unwrap();
+        let known = library::quotes().iter().find(|known| known.id == quote).unwrap();
+        let seen = &result["result"];
+        assert_eq!((&seen["hearts"], &seen["author"]), (&json!(known.hearts() + 1_000_000), &json!("Closed")));
+        let requests = seen["requests"].as_array().unwrap();
+        for wanted in [
+            format!("GET /quotes/{quote} 200"),
+            format!("GET /quotes/{quote}/hearts 200"),
+            "GET /authors/anybody 503".to_owned(),
+        ] {
+            assert!(requests.contains(&json!(wanted)), "{wanted} is not in {requests:?}");
+        }
+        let recording = std::fs::read_to_string(ended.artifacts().join(format!("job-{index}/traffic.har"))).unwrap();
+        let recording: Value = serde_json::from_str(&recording).unwrap();
+        let entries = recording["log"]["entries"].as_array().unwrap();
+        let of = |path: &str| entries.iter().find(|entry| entry["request"]["url"].as_str().unwrap().ends_with(path));
+        let page = of(&format!("/quotes/{quote}")).unwrap();
+        assert!(page["response"]["content"]["text"].as_str().unwrap().contains('★'), "{page}");
+        let header = |name: &str, value: &str| json!({"name": name, "value": value});
+        assert!(page["request"]["headers"].as_array().unwrap().contains(&header("dnt", "1")), "{page}");
+        assert!(page["response"]["headers"].as_array().unwrap().contains(&header("x-fame", "1000000")), "{page}");
+    }
+    assert_eq!(ended.temporary_files, 0);
+    assert_gone(&processes);
+}
