@@ -19,6 +19,7 @@ mod proxy;
 mod python;
 mod readme;
 mod redis;
+mod reference;
 mod scaffold;
 mod screen;
 mod secrets;
