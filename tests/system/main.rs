@@ -6,6 +6,7 @@ mod browser;
 mod celery;
 mod cli;
 mod database;
+mod downloads;
 mod examples;
 mod faults;
 mod fingerprint;

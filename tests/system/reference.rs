@@ -138,7 +138,10 @@ fn what_cannot_be_opened_fails_the_agent_in_the_references_order_and_leaves_noth
     asked.message["config_proxy"]["proxy_location"] = json!("DE");
     let told = asked.failure();
     assert!(told.contains("there is no device profile \"abacus\""), "{told}");
-    assert!(told.contains("ctx_agent_context.py:7 in __aenter__: await self.instantiate_default()"), "{told}");
+    assert!(
+        told.contains("ctx_agent_context.py:7 in AgentContext.__aenter__: await self.instantiate_default()"),
+        "{told}"
+    );
 
     asked.message["config_fingerprint"]["device_profile"] = json!("android-phone");
     let told = asked.failure();
@@ -146,7 +149,7 @@ fn what_cannot_be_opened_fails_the_agent_in_the_references_order_and_leaves_noth
 
     asked.database = "right.db";
     let told = asked.failure();
-    assert!(told.contains("launch_timeout_ms"), "{told}");
+    assert!(told.contains("did not become ready") && told.contains("await self.instantiate_default()"), "{told}");
 }
 
 /// The capabilities that `armada check` says the project of this folder uses.
