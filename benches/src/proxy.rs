@@ -40,8 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A way from the client to the server.
 struct Way {
-    /// What is measured against ours there.
-    peer: &'static str,
+    name: &'static str,
     proxy: Option<Running>,
     kept: Vec<Duration>,
     anew: Vec<Duration>,
@@ -52,10 +51,10 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Row>> {
     let folder = tempfile::tempdir()?;
     let server = Server::start(folder.path())?;
     let client = Client::new(server.address)?;
-    let way = |peer, proxy| Way { peer, proxy, kept: Vec::new(), anew: Vec::new() };
+    let way = |name, proxy| Way { name, proxy, kept: Vec::new(), anew: Vec::new() };
     // Ours is the first; the same with more to do belongs beside it.
     let mut ways = [
-        way("", Some(Running::ours(&server)?)),
+        way("ours", Some(Running::ours(&server)?)),
         way("no proxy", None),
         way("hudsucker alone", Some(Running::hudsucker(&server)?)),
         way("mitmdump", Some(Running::mitmproxy(&server, folder.path())?)),
@@ -63,8 +62,10 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Row>> {
     for round in 0..=ROUNDS {
         for way in &mut ways {
             let through = way.proxy.as_ref().map(|proxy| proxy.address);
-            let kept = timed(&runtime, &client, through, 1, REQUESTS)?;
-            let anew = timed(&runtime, &client, through, ANEW, 1)?;
+            let time = |times, requests| {
+                timed(&runtime, &client, through, times, requests).with_context(|| format!("by way of {}", way.name))
+            };
+            let (kept, anew) = (time(1, REQUESTS)?, time(ANEW, 1)?);
             // The first makes certificates and fills caches.
             if round > 0 {
                 way.kept.push(kept);
@@ -80,14 +81,14 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Row>> {
     ] {
         for peer in peers {
             let times = of(ours).iter().copied().zip(of(peer).iter().copied()).collect();
-            rows.push(Row::new(what, peer.peer, times, None));
+            rows.push(Row::new(what, peer.name, times, None));
         }
     }
     let memory = |way: &Way| way.proxy.as_ref().map(|proxy| proportional(&[proxy.child.id()])).transpose();
     let our_memory = memory(ours)?.context("ours is a proxy")?;
     for peer in peers {
         if let Some(memory) = memory(peer)? {
-            rows.push(Row::bytes("proxy: memory after that", peer.peer, (our_memory, memory), None));
+            rows.push(Row::bytes("proxy: memory after that", peer.name, (our_memory, memory), None));
         }
     }
     Ok(rows)
@@ -144,7 +145,7 @@ impl Running {
 
     /// mitmproxy without its screens.
     fn mitmproxy(server: &Server, folder: &Path) -> anyhow::Result<Self> {
-        let program = pypi::python(MITMPROXY).with_file_name("mitmdump");
+        let program = pypi::python_building(MITMPROXY, &["pyperclip"]).with_file_name("mitmdump");
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let option = |name: &str, path: PathBuf| format!("{name}={}", path.display());
         let mut command = Command::new(program);

@@ -75,7 +75,11 @@ fn a_large_download_takes_no_more_memory_than_a_small_one() {
     );
     let site = Site::serve_with_unknown_certificate(routes);
     let template = json!({
-        "run_message": {"sandbox": {"capabilities": ["browser"], "allowed_hosts": [site.host()]}},
+        "run_message": {"sandbox": {
+            "capabilities": ["browser"],
+            "allowed_hosts": [site.host()],
+            "limits": {"seconds_per_call": 600, "seconds_per_job": 900},
+        }},
         "default_job_message": {"site": site.url(), "sizes": [MIB, LARGE]},
     });
     let folder = written(&[("ctx_script.py", SCRIPT), ("config/config_template.json", &template.to_string())]);

@@ -53,6 +53,7 @@ impl Client {
         let carrying = tokio::spawn(connection);
         for _ in 0..requests {
             let request = Request::get("/").header(HOST, self.server.to_string()).body(Empty::<Bytes>::new())?;
+            sender.ready().await?;
             let answer = sender.send_request(request).await?;
             ensure!(answer.status().is_success(), "the answer is {}", answer.status());
             let body = answer.into_body().collect().await?.to_bytes();
