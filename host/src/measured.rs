@@ -37,7 +37,7 @@ impl Runner {
         let component = wasmtime::component::Component::new(sandbox.engine(), component)
             .map_err(|error| ComponentError::Engine(format!("{error:#}")))?;
         let template = Template::new(sandbox, &component)?;
-        let capabilities = with_means(grant, |means| Capabilities::new(means)).map_err(ComponentError::Engine)?;
+        let capabilities = with_means(grant, Capabilities::new).map_err(ComponentError::Engine)?;
         Ok(Self { template, capabilities: Arc::new(capabilities) })
     }
 
