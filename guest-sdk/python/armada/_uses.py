@@ -109,6 +109,8 @@ def _contexts(project: list[ast.AST]) -> set[str]:
             match node:
                 case ast.Assign(targets=targets, value=value) if _last_name(value) in contexts:
                     contexts |= {_last_name(target) for target in targets}
+                case ast.AnnAssign(target=target, value=value) if _last_name(value) in contexts:
+                    contexts.add(_last_name(target))
                 case ast.Call(func=function, args=positional, keywords=keywords):
                     for names in parameters.get(_last_name(function), []):
                         contexts |= {name for name, value in zip(names, positional) if _last_name(value) in contexts}
