@@ -1,6 +1,6 @@
 #!/bin/sh
 # Serves the examples' site on a free port and runs one of the examples against it. `make demo` builds what it needs and calls
-# it with the folder of the binaries and the example. Results stay in that folder's `demo`; the site ends with this script,
+# it with the folder of the binaries and the example. An example with an inventory gets what that names: a proxy. Results stay in that folder's `demo`; the site ends with this script,
 # however it ends.
 set -eu
 
@@ -11,7 +11,11 @@ out=$bin/demo
 mkdir -p "$out"
 rm -rf "$out/results.jsonl" "$out/artifacts" "$out/url"
 
-"$bin/armada-sites" --port 0 >"$out/url" &
+# What the operator says beside the project, for the addresses that the site and the proxy will have.
+inventory=examples/$example/inventory.toml
+test -f "$inventory" || inventory=
+
+"$bin/armada-sites" --port 0 ${inventory:+--upstream} >"$out/url" &
 site=$!
 end_site() { kill "$site" 2>/dev/null || :; wait "$site" 2>/dev/null || :; }
 trap end_site EXIT
@@ -22,14 +26,21 @@ while ! test -s "$out/url"; do
 	kill -0 "$site" 2>/dev/null || { echo "the site did not start" >&2; exit 2; }
 	sleep 0.1
 done
-url=$(cat "$out/url")
+url=$(sed -n 1p "$out/url")
 echo "The site is $url; its members log in as ada@example.com with \"correct horse\"." >&2
 
 # The toolchain that this repository chooses: Armada does not ask the folder of a project for one.
 if toolchain=$(rustup show active-toolchain 2>/dev/null); then export RUSTUP_TOOLCHAIN="${toolchain%% *}"; fi
 
+set -- --set SITE_URL="$url" --private-host "${url#http://}" --output "$out/results.jsonl"
+if test -n "$inventory"; then
+	proxy=$(sed -n 2p "$out/url")
+	sed -e "s|127.0.0.1:8080|${url#http://}|" -e "s|127.0.0.1:8081|${proxy#http://}|" "$inventory" >"$out/inventory.toml"
+	set -- "$@" --inventory "$out/inventory.toml"
+fi
+
 code=0
-"$bin/armada" run "examples/$example" --set SITE_URL="$url" --private-host "${url#http://}" --output "$out/results.jsonl" || code=$?
+"$bin/armada" run "examples/$example" "$@" || code=$?
 
 if test -s "$out/results.jsonl"; then
 	printf '\nThe first results, without their events:\n' >&2

@@ -129,7 +129,7 @@ fn memory() -> anyhow::Result<Row> {
 }
 
 /// How much memory processes have, in bytes: of what they share with others, their part.
-fn proportional(processes: &[u32]) -> anyhow::Result<u64> {
+pub(crate) fn proportional(processes: &[u32]) -> anyhow::Result<u64> {
     ensure!(!processes.is_empty(), "there is no process to measure");
     let of = |id: &u32| {
         let told = std::fs::read_to_string(format!("/proc/{id}/smaps_rollup")).context("this system does not tell")?;

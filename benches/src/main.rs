@@ -2,7 +2,7 @@
 //! run on the same machine. Absolute times are shown, too, but say more about the machine.
 //!
 //! `make bench` measures everything; names as arguments choose (`instantiation host-call page configuration python start
-//! dispatch jobs agent events`).
+//! dispatch jobs agent events proxy`).
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
@@ -19,6 +19,7 @@ mod instantiation;
 mod jobs;
 mod measure;
 mod page;
+mod proxy;
 mod python;
 mod start;
 
@@ -26,7 +27,7 @@ use measure::Row;
 
 type Measurement = fn() -> anyhow::Result<Vec<Row>>;
 
-const MEASUREMENTS: [(&str, Measurement); 10] = [
+const MEASUREMENTS: [(&str, Measurement); 11] = [
     ("instantiation", instantiation::measure),
     ("host-call", host_call::measure),
     ("page", page::measure),
@@ -37,15 +38,16 @@ const MEASUREMENTS: [(&str, Measurement); 10] = [
     ("jobs", jobs::measure),
     ("agent", agent::measure),
     ("events", events::measure),
+    ("proxy", proxy::measure),
 ];
 
 fn main() -> anyhow::Result<()> {
     let chosen: Vec<String> = std::env::args().skip(1).collect();
-    if let [bare, rest @ ..] = chosen.as_slice()
-        && bare == agent::BARE
-    {
-        // A peer that is a process of its own.
-        return agent::run_bare(rest);
+    // What is measured as a process of its own.
+    match chosen.as_slice() {
+        [first, rest @ ..] if first == agent::BARE => return agent::run_bare(rest),
+        [first, rest @ ..] if first == proxy::OURS => return proxy::run_ours(rest),
+        _ => {}
     }
     if let Some(unknown) = chosen.iter().find(|name| MEASUREMENTS.iter().all(|(known, _)| known != name)) {
         let known = MEASUREMENTS.map(|(name, _)| name).join(", ");

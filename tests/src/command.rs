@@ -44,6 +44,17 @@ pub fn project(name: &str) -> PathBuf {
     repository().join("tests/projects").join(name)
 }
 
+/// A project in a folder of its own, of these files.
+pub fn written(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (file, content) in files {
+        let path = folder.path().join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    folder
+}
+
 /// Runs a command to its end; gives its exit code and what it printed.
 pub fn finish(command: &mut Command) -> (i32, String, String) {
     let Output { status, stdout, stderr } = command.output().unwrap();

@@ -41,7 +41,12 @@ impl Site {
 
     /// The same by https, with a certificate that nobody vouches for.
     pub fn start_with_unknown_certificate() -> Self {
-        Self::listen("https", answers(), Tls::with_unknown_certificate)
+        Self::serve_with_unknown_certificate(answers())
+    }
+
+    /// The same with these routes.
+    pub fn serve_with_unknown_certificate(routes: Router) -> Self {
+        Self::listen("https", routes, Tls::with_unknown_certificate)
     }
 
     fn listen<L: Listener<Addr = SocketAddr>>(

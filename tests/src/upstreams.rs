@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use armada_protocol::inventory::{Upstream, VerifyIp};
+use armada_sites::upstream::{Carried, carry};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use fast_socks5::Socks5Command;
@@ -145,29 +146,12 @@ fn kill(runtime: &Mutex<Option<Runtime>>) {
 
 /// Carries a connection that asks for it by `CONNECT`.
 async fn carry_http(connection: impl AsyncRead + AsyncWrite + Unpin, from: IpAddr, counts: &Counts) -> io::Result<()> {
-    let mut near = BufReader::new(connection);
-    let (mut request, mut is_known) = (String::new(), false);
-    near.read_line(&mut request).await?;
-    let expected = format!("Proxy-Authorization: Basic {}", BASE64_STANDARD.encode(format!("{USER}:{PASSWORD}")));
-    loop {
-        let mut line = String::new();
-        near.read_line(&mut line).await?;
-        match line.trim_end() {
-            "" => break,
-            header => is_known |= header == expected,
-        }
-    }
-    if !is_known {
-        counts.refused.fetch_add(1, Ordering::SeqCst);
-        return near.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n").await;
-    }
-    let target = request.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()).unwrap_or_default();
-    let Ok(mut far) = connect(target, from).await else {
-        return near.write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n").await;
-    };
-    counts.carried.fetch_add(1, Ordering::SeqCst);
-    near.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
-    tokio::io::copy_bidirectional(&mut near, &mut far).await.map(|_| ())
+    let connect = async |target: &str| connect(target, from).await;
+    carry(connection, (USER, PASSWORD), connect, |carried| match carried {
+        Carried::To(_) => drop(counts.carried.fetch_add(1, Ordering::SeqCst)),
+        Carried::Refused => drop(counts.refused.fetch_add(1, Ordering::SeqCst)),
+    })
+    .await
 }
 
 /// Carries a connection that asks for it by SOCKS5.

@@ -1,10 +1,13 @@
-//! The example project against the site that it is made for: what a newcomer sees first is right.
+//! The example projects against the site that they are made for: what a newcomer sees first is right.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use armada_sites::library::{self, Quote};
-use armada_sites::{Note, QUOTES_PER_PAGE};
+use armada_sites::upstream::{self, Carried};
+use armada_sites::{Note, QUOTES_PER_PAGE, Registration};
 use armada_tests::command::{Running, read_rows};
 use armada_tests::processes::assert_gone;
 use armada_tests::repository;
@@ -105,6 +108,87 @@ fn reads_the_whole_site_right(example: &str) {
 
     assert_eq!(ended.temporary_files, 0);
     assert_gone(&processes);
+}
+
+/// The proxy of the example of forms: where it is, and what it tells. It ends with the runtime.
+fn upstream_proxy() -> (tokio::runtime::Runtime, SocketAddr, Arc<Mutex<Vec<Carried>>>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let (address, log) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
+    let heard = log.clone();
+    runtime.spawn(upstream::serve(listener, move |carried| heard.lock().unwrap().push(carried)));
+    (runtime, address, log)
+}
+
+/// What the form of the site is to have been filled in with for a person, as a job has told it.
+fn registration(person: &Value, letter: &str) -> Registration {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let home = &person["address"];
+    let letters = [("Never", "never"), ("Once a month", "monthly"), ("Once a week", "weekly")];
+    Registration {
+        given_name: text(&person["given_name"]),
+        family_name: text(&person["family_name"]),
+        birth_date: text(&person["birth_date"]),
+        street: format!("{} {}", text(&home["street"]), text(&home["number"])),
+        postal_code: text(&home["postal_code"]),
+        city: text(&home["city"]),
+        country: text(&home["country"]),
+        phone: text(&person["phone"]),
+        email: text(&person["email"]),
+        user_name: text(&person["user_name"]),
+        password: text(&person["password"]),
+        letter: letters.iter().find(|(shown, _)| *shown == letter).unwrap().1.to_owned(),
+    }
+}
+
+#[test]
+fn the_example_of_forms_registers_made_up_people_through_the_proxy_and_not_without_it() {
+    let site = armada_sites::Site::default();
+    let server = Site::serve(site.router());
+    let (_runtime, proxy, log) = upstream_proxy();
+    let example = repository().join("examples/forms");
+    let folder = tempfile::tempdir().unwrap();
+    let inventory = std::fs::read_to_string(example.join("inventory.toml")).unwrap();
+    let inventory = inventory.replace("127.0.0.1:8080", &server.host()).replace("127.0.0.1:8081", &proxy.to_string());
+    let run = |inventory: &str| {
+        let file = folder.path().join("inventory.toml");
+        std::fs::write(&file, inventory).unwrap();
+        let url = format!("SITE_URL={}", server.url());
+        Running::start_at(&example, &["--set", &url, "--inventory", file.to_str().unwrap()])
+    };
+
+    let mut running = run(&inventory);
+    running.until(|told| told["type"] == "ended");
+    let processes = running.processes();
+    let ended = running.finish();
+    assert_eq!(ended.code, Some(0), "{:#?}", ended.results);
+    let letters = read_rows(&example.join("config/data_job.csv"));
+    assert_eq!(ended.results.len(), letters.len());
+    let registered = site.registrations();
+    assert_eq!(registered.len(), letters.len());
+    let mut user_names = BTreeSet::new();
+    for (index, (result, letter)) in ended.results.iter().zip(&letters).enumerate() {
+        let (person, number) = (&result["result"]["person"], result["result"]["number"].as_u64().unwrap());
+        assert_eq!(registered[number as usize - 1], registration(person, &letter[0]), "job {index}");
+        assert_eq!((&person["locale"], &person["address"]["country"]), (&json!("de-DE"), &json!("DE")));
+        assert!(person["email"].as_str().unwrap().ends_with("@mail.example"), "{person}");
+        user_names.insert(person["user_name"].to_string());
+        assert_eq!(result["result"]["left_through"], "corner");
+        assert!(is_png(&ended.artifacts().join(format!("job-{index}/welcome.png"))), "the picture of job {index}");
+    }
+    assert_eq!(user_names.len(), letters.len(), "every job has somebody else");
+    let told = format!("{:?}{:?}", ended.told, ended.results);
+    assert!(!told.contains(armada_sites::INVITATION) && !told.contains(upstream::PASSWORD));
+    let carried = log.lock().unwrap().clone();
+    assert!(!carried.is_empty() && carried.iter().all(|one| *one == Carried::To(server.host())), "{carried:?}");
+    assert_eq!(ended.temporary_files, 0);
+    assert_gone(&processes);
+
+    // Where the operator has no proxy in that place, nobody is registered by another way.
+    let ended = run(&inventory.replace("location = \"DE\"", "location = \"FR\"")).finish();
+    assert_eq!(ended.code, Some(1), "{:#?}", ended.results);
+    assert_eq!((site.registrations().len(), log.lock().unwrap().len()), (letters.len(), carried.len()));
+    assert_eq!(ended.temporary_files, 0);
 }
 
 #[test]

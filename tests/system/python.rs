@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use armada_protocol::report::LogLevel;
 use armada_protocol::{Cause, JobRecord};
-use armada_tests::command::{Running, armada_for, finish, project};
+use armada_tests::command::{armada_for, finish, project, written};
 use armada_tests::guests::built;
 use armada_tests::processes::{Process, assert_gone, descendants, signal, wait_for};
 use armada_tests::run::{TestRun, cache_folder};
@@ -108,17 +108,6 @@ fn a_python_script_reaches_nothing_of_the_machine() {
     assert!(!Path::new("/tmp/armada-was-here").exists());
 }
 
-/// A project in a folder of its own, of these files.
-fn written(files: &[(&str, &str)]) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for (file, content) in files {
-        let path = folder.path().join(file);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, content).unwrap();
-    }
-    folder
-}
-
 /// Runs the cases that a project of `tests/projects` tells when it is asked for none, and fails unless all pass; gives what
 /// else it told.
 fn all_cases_pass(component: &[u8], cases: &Value, site: &Site) {
@@ -171,20 +160,6 @@ fn asyncio_behaves_as_on_any_event_loop() {
             assert!(log.iter().any(|logged| logged.contains(line)), "{name}: {log:?}");
         }
     }
-}
-
-#[test]
-fn a_project_that_was_written_for_the_reference_runs_unchanged() {
-    let site = armada_sites::Site::default();
-    let server = Site::serve(site.router());
-    let url = format!("url={}", server.url());
-    let ended = Running::start_at(&project("python_reference"), &["--set", &url]).finish();
-    assert_eq!(ended.code, Some(0), "{:#?}", ended.told);
-    let results: Vec<_> = ended.results.iter().map(|job| job["result"].as_str().unwrap()).collect();
-    assert_eq!(results, ["Quotes for “love”", "Quotes for “moon”"]);
-    let events = ended.results[0]["events"].as_array().unwrap();
-    let contents: Vec<_> = events.iter().map(|event| event["content"].as_str().unwrap()).collect();
-    assert_eq!(contents, ["Page loaded", "Quotes for “love”"]);
 }
 
 #[test]

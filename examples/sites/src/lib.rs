@@ -1,12 +1,13 @@
 //! Said in Passing: a small web site of quotes, for the example project to visit.
 //!
 //! It has what scripts meet on real sites: pages of a list, a search, a login with a token against forged requests, a
-//! table for members, content that comes later than its page, a form. What it shows is [`library`], the same on every
+//! table for members, content that comes later than its page, forms. What it shows is [`library`], the same on every
 //! start, so that whoever visits it can be told what must be found. Its pages are in `pages/`.
 
 pub mod library;
 mod members;
 mod pages;
+pub mod upstream;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,9 +18,13 @@ use tokio::net::TcpListener;
 use crate::members::Visits;
 pub use crate::members::{Member, PASSWORD};
 use crate::pages::Pages;
+pub use crate::pages::join::Registration;
 
 /// How many quotes a page of a list shows.
 pub const QUOTES_PER_PAGE: usize = 5;
+
+/// What whoever joins must have been told.
+pub const INVITATION: &str = "said in confidence";
 
 /// A note, as a member has added it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,12 +45,18 @@ pub struct Site {
     pages: Arc<Pages>,
     visits: Arc<Mutex<Visits>>,
     notes: Arc<Mutex<Vec<Note>>>,
+    registrations: Arc<Mutex<Vec<Registration>>>,
 }
 
 impl Site {
     /// The notes that members have added, in order; the first has number 1.
     pub fn notes(&self) -> Vec<Note> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Who has joined, in order; the first has number 1.
+    pub fn registrations(&self) -> Vec<Registration> {
+        self.registrations.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Its routes.
@@ -58,6 +69,8 @@ impl Site {
             .route("/authors/{slug}", get(pages::author))
             .route("/login", get(pages::login_form).post(pages::login))
             .route("/logout", post(pages::logout))
+            .route("/join", get(pages::join::join_form).post(pages::join::join))
+            .route("/joined/{number}", get(pages::join::joined))
             .route("/account", get(pages::account))
             .route("/orders", get(pages::orders))
             .route("/notes/new", get(pages::note_form))

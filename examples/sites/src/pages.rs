@@ -1,5 +1,7 @@
 //! The pages: what each shows, and what a form does.
 
+pub(crate) mod join;
+
 use std::sync::PoisonError;
 
 use axum::extract::{Form, Path, Query, State};
@@ -31,6 +33,8 @@ impl Default for Pages {
             "quote.html",
             "author.html",
             "login.html",
+            "join.html",
+            "joined.html",
             "account.html",
             "orders.html",
             "note_form.html",
@@ -134,8 +138,12 @@ pub(crate) async fn login_form(State(site): State<Site>, headers: HeaderMap) -> 
     login_page(&site, &headers, None)
 }
 
-/// The form, with a visit of its own where there is none.
 fn login_page(site: &Site, headers: &HeaderMap, problem: Option<&str>) -> Response {
+    form_page(site, headers, "login.html", problem)
+}
+
+/// A page with a form, with a visit of its own where there is none.
+fn form_page(site: &Site, headers: &HeaderMap, name: &str, problem: Option<&str>) -> Response {
     let (visit, cookie) = match site.visit(headers) {
         Some(visit) => (visit, None),
         None => {
@@ -143,7 +151,7 @@ fn login_page(site: &Site, headers: &HeaderMap, problem: Option<&str>) -> Respon
             (visit, Some(cookie))
         }
     };
-    let page = site.show("login.html", headers, context! { token => visit.token, problem });
+    let page = site.show(name, headers, context! { token => visit.token, problem });
     match cookie {
         Some(cookie) => ([(header::SET_COOKIE, cookie)], page).into_response(),
         None => page,

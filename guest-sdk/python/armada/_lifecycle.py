@@ -65,8 +65,7 @@ class Life:
 
 async def open_agent(project: Project, message: Message) -> Opened:
     """Opens the project's agent context."""
-    given = given_to_agents() | {"agent_message": message}
-    return await enter(project.agent_context, message, given)
+    return await enter(project.agent_context, message, given_to_agents(message))
 
 
 async def open_job(project: Project, message: Message) -> Opened:

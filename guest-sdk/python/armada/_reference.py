@@ -13,10 +13,8 @@ from typing import Any
 
 from . import fingerprint
 from ._done import Done
-from .browser import Browser
-from .database import Database
+from .contexts import Agent, Message
 from .proxy import Proxy
-from .screen import Screen
 
 __all__ = ["SERVED_OTHERWISE", "Unserved", "given_to_agents", "given_to_jobs"]
 
@@ -47,15 +45,13 @@ class ProxyManager(Proxy):
         raise AttributeError(f"the proxy has no `{name}`: `armada.proxy` documents what it has", name=name, obj=self)
 
 
-def given_to_agents() -> dict[str, Any]:
+def given_to_agents(message: Message) -> dict[str, Any]:
     """What an agent context of the reference has without having made it."""
-    return {
+    agent = Agent(message)
+    return vars(agent) | {
         "proxy_manager": ProxyManager(),
         "fingerprint_manager": fingerprint,
-        "database": Database(),
-        "screen": Screen(),
-        "browser": Browser(),
-        "instantiate_default": _done,
+        "instantiate_default": agent.instantiate_default,
     }
 
 

@@ -3,8 +3,10 @@
 from types import TracebackType
 from typing import Any, Self
 
+from . import fingerprint
 from .browser import Browser
-from .database import Database
+from .database import Database, DatabaseInfo
+from .errors import DeniedError
 from .identity import Identity, of_job
 from .monitoring import MonitoringClient
 from .proxy import Proxy
@@ -50,6 +52,28 @@ class Agent:
         self.browser = Browser()
         self.database = Database()
         self.proxy = Proxy()
+
+    async def instantiate_default(self) -> None:
+        """Opens now what the agent's message asks for and would be opened when it is first used, so that what cannot be
+        opened fails the agent and not a job: the device of `config_fingerprint`, connections to the databases that the
+        run may use, and with `config_fantomas` the browser.
+
+        The host has opened the rest before: the upstream proxy of `config_proxy` and the screen. It closes everything, the
+        last first, when the agent is over, and when one of these cannot be opened.
+        """
+        if self.agent_message.get("config_fingerprint", {}).get("fingerprint_enabled"):
+            await fingerprint.current()
+        for info in self._databases():
+            await self.database.named(info.name).query("SELECT 1")
+        if "config_fantomas" in self.agent_message:
+            await self.browser.launch()
+
+    def _databases(self) -> list[DatabaseInfo]:
+        try:
+            return self.database.all()
+        except DeniedError:
+            # A run that is not granted databases asks for none.
+            return []
 
     async def __aenter__(self) -> Self:
         """Called before the first job; and again after a fault, or when the browser has been lost or is replaced."""

@@ -94,6 +94,9 @@ def of_job() -> Identity:
 class _OfJob:
     """Stands for the job's own person."""
 
+    # It has the same fields, for `dataclasses.asdict` and for results.
+    __dataclass_fields__ = Identity.__dataclass_fields__
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
