@@ -106,7 +106,10 @@ impl Capabilities {
         let egress = Arc::new(Egress::through(grant.clone(), proxy.clone()));
         let notices = monitoring.clone();
         let database = Arc::new(Databases::new(means));
-        let http = Arc::new(Http::new(means, egress.clone()));
+        let http = Arc::new({
+            let notices = monitoring.clone();
+            Http::new(means, egress.clone(), move |notice| notices.notice(notice))
+        });
         let screen = Arc::new(Screen::new(means));
         let fingerprint = Arc::new(Fingerprint::new(means));
         let identity = Identities::new(means.settings.identity.clone());

@@ -188,7 +188,7 @@ fn headers(given: Vec<wit::Header>, body_bytes: usize) -> Result<HeaderMap, Erro
                 "the value of the header {shown:?} has a character that none can have, such as a line end"
             ))
         })?;
-        if OURS.contains(&name) || name.as_str().starts_with("proxy-") {
+        if is_ours(&name) {
             return Err(Error::Invalid(format!("the header {shown:?} is the host's to send: leave it out")));
         }
         if name == CONTENT_LENGTH {
@@ -202,6 +202,11 @@ fn headers(given: Vec<wit::Header>, body_bytes: usize) -> Result<HeaderMap, Erro
         headers.try_append(name, value).map_err(|_| too_many())?;
     }
     Ok(headers)
+}
+
+/// Whether a header is the host's to send.
+pub(super) fn is_ours(name: &HeaderName) -> bool {
+    OURS.contains(name) || name.as_str().starts_with("proxy-")
 }
 
 fn set_unless_set(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) -> Result<(), Error> {
