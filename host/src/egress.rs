@@ -73,12 +73,14 @@ impl Egress {
 
     /// Parses a URL to go to.
     pub(crate) fn parse(&self, text: &str) -> Result<Url, Error> {
-        let url = Url::parse(text).map_err(|error| {
-            Error::Invalid(format!("{text:?} is no URL ({error}); write it in full, such as `https://example.com/`"))
-        })?;
-        if url.as_str() != "about:blank" {
-            self.allow(&url)?;
+        let url = read_url(text)?;
+        if url.as_str() == "about:blank" {
+            return Ok(url);
         }
+        if matches!(url.scheme(), "ws" | "wss") {
+            return Err(Error::Denied(format!("{url} is no page: pages have the scheme `http` or `https`")));
+        }
+        self.allow(&url)?;
         Ok(url)
     }
 
@@ -206,6 +208,13 @@ impl Egress {
     fn reaches_private(&self, place: &str) -> bool {
         urls(place).iter().flatten().any(|url| self.grant.allows_private(url))
     }
+}
+
+/// Reads a URL, whatever it is of.
+pub(crate) fn read_url(text: &str) -> Result<Url, Error> {
+    Url::parse(text).map_err(|error| {
+        Error::Invalid(format!("{text:?} is no URL ({error}); write it in full, such as `https://example.com/`"))
+    })
 }
 
 /// Connects to one of the addresses of a host.

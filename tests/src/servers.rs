@@ -144,7 +144,7 @@ pub fn mariadb() -> Server {
     let accounts = folder.path().join("accounts.sql");
     std::fs::write(
         &accounts,
-        "CREATE DATABASE IF NOT EXISTS shop;\nCREATE USER IF NOT EXISTS 'armada'@'%' IDENTIFIED BY 'secret';\n\
+        "CREATE DATABASE IF NOT EXISTS shop CHARACTER SET utf8mb4;\nCREATE USER IF NOT EXISTS 'armada'@'%' IDENTIFIED BY 'secret';\n\
          GRANT ALL ON *.* TO 'armada'@'%';\n",
     )
     .unwrap();

@@ -84,7 +84,7 @@ fn mariadb_does_everything() {
     passes_every_case(server.url());
 }
 
-/// The one event that the guest reports when its server is gone.
+/// Everything that a run has told.
 fn told(finished: &Finished) -> String {
     format!("{:?}{:?}", finished.changes, finished.jobs)
 }

@@ -177,7 +177,7 @@ fn a_private_address_is_refused_whatever_lies_between() {
         let before = proxy.carried();
         let upstream = Upstream { resolve, ..proxy.entry("berlin", "DE") };
         let config = json!({"upstream_proxy_enabled": 1});
-        let finished = run(vec![upstream], config, &[steps.clone()]).allowed_hosts(&["*:*"]).finish();
+        let finished = run(vec![upstream], config, std::slice::from_ref(&steps)).allowed_hosts(&["*:*"]).finish();
         let told = told(&finished).remove(0);
         for refused in [&told[0], &told[1]] {
             assert_eq!(refused["error"], "denied", "{told}");
@@ -259,7 +259,7 @@ fn the_address_that_traffic_comes_out_at_is_verified() {
             verify_ip: verify.then(|| page.verify_ip()),
             ..Inventory::default()
         };
-        run(Vec::new(), json!({"upstream_proxy_enabled": 1, "verify_ip": 1}), &[steps.clone()])
+        run(Vec::new(), json!({"upstream_proxy_enabled": 1, "verify_ip": 1}), std::slice::from_ref(&steps))
             .inventory(inventory)
             .finish()
     };

@@ -22,9 +22,9 @@ import base64
 import codecs
 import json as _json
 import math
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias, TypedDict, Unpack
+from typing import Any, TypeAlias, TypedDict, Unpack, cast
 from urllib.parse import urlencode
 
 from ._host import http as _wit
@@ -212,7 +212,7 @@ async def request(method: str, url: str, **options: Unpack[RequestOptions]) -> R
 
 
 @asynccontextmanager
-async def stream(method: str, url: str, **options: Unpack[RequestOptions]) -> AsyncIterator[Response]:
+async def stream(method: str, url: str, **options: Unpack[RequestOptions]) -> AsyncGenerator[Response]:
     """Makes a request, as `request` does; its response is read inside `async with`, as it arrives."""
     asked = _asked(method, url, **options)
     response = Response(*await _wit.send(asked))
@@ -294,13 +294,13 @@ def _asked(
 
 def _pairs(given: Pairs | None) -> list[tuple[str, Any]]:
     """Names and values, one pair for each value; those that are `None` are left out."""
-    pairs = given.items() if isinstance(given, Mapping) else given or ()
-    return [
-        (name, one)
-        for name, value in pairs
-        for one in (value if isinstance(value, list | tuple) else [value])
-        if one is not None
-    ]
+    listed: Any = given or ()
+    members: Any = listed.items() if hasattr(listed, "items") else listed
+    pairs: list[tuple[str, Any]] = []
+    for name, value in members:
+        values = cast("list[Any]", value) if isinstance(value, list | tuple) else [value]
+        pairs.extend((name, one) for one in values if one is not None)
+    return pairs
 
 
 def _with_query(url: str, pairs: list[tuple[str, Any]]) -> str:

@@ -141,7 +141,7 @@ impl Life for Databases {
         scope.jobs += 1;
     }
 
-    /// A job is over: its transactions are rolled back. After a fault, nothing holds any other.
+    /// A job is over: its transactions are rolled back. Those of the agent context go with what holds them, after a fault too.
     async fn end_job(&self, _after_fault: bool) -> bool {
         let begun = {
             let mut scope = self.scope();

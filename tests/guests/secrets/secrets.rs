@@ -106,7 +106,7 @@ async fn requests_with_a_secret_are_shown_without_it(case: Case<'_>) -> Result<(
     page.route("**/echo*").hold().await?;
     let script = "() => { const { value } = document.querySelector('#a');
                   window.answer = fetch('/echo?q=' + encodeURIComponent(value),
-                    { method: 'POST', headers: { 'x-own': value }, body: new URLSearchParams({ value }) })
+                    { method: 'POST', headers: { 'x-own': encodeURIComponent(value) }, body: new URLSearchParams({ value }) })
                     .then(answer => answer.json())
                     .then(({ query, headers, body }) => [query.q, headers['x-own'], body]
                       .map(text => [...decodeURIComponent(text.replace('value=', '').replaceAll('+', ' '))].reverse().join('')));

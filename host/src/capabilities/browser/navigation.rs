@@ -19,8 +19,10 @@ use crate::url_pattern::UrlPattern;
 /// How long a navigation that a page has asked for may take to begin before it counts as come to nothing (such as a
 /// `mailto:` link).
 const REQUEST: Duration = Duration::from_millis(200);
-/// How long the browser may take to show its page about a navigation that has failed.
-const ERROR_PAGE: Duration = Duration::from_secs(1);
+/// How long the browser may take to show its page about a navigation that has failed. It always does, sooner or later.
+const ERROR_PAGE: Duration = Duration::from_secs(10);
+/// A navigation that was given up: the page stays where it was.
+const ABORTED: &str = "net::ERR_ABORTED";
 
 /// An answer with an error status and without a body: the browser shows a page of its own, but an answer it is.
 const NO_BODY: &str = "net::ERR_HTTP_RESPONSE_CODE_FAILURE";
@@ -74,7 +76,10 @@ impl Page {
         let going = async {
             let navigated: Navigated = self.session.call_as(&navigate).await.map_err(|error| self.error(error))?;
             if let Some(problem) = navigated.error_text.filter(|problem| problem != NO_BODY) {
-                let at = self.failed_at(navigated.loader_id.as_deref()).await;
+                let at = match problem.as_str() {
+                    ABORTED => None,
+                    _ => self.failed_at(navigated.loader_id.as_deref()).await,
+                };
                 return Err(self.unreachable(url.as_str(), at.as_deref(), &problem, navigated.is_download));
             }
             let Some(loader) = navigated.loader_id else {
@@ -253,9 +258,7 @@ impl Page {
         }
         match problem {
             "net::ERR_BLOCKED_BY_CLIENT" => Error::Denied(format!("{url} was blocked by a route")),
-            "net::ERR_ABORTED" => {
-                Error::Unavailable(format!("{url}: the navigation was given up, for another or a download"))
-            }
+            ABORTED => Error::Unavailable(format!("{url}: the navigation was given up, for another or a download")),
             // The browser knows only that the proxy did not answer; the proxy knows why.
             problem => match egress.failure(at) {
                 Some(Error::Denied(reason)) => Error::Denied(format!("{on_the_way}: {reason}")),

@@ -220,7 +220,7 @@ mod tests {
             "SELECT $0",
             "SELECT :a",
             "SELECT @a",
-            "SELECT [']']; ATTACH ''",
+            "SELECT [a'] FROM b; ATTACH ''",
             "SELECT 1 --\n;ATTACH ''",
             "SELECT /*';*/ 1; ATTACH ''",
         ] {

@@ -19,7 +19,7 @@ use super::Deadline;
 use super::client::{Client, OutgoingBody};
 use crate::capabilities::cut;
 use crate::contract::{Error, http as wit};
-use crate::egress::Egress;
+use crate::egress::{Egress, read_url};
 
 /// How many redirects are followed where a request says nothing, and at most.
 const REDIRECTS: u32 = 10;
@@ -71,7 +71,11 @@ impl Outgoing {
             return Err(Error::Invalid(format!("at most {REDIRECTS} redirects are followed, not {redirects}")));
         }
         let method = method(&request.method)?;
-        let mut url = egress.parse(&request.url)?;
+        let mut url = read_url(&request.url)?;
+        // That one names no host to be allowed or not: it is told below that nothing can be requested there.
+        if url.as_str() != "about:blank" {
+            egress.allow(&url)?;
+        }
         let body = Bytes::from(request.body.unwrap_or_default());
         let mut headers = headers(request.headers, body.len())?;
         let decodes = !headers.contains_key(ACCEPT_ENCODING);

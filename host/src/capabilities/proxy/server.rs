@@ -52,6 +52,9 @@ const SILENCE: Duration = Duration::from_secs(10 * 60);
 /// Where Chromium's own services are sent, so that they reach nobody.
 const NOWHERE: &str = "nowhere.invalid";
 
+/// Where Chromium fetches dictionaries and parts of itself from, whatever is switched off: nobody's page asks for that.
+const CHROMIUMS_OWN: [&str; 3] = ["redirector.gvt1.com", "edgedl.me.gvt1.com", "update.googleapis.com"];
+
 /// Who is told of what was refused.
 pub(crate) type Notice = Arc<dyn Fn(String) + Send + Sync>;
 
@@ -133,7 +136,7 @@ impl Drop for Proxy {
 impl Shared {
     /// Tells that a request or connection to a host was refused.
     fn refused(&self, host: &str, refusal: String) {
-        if host == NOWHERE {
+        if host == NOWHERE || CHROMIUMS_OWN.contains(&host) {
             tracing::debug!("{refusal}");
         } else {
             (self.notice)(refusal);

@@ -64,7 +64,7 @@ impl Group {
 }
 
 /// The socket (its inode) of the connection from there to here, in a table as `/proc/net/tcp` has it.
-fn socket<'a>(table: &'a str, from: SocketAddr, here: SocketAddr) -> Option<&'a str> {
+fn socket(table: &str, from: SocketAddr, here: SocketAddr) -> Option<&str> {
     let (from, here) = (hexadecimal(from)?, hexadecimal(here)?);
     table.lines().find_map(|line| {
         let mut columns = line.split_ascii_whitespace();
