@@ -28,7 +28,7 @@ pub(crate) use self::wasi::Requests;
 use crate::call::{Call, Host, Weigh, call};
 use crate::capabilities::{Life, Means};
 use crate::contract::{Error, http as wit};
-use crate::egress::Egress;
+use crate::egress::{Egress, Trust};
 use crate::instance::{InstanceState, hand_out};
 
 /// A script's handle on the body of a response. Dropping it ends the response.
@@ -90,7 +90,8 @@ impl Http {
         if let Some(client) = known {
             return Ok(client.clone());
         }
-        let client = Arc::new(Client::new(self.egress.clone(), client::tls()?));
+        let trust = Trust::of_the_system().map_err(|error| Error::Unavailable(error.to_string()))?;
+        let client = Arc::new(Client::new(self.egress.clone(), trust));
         Ok(known.insert(client).clone())
     }
 

@@ -11,9 +11,10 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use rustls::client::WebPkiServerVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, ServerConfig};
 
 use super::*;
 
@@ -69,9 +70,9 @@ async fn serve(versions: &[&str]) -> Server {
             });
         }
     });
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let trusting = builder.with_root_certificates(roots).with_no_client_auth();
-    Server { address, connections, client: Client::new(egress(), client::with_versions(trusting)) }
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().unwrap();
+    let trust = Trust::new(provider, Ok(verifier)).unwrap();
+    Server { address, connections, client: Client::new(egress(), trust) }
 }
 
 impl Server {
