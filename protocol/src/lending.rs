@@ -288,12 +288,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_grant_does_not_name_is_not_lent() {
-        let database = |url: &str| Database {
-            url: crate::inventory::Hidden(url.to_owned()),
-            writable: false,
-            connections_per_agent: 1,
-        };
-        let secret = Secret { value: crate::inventory::Hidden("hush".to_owned()), origins: Vec::new() };
+        let database =
+            |url: &str| Database { url: crate::Hidden(url.to_owned()), writable: false, connections_per_agent: 1 };
+        let secret = Secret { value: crate::Hidden("hush".to_owned()), origins: Vec::new() };
         let inventory = Inventory {
             databases: [("orders".to_owned(), database("sqlite:a")), ("people".to_owned(), database("sqlite:b"))]
                 .into(),

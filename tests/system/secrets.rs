@@ -1,6 +1,7 @@
 //! Secrets: typed into pages of their origins, hidden from scripts, and revealed by a grant of its own.
 
-use armada_protocol::inventory::{Hidden, Secret};
+use armada_protocol::Hidden;
+use armada_protocol::inventory::Secret;
 use armada_protocol::{Inventory, Status};
 use armada_tests::command::project;
 use armada_tests::guests::{built, component};

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use armada_project::{Capability, Grant, Lendable};
-use armada_protocol::inventory::{Hidden, Secret};
+use armada_protocol::Hidden;
+use armada_protocol::inventory::Secret;
 use url::Url;
 
 pub(crate) use self::veil::Veil;
