@@ -38,7 +38,6 @@ impl Runner {
             run: RunId::new(),
             by: Incarnation::new(0),
             grant: Arc::new(grant),
-            message: &Map::new(),
             settings: &settings,
             options: &options,
             lent: Lent::default(),
