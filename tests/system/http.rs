@@ -26,7 +26,7 @@ pub(crate) fn scripts_make_requests_of_their_own() {
 
 #[test]
 fn libraries_make_requests_by_wasi_http() {
-    let limits = json!({"http_response_bytes": 1_000_000});
+    let limits = json!({"http_requests_at_once": 2, "http_response_bytes": 1_000_000, "seconds_per_call": 2});
     all_cases_pass_in("wasi_http", |run| run.limits(limits).agents(2));
 }
 

@@ -97,13 +97,15 @@ impl Http {
 
     /// Counts a request as one in flight for as long as this is kept.
     fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
-        self.room.clone().try_acquire_owned().map_err(|_| {
-            Error::Limit(format!(
-                "{} HTTP requests are in progress: read or drop the bodies of some, or raise \
-                 run_message.sandbox.limits.http_requests_at_once",
-                self.requests_at_once
-            ))
-        })
+        self.room.clone().try_acquire_owned().map_err(|_| Error::Limit(self.no_room()))
+    }
+
+    fn no_room(&self) -> String {
+        format!(
+            "{} HTTP requests are in progress: read or drop the bodies of some, or raise \
+             run_message.sandbox.limits.http_requests_at_once",
+            self.requests_at_once
+        )
     }
 
     /// Makes a request, as soon as it is awaited.

@@ -225,7 +225,7 @@ fn too_many() -> Error {
 }
 
 /// Takes user name and password out of a URL, as the header that they are sent in.
-fn take_credentials(url: &mut Url) -> Option<HeaderValue> {
+pub(super) fn take_credentials(url: &mut Url) -> Option<HeaderValue> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }
@@ -257,7 +257,8 @@ fn decoded(text: &str) -> Vec<u8> {
     bytes
 }
 
-fn uri_of(url: &Url) -> Result<Uri, Error> {
+/// A URL as it is requested.
+pub(super) fn uri_of(url: &Url) -> Result<Uri, Error> {
     let shown = || cut(url.as_str(), 200).to_owned();
     if !matches!(url.scheme(), "http" | "https") {
         return Err(Error::Invalid(format!("{:?} is no http or https URL", shown())));
