@@ -104,14 +104,14 @@ impl Capabilities {
         let egress = Arc::new(Egress::through(grant.clone(), proxy.clone()));
         let notices = monitoring.clone();
         let database = Arc::new(Databases::new(means));
+        let secrets = Arc::new(Secrets::new(means));
         let http = Arc::new({
             let notices = monitoring.clone();
-            Http::new(means, egress.clone(), move |notice| notices.notice(notice))
+            Http::new(means, egress.clone(), secrets.clone(), move |notice| notices.notice(notice))
         });
         let screen = Arc::new(Screen::new(means));
         let fingerprint = Arc::new(Fingerprint::new(means));
         let identity = Identities::new(means.settings.identity.clone());
-        let secrets = Arc::new(Secrets::new(means));
         let (fingerprint_of_it, screen_of_it) = (fingerprint.clone(), screen.clone());
         let browser = Browser::new(means, egress, fingerprint_of_it, screen_of_it, secrets.veil(), move |notice| {
             notices.notice(notice);

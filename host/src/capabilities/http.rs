@@ -26,6 +26,7 @@ use self::client::Client;
 use self::request::Outgoing;
 pub(crate) use self::wasi::Requests;
 use crate::call::{Call, Host, Weigh, call};
+use crate::capabilities::secrets::Secrets;
 use crate::capabilities::{Life, Means};
 use crate::contract::{Error, http as wit};
 use crate::egress::{Egress, Trust};
@@ -42,6 +43,7 @@ type Notice = Arc<dyn Fn(String) + Send + Sync>;
 pub(crate) struct Http {
     grant: Arc<Grant>,
     egress: Arc<Egress>,
+    secrets: Arc<Secrets>,
     /// Is told what is refused of requests that cannot be told themselves.
     notice: Notice,
     /// How long a request takes at most that no call waits for.
@@ -63,13 +65,19 @@ struct Scope {
 
 impl Http {
     /// The requests of an agent, of which there are none yet.
-    pub(crate) fn new(means: &Means<'_>, egress: Arc<Egress>, notice: impl Fn(String) + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(
+        means: &Means<'_>,
+        egress: Arc<Egress>,
+        secrets: Arc<Secrets>,
+        notice: impl Fn(String) + Send + Sync + 'static,
+    ) -> Self {
         let limits = means.grant.limits();
         let requests_at_once = limits.http_requests_at_once;
         let room = usize::try_from(requests_at_once).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         Self {
             grant: means.grant.clone(),
             egress,
+            secrets,
             notice: Arc::new(notice),
             time: Duration::try_from_secs_f64(limits.seconds_per_call).unwrap_or(Duration::MAX),
             room: Arc::new(Semaphore::new(room)),
@@ -115,10 +123,11 @@ impl Http {
     ) -> Result<impl Future<Output = Result<(wit::Response, Body), Error>> + Send + use<>, Error> {
         let outgoing = Outgoing::new(request, &self.egress)?;
         let permit = self.permit()?;
-        let (client, egress, limits) = (self.client()?, self.egress.clone(), self.limits);
+        let (client, egress, secrets, limits) =
+            (self.client()?, self.egress.clone(), self.secrets.clone(), self.limits);
         Ok(async move {
             let (deadline, decodes) = (outgoing.deadline(), outgoing.decodes());
-            let answered = deadline.bound(request::follow(&client, &egress, outgoing)).await?;
+            let answered = deadline.bound(request::follow(&client, &egress, &secrets, outgoing)).await?;
             let (mut head, incoming) = answered.response.into_parts();
             let coding = if decodes && !answered.has_no_body { body::Coding::take(&mut head.headers) } else { None };
             let body = Body::new(incoming, coding, limits, permit, deadline, client.over());

@@ -35,6 +35,12 @@ impl Secrets {
         Self { grant: means.grant.clone(), lent: means.lent.secrets.clone(), veil: Arc::default() }
     }
 
+    /// These, where this grant names them.
+    #[cfg(test)]
+    pub(crate) fn lent(grant: Arc<Grant>, lent: BTreeMap<String, Secret>) -> Self {
+        Self { grant, lent, veil: Arc::default() }
+    }
+
     /// What hides the secrets that were given to pages.
     pub(crate) fn veil(&self) -> Arc<Veil> {
         self.veil.clone()
@@ -59,8 +65,10 @@ impl Secrets {
     }
 
     /// The text of a secret that is to be sent to this URL.
-    #[cfg_attr(not(test), expect(dead_code, reason = "requests of scripts send them in headers"))]
     pub(crate) fn for_origin(&self, name: &str, url: &Url) -> Result<Hidden, Error> {
+        // The call is one of another capability.
+        let granted = self.grant.check_capability(Capability::Secrets.name());
+        granted.map_err(|denied| Error::Denied(denied.to_string()))?;
         let secret = self.named(Lendable::Secrets, name)?;
         let origin = url.origin().ascii_serialization();
         if secret.origins.contains(&origin) {
@@ -112,13 +120,13 @@ mod tests {
     use super::*;
 
     fn secrets(asked: &[(Lendable, &str)]) -> Secrets {
-        let mut sandbox = Sandbox::default();
+        let mut sandbox = Sandbox { capabilities: [Capability::Secrets].into(), ..Sandbox::default() };
         for (kind, name) in asked {
             sandbox.names.entry(*kind).or_default().insert((*name).to_owned());
         }
         let secret = Secret { value: Hidden("hush-hush".to_owned()), origins: vec!["https://shop.example".to_owned()] };
         let lent = [("password".to_owned(), secret)].into();
-        Secrets { grant: Arc::new(Grant::new(&sandbox, &Ceiling::none())), lent, veil: Arc::default() }
+        Secrets::lent(Arc::new(Grant::new(&sandbox, &Ceiling::none())), lent)
     }
 
     #[test]
