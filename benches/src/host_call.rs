@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use armada_host::Sandbox;
 use armada_host::measured::Runner;
-use serde_json::json;
+use serde_json::{Map, json};
 
 use crate::component::{self, BareHost, built, grant};
 use crate::measure::Row;
@@ -16,7 +16,7 @@ const CALLS: u32 = 100_000;
 pub(crate) fn measure() -> anyhow::Result<Vec<Row>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (sandbox, component) = (Sandbox::new()?, built());
-    let runner = Runner::new(&sandbox, &component, grant()?)?;
+    let runner = Runner::new(&sandbox, &component, grant()?, &Map::new())?;
     let bare = BareHost::new(&sandbox, &component)?;
     let job = json!({"measure": "host_call", "times": CALLS}).to_string();
     let times = runtime.block_on(async {

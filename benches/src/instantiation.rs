@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use armada_host::Sandbox;
 use armada_host::measured::Runner;
+use serde_json::Map;
 
 use crate::component::{self, BareHost, built, grant};
 use crate::measure::Row;
@@ -14,7 +15,7 @@ const TIMES: u32 = 100;
 pub(crate) fn measure() -> anyhow::Result<Vec<Row>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (sandbox, component) = (Sandbox::new()?, built());
-    let runner = Runner::new(&sandbox, &component, grant()?)?;
+    let runner = Runner::new(&sandbox, &component, grant()?, &Map::new())?;
     let bare = BareHost::new(&sandbox, &component)?;
     let times = runtime.block_on(async {
         let mut times = Vec::new();

@@ -15,9 +15,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use armada_host::measured::InterceptingProxy;
+use armada_host::measured::{InterceptingProxy, Runner};
 use armada_project::{Ceiling, Grant, Sandbox};
-use armada_tests::{pypi, repository, target_folder};
+use armada_tests::{guests, pypi, repository, target_folder};
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use self::client::Client;
@@ -52,9 +53,13 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Row>> {
     let server = Server::start(folder.path())?;
     let client = Client::new(server.address)?;
     let way = |name, proxy| Way { name, proxy, kept: Vec::new(), anew: Vec::new() };
-    // Ours is the first; the same with more to do belongs beside it.
+    let component = folder.path().join("traffic.wasm");
+    std::fs::write(&component, guests::component("traffic"))?;
+    let ours = |config: Value| Running::ours(&server, &component, &json!({"config_proxy": config}));
+    // Ours are the first two.
     let mut ways = [
-        way("ours", Some(Running::ours(&server)?)),
+        way("ours", Some(ours(json!({}))?)),
+        way("ours, with a modifier", Some(ours(json!({"modifiers": ["second"]}))?)),
         way("no proxy", None),
         way("hudsucker alone", Some(Running::hudsucker(&server)?)),
         way("mitmdump", Some(Running::mitmproxy(&server, folder.path())?)),
@@ -73,7 +78,7 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Row>> {
             }
         }
     }
-    let [ours, peers @ ..] = &ways;
+    let [ours, modified, peers @ ..] = &ways;
     let mut rows = Vec::new();
     for (what, of) in [
         ("proxy: request, connection kept", (|way| &way.kept) as fn(&Way) -> &Vec<Duration>),
@@ -83,9 +88,13 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Row>> {
             let times = of(ours).iter().copied().zip(of(peer).iter().copied()).collect();
             rows.push(Row::new(what, peer.name, times, None));
         }
+        let times = of(modified).iter().copied().zip(of(ours).iter().copied()).collect();
+        rows.push(Row::new(format!("{what}, with a modifier"), ours.name, times, None));
     }
     let memory = |way: &Way| way.proxy.as_ref().map(|proxy| proportional(&[proxy.child.id()])).transpose();
     let our_memory = memory(ours)?.context("ours is a proxy")?;
+    let modified_memory = memory(modified)?.context("ours is a proxy")?;
+    rows.push(Row::bytes("proxy: memory after that, with a modifier", ours.name, (modified_memory, our_memory), None));
     for peer in peers {
         if let Some(memory) = memory(peer)? {
             rows.push(Row::bytes("proxy: memory after that", peer.name, (our_memory, memory), None));
@@ -123,10 +132,11 @@ struct Running {
 }
 
 impl Running {
-    /// The proxy that agents have, with nothing to check but the grant.
-    fn ours(server: &Server) -> anyhow::Result<Self> {
+    /// The proxy that agents have, configured by this agent message.
+    fn ours(server: &Server, component: &Path, message: &Value) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        Self::telling_its_port(command.arg(OURS).arg(&server.certificate))
+        command.arg(OURS).arg(&server.certificate).arg(component).arg(message.to_string());
+        Self::telling_its_port(&mut command)
     }
 
     /// A proxy of hudsucker, which is compiled if it is not there.
@@ -179,16 +189,20 @@ impl Drop for Running {
     }
 }
 
-/// Our proxy: `intercepting-proxy CERTIFICATE`. It ends when its standard input does.
+/// Our proxy: `intercepting-proxy CERTIFICATE COMPONENT MESSAGE`. It ends when its standard input does.
 pub(crate) fn run_ours(arguments: &[String]) -> anyhow::Result<()> {
-    let [certificate] = arguments else { anyhow::bail!("{OURS} takes a certificate") };
-    let certificate = std::fs::read(certificate)?;
+    let [certificate, component, message] = arguments else {
+        anyhow::bail!("{OURS} takes a certificate, a component and an agent message")
+    };
+    let (certificate, component) = (std::fs::read(certificate)?, std::fs::read(component)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let hosts = || "127.0.0.1:*".parse().map(|host| vec![host]);
     let sandbox = Sandbox { allowed_hosts: hosts()?, ..Sandbox::default() };
     let grant = Grant::new(&sandbox, &Ceiling { private_hosts: hosts()?, ..Ceiling::none() });
+    let engine = armada_host::Sandbox::new()?;
     runtime.block_on(async {
-        let proxy = InterceptingProxy::open(grant, certificate).await.map_err(anyhow::Error::msg)?;
+        let runner = Runner::new(&engine, &component, grant, &serde_json::from_str(message)?)?;
+        let proxy = InterceptingProxy::open(&runner, certificate).await.map_err(anyhow::Error::msg)?;
         println!("{}", proxy.address().port());
         tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
         proxy.close().await;

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use armada_host::measured::{Runner, Running};
 use armada_host::{ComponentCache, Sandbox};
 use armada_project::{BuildOptions, Digest, Language, Project, scaffold};
-use serde_json::json;
+use serde_json::{Map, json};
 
 use crate::component::{built, built_in_python, grant};
 use crate::host_call::duration;
@@ -44,7 +44,7 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Row>> {
         Ok(started.elapsed())
     })?);
 
-    let runners = components.each(|component| anyhow::Ok(Runner::new(&sandbox, component, grant()?)?))?;
+    let runners = components.each(|component| anyhow::Ok(Runner::new(&sandbox, component, grant()?, &Map::new())?))?;
     rows.push(runners.times("python: instantiate", MANY, |runner| {
         let started = Instant::now();
         runtime.block_on(runner.instantiate()).map_err(anyhow::Error::msg)?;

@@ -9,8 +9,9 @@ use anyhow::{Context as _, bail, ensure};
 use armada_host::find_chromium;
 use armada_orchestrator::agents::AgentCommand;
 use armada_orchestrator::server::Server;
-use armada_orchestrator::settings::{AgentMode, InProcess, Secret, Settings, own_variables};
+use armada_orchestrator::settings::{AgentMode, InProcess, Settings, own_variables};
 use armada_orchestrator::store::Retry;
+use armada_protocol::Hidden;
 use url::Url;
 
 use crate::Ending;
@@ -129,12 +130,12 @@ fn settings(given: ServeSettings, file: ServeSettings, temp: &Path) -> anyhow::R
     settings.no_agent = seconds("no_agent_seconds", given.no_agent_seconds, file.no_agent_seconds, settings.no_agent)?;
     settings.grace = seconds("grace_seconds", given.grace_seconds, file.grace_seconds, settings.grace)?;
     settings.listen = listen;
-    settings.store_url = given.store_url.or(file.store_url).map(Secret);
-    settings.redis_url = redis_url.map(Secret);
-    settings.amqp_url = amqp_url.map(Secret);
+    settings.store_url = given.store_url.or(file.store_url).map(Hidden);
+    settings.redis_url = redis_url.map(Hidden);
+    settings.amqp_url = amqp_url.map(Hidden);
     settings.ceiling = ceiling;
     settings.inventory = inventory;
-    settings.token = token.map(Secret);
+    settings.token = token.map(Hidden);
     settings.cors_origins = cors_origins;
     settings.agent_silence = silence;
     settings.retry = Retry { first, longest: longest.max(first) };

@@ -176,16 +176,8 @@ impl Agent {
         let context_budget = Budget { cpu, wall: seconds(limits.seconds_per_context), limit: "seconds_per_context" };
         let browser = BrowserOptions { executable: options.chromium, headed: options.headed, temp: options.temp };
         let lender = connections.lender.clone();
-        let means = Means {
-            run,
-            by,
-            grant,
-            message: &record.message,
-            settings: &settings,
-            options: &browser,
-            lent: lender.lent(run, by).await?,
-            lender,
-        };
+        let means =
+            Means { run, by, grant, settings: &settings, options: &browser, lent: lender.lent(run, by).await?, lender };
         let capabilities = Arc::new(Capabilities::new(&means).map_err(AgentError::Message)?);
         capabilities.traffic.use_template(&template, &capabilities).map_err(AgentError::Message)?;
         let message = serde_json::to_string(&record.message).map_err(|error| AgentError::Message(error.to_string()))?;

@@ -20,7 +20,6 @@ use std::sync::Arc;
 use armada_project::{AgentSettings, Grant};
 use armada_protocol::{Attempt, Incarnation, Lender, Lent, RunId};
 use async_trait::async_trait;
-use serde_json::{Map, Value};
 
 use self::browser::{Browser, BrowserOptions};
 use self::database::Databases;
@@ -41,8 +40,7 @@ pub(crate) struct Means<'a> {
     pub(crate) by: Incarnation,
     /// What the run is allowed.
     pub(crate) grant: Arc<Grant>,
-    /// The merged agent configuration, and what it says to the host.
-    pub(crate) message: &'a Map<String, Value>,
+    /// What the merged agent configuration says to the host.
     pub(crate) settings: &'a AgentSettings,
     /// How the operator runs browsers.
     pub(crate) options: &'a BrowserOptions,
@@ -108,11 +106,14 @@ impl Capabilities {
         let egress = Arc::new(Egress::through(grant.clone(), proxy.clone()));
         let notices = monitoring.clone();
         let database = Arc::new(Databases::new(means));
-        let http = Arc::new(Http::new(means, egress.clone()));
+        let secrets = Arc::new(Secrets::new(means));
+        let http = Arc::new({
+            let notices = monitoring.clone();
+            Http::new(means, egress.clone(), secrets.clone(), move |notice| notices.notice(notice))
+        });
         let screen = Arc::new(Screen::new(means));
         let fingerprint = Arc::new(Fingerprint::new(means));
         let identity = Identities::new(means.settings.identity.clone());
-        let secrets = Arc::new(Secrets::new(means));
         let traffic = Arc::new(Traffic::new(means, monitoring.clone(), &secrets)?);
         let parts = browser::Parts {
             egress,

@@ -10,7 +10,6 @@
 
 mod address;
 mod connection;
-pub(crate) mod tls;
 mod trust;
 pub(crate) mod upstream;
 
@@ -27,7 +26,7 @@ use url::Url;
 
 use self::address::not_public;
 pub(crate) use self::connection::Connection;
-pub(crate) use self::trust::{Trust, TrustError};
+pub(crate) use self::trust::{Trust, TrustError, secure_http1};
 use self::upstream::{Exit, Leased, Target, ThroughError};
 use crate::contract::Error;
 

@@ -13,8 +13,10 @@ use tokio_util::sync::CancellationToken;
 use wasmtime::component::{Accessor, Component, InstancePre, Linker, Resource, ResourceTable};
 use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::call::{Calls, Host};
+use crate::capabilities::http::Requests;
 use crate::capabilities::{Capabilities, output};
 use crate::contract::modifiers::{Request, RequestVerdict, Response, ResponseVerdict};
 use crate::contract::{Error, Failure, Modifying, ModifyingIndices, Project, ProjectIndices, types};
@@ -52,6 +54,8 @@ pub(crate) type Answer<T> = Result<Result<T, Failure>, Fault>;
 pub(crate) struct InstanceState {
     wasi: WasiCtx,
     wasi_resources: ResourceTable,
+    wasi_http: WasiHttpCtx,
+    wasi_requests: Requests,
     limiter: Limiter,
     cpu: Arc<CpuMeter>,
     pub(crate) calls: Calls,
@@ -63,6 +67,12 @@ pub(crate) struct InstanceState {
 impl WasiView for InstanceState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.wasi_resources }
+    }
+}
+
+impl WasiHttpView for InstanceState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.wasi_requests, table: &mut self.wasi_resources, ctx: &mut self.wasi_http }
     }
 }
 
@@ -152,6 +162,7 @@ impl Template {
         let engine = |error: wasmtime::Error| ComponentError::Engine(format!("{error:#}"));
         let mut linker = Linker::<InstanceState>::new(sandbox.engine());
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(engine)?;
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker).map_err(engine)?;
         Project::add_to_linker::<_, Host>(&mut linker, |state| state).map_err(engine)?;
         let component = linker.instantiate_pre(component).map_err(|error| {
             // The linker names the first import that it does not have, or whose type is another.
@@ -235,6 +246,8 @@ impl Instance {
         let state = InstanceState {
             wasi,
             wasi_resources,
+            wasi_http: WasiHttpCtx::new(),
+            wasi_requests: Requests(capabilities.http.clone()),
             limiter: Limiter { memory_mib: limits.memory_mib, memory_left },
             cpu: cpu.clone(),
             calls: Calls::new(capabilities.grant.clone(), role),

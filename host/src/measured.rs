@@ -118,7 +118,6 @@ fn with_means<T>(
         run: RunId::new(),
         by: Incarnation::new(0),
         grant: Arc::new(grant),
-        message,
         settings: &settings,
         options: &options,
         lent: Lent::default(),

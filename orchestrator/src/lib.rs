@@ -15,6 +15,8 @@ pub mod http;
 pub mod inputs;
 pub mod launch;
 mod retention;
+#[cfg(test)]
+mod rig;
 pub mod server;
 pub mod settings;
 pub mod store;

@@ -96,17 +96,10 @@ async fn forget(store: &Store, conductor: &Conductor, keep: Duration, now: Times
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use jiff::SignedDuration;
 
-    use armada_host::Sandbox;
-    use armada_protocol::embedded::{EmbeddedQueue, EmbeddedRunStore};
-
     use super::*;
-    use crate::credentials::Credentials;
-    use crate::settings::{AgentMode, Settings};
-    use crate::store::StoreOptions;
+    use crate::rig::Rig;
     use crate::store::foreign_runs::ReportedEvent;
     use crate::store::queries::{Paging, RunFilter};
     use crate::store::views::JobStatus;
@@ -129,19 +122,8 @@ mod tests {
 
     #[tokio::test]
     async fn runs_that_ended_too_long_ago_are_forgotten_and_others_stay() {
-        let folder = tempfile::tempdir().unwrap();
-        let settings = Settings::new(folder.path().into(), folder.path().join("cache"), AgentMode::External);
-        let store = Store::open(StoreOptions {
-            url: Store::file_url(&folder.path().join("store.db")),
-            artifacts: folder.path().join("artifacts"),
-            lease: settings.agent_silence,
-            retry: settings.retry.clone(),
-        })
-        .await
-        .unwrap();
-        let (queue, runs) = (Arc::new(EmbeddedQueue::default()), Arc::new(EmbeddedRunStore::default()));
-        let (sandbox, credentials) = (Sandbox::new().unwrap(), Credentials::open(folder.path()).unwrap());
-        let conductor = Conductor::new(store.clone(), queue, runs, sandbox, credentials, Arc::new(settings));
+        let rig = Rig::embedded().await;
+        let Rig { conductor, store, .. } = &rig;
         let (old, live, recent) = (RunId::new(), RunId::new(), RunId::new());
         for run in [old, live, recent] {
             store.report_run(run, None).await.unwrap();
@@ -164,8 +146,8 @@ mod tests {
         }
         let paging = Paging { size: 10, ..Paging::default() };
         let now = Timestamp::now();
-        assert_eq!(forget(&store, &conductor, Duration::from_secs(7_200), now).await.unwrap(), 0);
-        assert_eq!(forget(&store, &conductor, Duration::from_secs(1_800), now).await.unwrap(), 1);
+        assert_eq!(forget(store, conductor, Duration::from_secs(7_200), now).await.unwrap(), 0);
+        assert_eq!(forget(store, conductor, Duration::from_secs(1_800), now).await.unwrap(), 1);
         let left = store.list_runs(RunFilter::default(), paging).await.unwrap();
         let left: Vec<_> = left.items.iter().map(|run| RunId(run.run_uuid)).collect();
         assert_eq!(left, [recent, live]);
@@ -175,7 +157,6 @@ mod tests {
         assert_eq!(store.changes_after(0, Some(live.0), 10).await.unwrap().len(), 6);
         let rows = sqlx::query("SELECT seq FROM reports WHERE run_id = $1").bind(old.to_string());
         assert!(rows.fetch_all(store.pool()).await.unwrap().is_empty());
-        conductor.close().await;
-        store.close().await;
+        rig.close().await;
     }
 }

@@ -13,7 +13,7 @@ use armada_host::{ComponentError, Sandbox};
 use armada_protocol::embedded::{EmbeddedQueue, EmbeddedRunStore};
 use armada_protocol::rabbitmq::RabbitQueue;
 use armada_protocol::redis::{self, RedisRunStore};
-use armada_protocol::{Broker, ProtocolError, Registry};
+use armada_protocol::{Broker, Hidden, ProtocolError, Registry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +24,7 @@ use crate::http::health::Check;
 use crate::http::{self, Api};
 use crate::inputs::{self, InputsError};
 use crate::retention;
-use crate::settings::{Secret, Settings};
+use crate::settings::Settings;
 use crate::store::{Store, StoreError, StoreOptions};
 
 /// Why a server is not there.
@@ -91,7 +91,7 @@ impl Server {
             .await
             .map_err(|error| ServerError::Listen { address: settings.listen, error })?;
         let url = match &settings.store_url {
-            Some(Secret(url)) => url.clone(),
+            Some(Hidden(url)) => url.clone(),
             None => Store::file_url(&settings.data.join("armada.db")),
         };
         let artifacts = settings.data.join("artifacts");
@@ -99,7 +99,7 @@ impl Server {
         let store = Store::open(options).await?;
         let mut checks = Vec::new();
         let queue: Arc<dyn Broker> = match &settings.amqp_url {
-            Some(Secret(url)) => {
+            Some(Hidden(url)) => {
                 let queue = Arc::new(RabbitQueue::new(url, "armada serve")?);
                 wait_for(queue.check().await)?;
                 let asked = queue.clone();
@@ -112,7 +112,7 @@ impl Server {
             None => Arc::new(EmbeddedQueue::default()),
         };
         let runs: Arc<dyn Registry> = match &settings.redis_url {
-            Some(Secret(url)) => {
+            Some(Hidden(url)) => {
                 let runs = Arc::new(RedisRunStore::new(url, redis::EXPIRY)?);
                 wait_for(runs.check().await)?;
                 let asked = runs.clone();

@@ -6,20 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use armada_project::{BundleLimits, Ceiling};
-use armada_protocol::Inventory;
+use armada_protocol::{Hidden, Inventory};
 
 use crate::agents::AgentCommand;
 use crate::store::Retry;
-
-/// A text that is not shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("(secret)")
-    }
-}
 
 /// Who starts the agents of a run, and where.
 #[derive(Clone, Debug)]
@@ -51,11 +41,11 @@ pub struct Settings {
     /// The folder of what lasts: the store, unless it is elsewhere, components, inputs of runs, artifacts.
     pub data: PathBuf,
     /// The store: `sqlite:…` or `postgres://…`; a file in the data folder when not given.
-    pub store_url: Option<Secret>,
+    pub store_url: Option<Hidden>,
     /// Redis, for components and agent messages; within this process when not given.
-    pub redis_url: Option<Secret>,
+    pub redis_url: Option<Hidden>,
     /// RabbitMQ, for jobs; within this process when not given.
-    pub amqp_url: Option<Secret>,
+    pub amqp_url: Option<Hidden>,
     /// Who starts agents.
     pub agents: AgentMode,
     /// Where compiled components are kept.
@@ -67,7 +57,7 @@ pub struct Settings {
     /// The most that one launch may bring.
     pub uploads: BundleLimits,
     /// What a client has to know, if it is set.
-    pub token: Option<Secret>,
+    pub token: Option<Hidden>,
     /// Web pages of these origins may use the API, beside those that it serves itself.
     pub cors_origins: Vec<String>,
     /// How long an agent may be silent before its job is given to another.

@@ -152,8 +152,11 @@ pub fn is_known_import(import: &str) -> bool {
         || capability_of(import).is_some_and(|name| name.parse::<Capability>().is_ok())
 }
 
-/// `browser` of `armada:browser/browser@0.1.0`.
+/// `browser` of `armada:browser/browser@0.1.0`; what libraries request by `wasi:http` is `http`, too.
 fn capability_of(import: &str) -> Option<&str> {
+    if import.starts_with("wasi:http/outgoing-handler@") {
+        return Some(Capability::Http.name());
+    }
     import.strip_prefix("armada:")?.split_once('/').map(|(package, _)| package)
 }
 

@@ -7,7 +7,6 @@
 mod upstream;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -15,17 +14,7 @@ use url::Url;
 
 pub use self::upstream::{AddressRange, Resolve, Upstream, UpstreamUrl, VerifyIp, VerifyUrl};
 use crate::device::DeviceProfiles;
-
-/// A text that is not shown, wherever what it is part of is.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Hidden(pub String);
-
-impl fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(hidden)")
-    }
-}
+use crate::hidden::Hidden;
 
 /// The operator's file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]

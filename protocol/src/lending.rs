@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use armada_project::{Grant, Lendable};
+use armada_project::{Capability, Grant, Lendable};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -147,6 +147,11 @@ impl Lender for InventoryLender {
     }
 
     async fn lease(&self, run: RunId, by: Incarnation, wanted: Wanted) -> Result<Upstream, ProtocolError> {
+        // Whoever has a link can ask, whatever its host would say to a script.
+        let grant = self.runs.agent(run, by.agent).await?.grant;
+        grant
+            .check_capability(Capability::Proxy.name())
+            .map_err(|denied| ProtocolError::Invalid(denied.to_string()))?;
         let mut leases = self.leases();
         let before = leases.taken.remove(&(run, by.agent));
         leases.failed.retain(|_, failed| failed.elapsed() < REST);
@@ -214,13 +219,30 @@ mod tests {
         }
     }
 
-    fn lender(upstreams: Vec<Upstream>) -> InventoryLender {
-        let inventory = Inventory { upstreams, ..Inventory::default() };
-        InventoryLender::new(inventory, Arc::new(EmbeddedRunStore::default()))
+    /// A run of four agents, which asks for this.
+    async fn run(runs: &EmbeddedRunStore, asked: &Sandbox) -> RunId {
+        let run = RunId::new();
+        let record = AgentRecord {
+            message: Default::default(),
+            component: ComponentRef { digest: Digest::of(b""), size: 0 },
+            grant: Grant::new(asked, &Ceiling::none()),
+            compiled: None,
+        };
+        for agent in 0..4 {
+            runs.put_agent(run, agent, record.clone()).await.unwrap();
+        }
+        run
     }
 
-    async fn lease(lender: &InventoryLender, by: Incarnation, wanted: Wanted) -> Result<String, String> {
-        let leased = lender.lease(RunId::new(), by, wanted).await;
+    /// A lender, and a run that may lease these.
+    async fn lender(upstreams: Vec<Upstream>) -> (InventoryLender, RunId) {
+        let (inventory, runs) = (Inventory { upstreams, ..Inventory::default() }, EmbeddedRunStore::default());
+        let run = run(&runs, &Sandbox { capabilities: [Capability::Proxy].into(), ..Sandbox::default() }).await;
+        (InventoryLender::new(inventory, Arc::new(runs)), run)
+    }
+
+    async fn lease(lender: &InventoryLender, run: RunId, agent: u32, wanted: Wanted) -> Result<String, String> {
+        let leased = lender.lease(run, Incarnation::new(agent), wanted).await;
         leased.map(|upstream| upstream.name).map_err(|error| error.to_string())
     }
 
@@ -230,8 +252,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_proxy_that_fits_and_is_used_least_is_leased() {
-        let run = RunId::new();
-        let lender = lender(vec![upstream("a", "DE", None), upstream("b", "de", Some(1)), upstream("c", "FR", None)]);
+        let upstreams = vec![upstream("a", "DE", None), upstream("b", "de", Some(1)), upstream("c", "FR", None)];
+        let (lender, run) = lender(upstreams).await;
         let agents: Vec<Incarnation> = (0..4).map(Incarnation::new).collect();
         let mut leased = Vec::new();
         for by in &agents[..3] {
@@ -252,8 +274,9 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_leases_anew_gets_another_proxy() {
-        let lender = lender(vec![upstream("a", "DE", None), upstream("b", "DE", None), upstream("c", "DE", None)]);
-        let (run, by) = (RunId::new(), Incarnation::new(0));
+        let upstreams = ["a", "b", "c"].map(|name| upstream(name, "DE", None));
+        let (lender, run) = lender(upstreams.into()).await;
+        let by = Incarnation::new(0);
         let mut leased = Vec::new();
         for _ in 0..4 {
             leased.push(lender.lease(run, by, at("DE")).await.unwrap().name);
@@ -263,37 +286,43 @@ mod tests {
 
     #[tokio::test]
     async fn what_there_is_not_is_told_with_what_there_is() {
-        let lender = lender(vec![upstream("a", "DE", Some(1)), upstream("c", "FR", None)]);
-        let by = Incarnation::new(0);
-        let told = lease(&lender, by, at("US")).await.unwrap_err();
+        let (lender, run) = lender(vec![upstream("a", "DE", Some(1)), upstream("c", "FR", None)]).await;
+        let told = lease(&lender, run, 0, at("US")).await.unwrap_err();
         assert_eq!(told, "an upstream proxy in \"US\" (the operator's inventory has some in DE, FR) does not exist");
         let slow = Wanted { tags: vec!["slow".to_owned()], ..at("DE") };
-        assert!(lease(&lender, by, slow).await.unwrap_err().contains("with the tags [\"slow\"]"));
-        lender.lease(RunId::new(), by, at("DE")).await.unwrap();
-        assert!(lease(&lender, by, at("DE")).await.unwrap_err().contains("taken by other agents"));
+        assert!(lease(&lender, run, 0, slow).await.unwrap_err().contains("with the tags [\"slow\"]"));
+        lease(&lender, run, 1, at("DE")).await.unwrap();
+        assert!(lease(&lender, run, 0, at("DE")).await.unwrap_err().contains("taken by other agents"));
     }
 
     #[tokio::test]
     async fn the_same_text_sticks_to_the_same_proxy() {
-        let lender = lender(('a'..='z').map(|name| upstream(&name.to_string(), "DE", None)).collect());
+        let (lender, run) = lender(('a'..='z').map(|name| upstream(&name.to_string(), "DE", None)).collect()).await;
         let sticky = |text: &str| Wanted { sticky: Some(text.to_owned()), ..at("DE") };
         let mut seen = std::collections::BTreeSet::new();
         for text in ["one", "two", "three", "four", "five", "six"] {
-            let first = lease(&lender, Incarnation::new(0), sticky(text)).await.unwrap();
-            assert_eq!(lease(&lender, Incarnation::new(1), sticky(text)).await.unwrap(), first);
+            let first = lease(&lender, run, 0, sticky(text)).await.unwrap();
+            assert_eq!(lease(&lender, run, 1, sticky(text)).await.unwrap(), first);
             seen.insert(first);
         }
         assert!(seen.len() > 1, "{seen:?}");
     }
 
     #[tokio::test]
+    async fn agents_of_runs_without_the_capability_lease_nothing() {
+        let (runs, upstreams) = (EmbeddedRunStore::default(), vec![upstream("a", "DE", None)]);
+        let run = run(&runs, &Sandbox::default()).await;
+        let lender = InventoryLender::new(Inventory { upstreams, ..Inventory::default() }, Arc::new(runs));
+        let told = lease(&lender, run, 0, at("DE")).await.unwrap_err();
+        assert!(told.contains("add \"proxy\" to run_message.sandbox.capabilities"), "{told}");
+        assert!(lease(&lender, RunId::new(), 0, at("DE")).await.is_err(), "a run that nobody knows");
+    }
+
+    #[tokio::test]
     async fn what_a_grant_does_not_name_is_not_lent() {
-        let database = |url: &str| Database {
-            url: crate::inventory::Hidden(url.to_owned()),
-            writable: false,
-            connections_per_agent: 1,
-        };
-        let secret = Secret { value: crate::inventory::Hidden("hush".to_owned()), origins: Vec::new() };
+        let database =
+            |url: &str| Database { url: crate::Hidden(url.to_owned()), writable: false, connections_per_agent: 1 };
+        let secret = Secret { value: crate::Hidden("hush".to_owned()), origins: Vec::new() };
         let inventory = Inventory {
             databases: [("orders".to_owned(), database("sqlite:a")), ("people".to_owned(), database("sqlite:b"))]
                 .into(),
@@ -304,15 +333,9 @@ mod tests {
         asked.names.insert(Lendable::Databases, ["orders".to_owned()].into());
         asked.names.insert(Lendable::Secrets, ["used".to_owned()].into());
         asked.names.insert(Lendable::RevealedSecrets, ["seen".to_owned()].into());
-        let (run, runs) = (RunId::new(), Arc::new(EmbeddedRunStore::default()));
-        let record = AgentRecord {
-            message: Default::default(),
-            component: ComponentRef { digest: Digest::of(b""), size: 0 },
-            grant: Grant::new(&asked, &Ceiling::none()),
-            compiled: None,
-        };
-        runs.put_agent(run, 0, record).await.unwrap();
-        let lent = InventoryLender::new(inventory, runs).lent(run, Incarnation::new(0)).await.unwrap();
+        let runs = EmbeddedRunStore::default();
+        let run = run(&runs, &asked).await;
+        let lent = InventoryLender::new(inventory, Arc::new(runs)).lent(run, Incarnation::new(0)).await.unwrap();
         assert_eq!(lent.databases.keys().collect::<Vec<_>>(), ["orders"]);
         assert_eq!(lent.secrets.keys().collect::<Vec<_>>(), ["seen", "used"]);
     }

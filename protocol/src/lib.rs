@@ -16,6 +16,7 @@ mod backoff;
 pub mod change;
 mod device;
 pub mod embedded;
+mod hidden;
 pub mod inventory;
 pub mod job;
 pub mod lending;
@@ -30,6 +31,7 @@ mod traits;
 
 pub use change::Change;
 pub use device::{DeviceProfile, DeviceProfiles};
+pub use hidden::Hidden;
 pub use inventory::Inventory;
 pub use job::{AgentRecord, Attempt, CompiledRef, Incarnation, Job, RunId};
 pub use lending::{InventoryLender, Lender, Lent, Wanted};

@@ -27,7 +27,7 @@ pub(crate) mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
-    use armada_project::{Ceiling, ComponentRef, Configuration, Digest, Grant, Mode, Overrides};
+    use armada_project::{Capability, Ceiling, ComponentRef, Configuration, Digest, Grant, Mode, Overrides, Sandbox};
     use async_trait::async_trait;
     use bytes::Bytes;
     use serde_json::value::RawValue;
@@ -109,6 +109,11 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn what_the_operator_has_is_leased_over_a_link_and_comes_back_with_its_end() {
         let orchestrator = Orchestrator::new().await;
+        let asked = Sandbox { capabilities: [Capability::Proxy].into(), ..Sandbox::default() };
+        let record = AgentRecord { grant: Grant::new(&asked, &Ceiling::none()), ..record() };
+        for index in [1, 2] {
+            orchestrator.runs.put_agent(RUN, index, record.clone()).await.unwrap();
+        }
         let runs: Arc<dyn RunStore> = orchestrator.runs.clone();
         let lender = Arc::new(InventoryLender::new(inventory(), runs.clone()));
         let linked = |index| {

@@ -54,8 +54,8 @@ async fn after(arguments: Arguments) -> Response {
 
 /// What the request looked like, as JSON.
 async fn echo(method: Method, arguments: Arguments, headers: HeaderMap, body: Bytes) -> Response {
-    let headers: BTreeMap<&str, &str> =
-        headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap_or_default())).collect();
+    let headers: BTreeMap<&str, _> =
+        headers.iter().map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()))).collect();
     let body = String::from_utf8_lossy(&body);
     let seen = json!({"method": method.as_str(), "query": *arguments, "headers": headers, "body": body}).to_string();
     ([(header::CONTENT_TYPE, "application/json")], seen).into_response()

@@ -12,9 +12,13 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::Listener;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::server::TlsStream;
 
 use crate::answers::answers;
@@ -49,6 +53,12 @@ impl Site {
         Self::listen("https", routes, Tls::with_unknown_certificate)
     }
 
+    /// The same by https, with a certificate of an authority of its own; gives that one's certificate, in PEM.
+    pub fn start_with_private_authority() -> (Self, String) {
+        let (chain, key, authority) = certified();
+        (Self::listen("https", answers(), |listener| Tls::new(listener, chain, &key)), authority)
+    }
+
     fn listen<L: Listener<Addr = SocketAddr>>(
         scheme: &'static str,
         routes: Router,
@@ -81,6 +91,20 @@ impl Drop for Site {
     }
 }
 
+/// A certificate for the hosts of this machine with its key, and the certificate of the authority that vouches for it.
+fn certified() -> (Vec<CertificateDer<'static>>, KeyPair, String) {
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    authority.distinguished_name.push(DnType::CommonName, "an authority of the tests");
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+    let own = CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let own = own.signed_by(&key, &authority).unwrap();
+    let lines = BASE64_STANDARD.encode(authority.der());
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{lines}\n-----END CERTIFICATE-----\n");
+    (vec![own.into()], key, pem)
+}
+
 /// Connections that speak TLS.
 struct Tls {
     listener: TcpListener,
@@ -89,11 +113,14 @@ struct Tls {
 
 impl Tls {
     fn with_unknown_certificate(listener: TcpListener) -> Self {
-        crate::choose_cryptography();
         let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-        let key = own.signing_key.serialize_der().try_into().unwrap();
-        let configuration =
-            ServerConfig::builder().with_no_client_auth().with_single_cert(vec![own.cert.into()], key).unwrap();
+        Self::new(listener, vec![own.cert.into()], &own.signing_key)
+    }
+
+    fn new(listener: TcpListener, chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> Self {
+        crate::choose_cryptography();
+        let key = key.serialize_der().try_into().unwrap();
+        let configuration = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
         Self { listener, acceptor: TlsAcceptor::from(Arc::new(configuration)) }
     }
 }

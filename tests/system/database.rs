@@ -3,7 +3,8 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use armada_protocol::inventory::{Database, Hidden};
+use armada_protocol::Hidden;
+use armada_protocol::inventory::Database;
 use armada_protocol::{Inventory, JobRecord, Status};
 use armada_tests::command::project;
 use armada_tests::guests::{built, component};

@@ -25,6 +25,22 @@ pub(crate) fn scripts_make_requests_of_their_own() {
 }
 
 #[test]
+fn libraries_make_requests_by_wasi_http() {
+    let limits = json!({"http_requests_at_once": 2, "http_response_bytes": 1_000_000, "seconds_per_call": 2});
+    all_cases_pass_in("wasi_http", |run| run.limits(limits).agents(2));
+}
+
+#[test]
+fn requests_by_wasi_http_need_the_same_grant_and_the_job_says_so() {
+    let site = Site::start();
+    let case = "what_is_not_allowed_is_denied";
+    let run = run_of("wasi_http", &[case.to_owned()], &json!({"site": site.url()}));
+    let finished = run.sandbox(json!({"capabilities": [], "allowed_hosts": [site.host(), "127.0.0.2:*"]})).finish();
+    let events: Vec<_> = finished.jobs[0].events.iter().map(|event| &event.report.content).collect();
+    assert!(events.iter().any(|told| told.contains("add \"http\" to run_message.sandbox.capabilities")), "{events:?}");
+}
+
+#[test]
 fn requests_need_both_keys() {
     let site = Site::start();
     let sandbox = json!({"capabilities": ["browser"], "allowed_hosts": [site.host()]});
@@ -40,6 +56,6 @@ fn requests_need_both_keys() {
 #[test]
 fn the_certificate_of_a_server_is_checked() {
     let failure = failure(getting_a_page(&Site::start_with_unknown_certificate()));
-    assert!(failure.starts_with("unavailable: the certificate of 127.0.0.1:"), "{failure}");
-    assert!(failure.contains(" is not valid: "), "{failure}");
+    assert!(failure.starts_with("unavailable: 127.0.0.1:"), "{failure}");
+    assert!(failure.contains(": its certificate is not valid: "), "{failure}");
 }

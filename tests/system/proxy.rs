@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use armada_protocol::inventory::{Hidden, Secret, Upstream};
+use armada_protocol::inventory::{Secret, Upstream};
 use armada_protocol::report::EventLevel;
-use armada_protocol::{Inventory, JobRecord};
+use armada_protocol::{Hidden, Inventory, JobRecord};
 use armada_tests::cases::{cases_of, failures, run_of};
 use armada_tests::command::{Running, project};
 use armada_tests::guests::{built, component};

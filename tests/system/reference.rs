@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use armada_protocol::Hidden;
 use armada_protocol::Inventory;
-use armada_protocol::inventory::{Database, Hidden};
+use armada_protocol::inventory::Database;
 use armada_tests::command::{Running, armada_for, finish, project, written};
 use armada_tests::guests::built;
 use armada_tests::processes;

@@ -8,6 +8,8 @@
 
     await http.post("https://example.com/api/orders", json={"item": 7}, headers={"x-client": "7"}, timeout=10)
 
+    await http.get("https://crm.example/", headers={"authorization": http.Secret("crm_token", prefix="Bearer ")})
+
     async with http.stream("GET", "https://example.com/large.csv") as response:
         async for piece in response.iter_bytes():
             ...
@@ -22,8 +24,9 @@ import base64
 import codecs
 import json as _json
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, TypeAlias, TypedDict, Unpack, cast
 from urllib.parse import urlencode
 
@@ -35,6 +38,7 @@ __all__ = [
     "Headers",
     "RequestOptions",
     "Response",
+    "Secret",
     "delete",
     "get",
     "head",
@@ -49,6 +53,20 @@ Pairs: TypeAlias = Mapping[str, Any] | Iterable[tuple[str, Any]]
 """Names and values: a `dict`, or pairs where a name may be there more than once. A list as a value is a pair for each."""
 
 _PIECE = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A secret of the operator's as the value of a header: it is sent without the script seeing it.
+
+    It goes to the origins that the operator has bound it to, and is not sent on to another when the request is redirected:
+    elsewhere, the request raises `armada.DeniedError`. Its name has to be among `run_message.sandbox.secrets`. What the
+    server makes of it is its own affair: one that answers with what it was sent shows it to the script."""
+
+    name: str
+    """The secret's name."""
+    prefix: str = ""
+    """What the header's value begins with, such as `Bearer `."""
 
 
 class Response:
@@ -152,7 +170,7 @@ class RequestOptions(TypedDict, total=False):
     params: Pairs | None
     """Names and values that are added to the URL's query."""
     headers: Pairs | None
-    """Its headers."""
+    """Its headers; a value may be a `Secret`."""
     content: bytes | str | None
     """Its body."""
     data: Pairs | None
@@ -245,8 +263,10 @@ def _asked(
         body, media_type = urlencode(_pairs(data)).encode(), "application/x-www-form-urlencoded"
     elif json is not None:
         body, media_type = _json.dumps(json, ensure_ascii=False).encode(), "application/json"
-    sent = [(name, str(value)) for name, value in _pairs(headers)]
-    given = {name.lower() for name, _ in sent}
+    pairs = _pairs(headers)
+    secret = [(name, value) for name, value in pairs if isinstance(value, Secret)]
+    sent = [(name, str(value)) for name, value in pairs if not isinstance(value, Secret)]
+    given = {name.lower() for name, _ in pairs}
     if media_type is not None and "content-type" not in given:
         sent.append(("content-type", media_type))
     if auth is not None and "authorization" not in given:
@@ -256,6 +276,7 @@ def _asked(
         method=method.upper(),
         url=_with_query(url, _pairs(params)),
         headers=[_wit.Header(name, value) for name, value in sent],
+        secret_headers=[_wit.SecretHeader(name, value.prefix, value.name) for name, value in secret],
         body=body,
         timeout_ms=None if timeout is None else math.ceil(timeout * 1000),
         redirects=max_redirects if follow_redirects else 0,

@@ -77,6 +77,7 @@ impl Request {
             method: method.into(),
             url: url.into(),
             headers: Vec::new(),
+            secret_headers: Vec::new(),
             body: None,
             timeout_ms: None,
             redirects: None,
@@ -87,6 +88,29 @@ impl Request {
     /// Adds a header.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.request.headers.push(wit::Header { name: name.into(), value: value.into() });
+        self
+    }
+
+    /// Sends a secret of the operator's in a header, without the script seeing it; other headers of its name are left out.
+    ///
+    /// ```no_run
+    /// # async fn f() -> armada::Result<()> {
+    /// use armada::http::{self, Secret};
+    ///
+    /// http::get("https://crm.example/").secret_header("x-api-key", "crm_key").send().await?;
+    /// let token = Secret::new("crm_token").prefix("Bearer ");
+    /// http::get("https://crm.example/").secret_header("authorization", token).send().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// It goes to the origins that the operator has bound it to, and is not sent on to another when it is redirected:
+    /// elsewhere, the request is [denied](ErrorKind::Denied). The secret's name has to be among
+    /// `run_message.sandbox.secrets`. What the server makes of it is its own affair: one that answers with what it was sent
+    /// shows it to the script.
+    pub fn secret_header(mut self, name: impl Into<String>, secret: impl Into<Secret>) -> Self {
+        let Secret { name: secret, prefix } = secret.into();
+        self.request.secret_headers.push(wit::SecretHeader { name: name.into(), prefix, secret });
         self
     }
 
@@ -163,6 +187,33 @@ impl Request {
             let (head, body) = wit::send(request).await?;
             Ok(Response { head, body: Rc::new(body) })
         })
+    }
+}
+
+/// A secret of the operator's as the value of a header, by its name.
+#[derive(Clone, Debug)]
+pub struct Secret {
+    name: String,
+    prefix: String,
+}
+
+impl Secret {
+    /// The secret of this name.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), prefix: String::new() }
+    }
+
+    /// What the value begins with, such as `Bearer `.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+}
+
+impl<T: Into<String>> From<T> for Secret {
+    fn from(name: T) -> Self {
+        Self::new(name)
     }
 }
 

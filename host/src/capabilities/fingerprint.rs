@@ -59,7 +59,7 @@ impl Fingerprint {
     pub(super) fn new(means: &Means<'_>) -> Self {
         let settings = means.settings.fingerprint.clone();
         let browser = &means.settings.browser.browser;
-        let place = places::of_message(means.message);
+        let place = places::of(&means.settings.proxy);
         let locale = settings.locale.clone().or(place.map(|place| place.locale.to_owned()));
         let timezone = settings.timezone.clone().or(place.map(|place| place.timezone.to_owned()));
         let agent = means.by.agent.to_be_bytes();

@@ -9,34 +9,46 @@ mod client;
 mod request;
 #[cfg(test)]
 mod tests;
+mod wasi;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use armada_project::Capability;
+use armada_project::{Capability, Grant};
 use armada_protocol::Attempt;
 use async_trait::async_trait;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{Accessor, Resource};
 
 use self::body::Body;
 use self::client::Client;
 use self::request::Outgoing;
+pub(crate) use self::wasi::Requests;
 use crate::call::{Call, Host, Weigh, call};
+use crate::capabilities::secrets::Secrets;
 use crate::capabilities::{Life, Means};
 use crate::coding::Coding;
 use crate::contract::{Error, http as wit};
-use crate::egress::Egress;
+use crate::egress::{Egress, Trust};
 use crate::instance::{InstanceState, hand_out};
 
 /// A script's handle on the body of a response. Dropping it ends the response.
 #[allow(unreachable_pub, reason = "the generated contract re-exports it")]
 pub struct BodyHandle(Arc<Body>);
 
+/// Takes a notice of the host to the job that runs.
+type Notice = Arc<dyn Fn(String) + Send + Sync>;
+
 /// The requests of an agent.
 pub(crate) struct Http {
+    grant: Arc<Grant>,
     egress: Arc<Egress>,
+    secrets: Arc<Secrets>,
+    /// Is told what is refused of requests that cannot be told themselves.
+    notice: Notice,
+    /// How long a request takes at most that no call waits for.
+    time: Duration,
     /// Room for so many requests at once.
     room: Arc<Semaphore>,
     requests_at_once: u64,
@@ -54,12 +66,21 @@ struct Scope {
 
 impl Http {
     /// The requests of an agent, of which there are none yet.
-    pub(crate) fn new(means: &Means<'_>, egress: Arc<Egress>) -> Self {
+    pub(crate) fn new(
+        means: &Means<'_>,
+        egress: Arc<Egress>,
+        secrets: Arc<Secrets>,
+        notice: impl Fn(String) + Send + Sync + 'static,
+    ) -> Self {
         let limits = means.grant.limits();
         let requests_at_once = limits.http_requests_at_once;
         let room = usize::try_from(requests_at_once).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         Self {
+            grant: means.grant.clone(),
             egress,
+            secrets,
+            notice: Arc::new(notice),
+            time: Duration::try_from_secs_f64(limits.seconds_per_call).unwrap_or(Duration::MAX),
             room: Arc::new(Semaphore::new(room)),
             requests_at_once,
             limits: body::Limits { bytes: limits.http_response_bytes, bytes_per_call: limits.bytes_per_call },
@@ -78,8 +99,22 @@ impl Http {
         if let Some(client) = known {
             return Ok(client.clone());
         }
-        let client = Arc::new(Client::new(self.egress.clone(), client::tls()?));
+        let trust = Trust::of_the_system().map_err(|error| Error::Unavailable(error.to_string()))?;
+        let client = Arc::new(Client::new(self.egress.clone(), trust));
         Ok(known.insert(client).clone())
+    }
+
+    /// Counts a request as one in flight for as long as this is kept.
+    fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
+        self.room.clone().try_acquire_owned().map_err(|_| Error::Limit(self.no_room()))
+    }
+
+    fn no_room(&self) -> String {
+        format!(
+            "{} HTTP requests are in progress: read or drop the bodies of some, or raise \
+             run_message.sandbox.limits.http_requests_at_once",
+            self.requests_at_once
+        )
     }
 
     /// Makes a request, as soon as it is awaited.
@@ -88,17 +123,12 @@ impl Http {
         request: wit::Request,
     ) -> Result<impl Future<Output = Result<(wit::Response, Body), Error>> + Send + use<>, Error> {
         let outgoing = Outgoing::new(request, &self.egress)?;
-        let permit = self.room.clone().try_acquire_owned().map_err(|_| {
-            Error::Limit(format!(
-                "{} HTTP requests are in progress: read or drop the bodies of some, or raise \
-                 run_message.sandbox.limits.http_requests_at_once",
-                self.requests_at_once
-            ))
-        })?;
-        let (client, egress, limits) = (self.client()?, self.egress.clone(), self.limits);
+        let permit = self.permit()?;
+        let (client, egress, secrets, limits) =
+            (self.client()?, self.egress.clone(), self.secrets.clone(), self.limits);
         Ok(async move {
             let (deadline, decodes) = (outgoing.deadline(), outgoing.decodes());
-            let answered = deadline.bound(request::follow(&client, &egress, outgoing)).await?;
+            let answered = deadline.bound(request::follow(&client, &egress, &secrets, outgoing)).await?;
             let (mut head, incoming) = answered.response.into_parts();
             let coding = if decodes && !answered.has_no_body { Coding::take(&mut head.headers) } else { None };
             let body = Body::new(incoming, coding, limits, permit, deadline, client.over());

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use armada_project::{Capability, Grant, Lendable};
-use armada_protocol::inventory::{Hidden, Secret};
+use armada_protocol::Hidden;
+use armada_protocol::inventory::Secret;
 use url::Url;
 
 pub(crate) use self::veil::Veil;
@@ -39,6 +40,12 @@ impl Secrets {
             veil: Arc::default(),
             veil_of_records: Arc::default(),
         }
+    }
+
+    /// These, where this grant names them.
+    #[cfg(test)]
+    pub(crate) fn lent(grant: Arc<Grant>, lent: BTreeMap<String, Secret>) -> Self {
+        Self { grant, lent, veil: Arc::default(), veil_of_records: Arc::default() }
     }
 
     /// What hides the secrets that were given to pages.
@@ -72,8 +79,10 @@ impl Secrets {
     }
 
     /// The text of a secret that is to be sent to this URL.
-    #[cfg_attr(not(test), expect(dead_code, reason = "requests of scripts send them in headers"))]
     pub(crate) fn for_origin(&self, name: &str, url: &Url) -> Result<Hidden, Error> {
+        // The call is one of another capability.
+        let granted = self.grant.check_capability(Capability::Secrets.name());
+        granted.map_err(|denied| Error::Denied(denied.to_string()))?;
         let secret = self.named(Lendable::Secrets, name)?;
         let origin = url.origin().ascii_serialization();
         if secret.origins.contains(&origin) {
@@ -125,18 +134,13 @@ mod tests {
     use super::*;
 
     fn secrets(asked: &[(Lendable, &str)]) -> Secrets {
-        let mut sandbox = Sandbox::default();
+        let mut sandbox = Sandbox { capabilities: [Capability::Secrets].into(), ..Sandbox::default() };
         for (kind, name) in asked {
             sandbox.names.entry(*kind).or_default().insert((*name).to_owned());
         }
         let secret = Secret { value: Hidden("hush-hush".to_owned()), origins: vec!["https://shop.example".to_owned()] };
         let lent = [("password".to_owned(), secret)].into();
-        Secrets {
-            grant: Arc::new(Grant::new(&sandbox, &Ceiling::none())),
-            lent,
-            veil: Arc::default(),
-            veil_of_records: Arc::default(),
-        }
+        Secrets::lent(Arc::new(Grant::new(&sandbox, &Ceiling::none())), lent)
     }
 
     #[test]

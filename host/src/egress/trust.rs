@@ -3,8 +3,11 @@
 //! Certificates are checked against the authorities that the system trusts (`SSL_CERT_FILE` and `SSL_CERT_DIR` name
 //! others), for the name or address that was asked for. A server that fails the check is told apart from one that fails:
 //! whoever asked may want to go on.
+//!
+//! The authorities are the same for everybody and are read once. What servers give to be known again by (TLS sessions) is
+//! each owner's: a server must not see that two agents are of one machine.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -15,7 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// How connections to servers are secured.
+/// How connections to servers are secured. A clone shares its sessions.
+#[derive(Clone)]
 pub(crate) struct Trust {
     /// Nothing without a verifier to check with; the reason why there is none.
     checking: Result<TlsConnector, rustls::Error>,
@@ -42,8 +46,8 @@ impl Trust {
     /// What the system trusts.
     pub(crate) fn of_the_system() -> Result<Self, rustls::Error> {
         let provider = Arc::new(ring::default_provider());
-        let verifier = Verifier::new(provider.clone());
-        Self::new(provider, verifier.map(|verifier| Arc::new(verifier) as _))
+        let verifier = system_verifier(&provider);
+        Self::new(provider, verifier)
     }
 
     /// What this verifier trusts.
@@ -83,6 +87,25 @@ impl Trust {
     ) -> Result<TlsStream<S>, TrustError> {
         connect(&self.believing, stream, host, protocols).await
     }
+}
+
+/// Secures a connection of the host's own to this host, to speak HTTP/1.1 in it.
+pub(crate) async fn secure_http1<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    host: &str,
+) -> Result<TlsStream<S>, TrustError> {
+    let trust = Trust::of_the_system().map_err(TrustError::NoAuthorities)?;
+    trust.secure(stream, host, vec![b"http/1.1".to_vec()]).await
+}
+
+/// Checks with the system's authorities, which are a file of hundreds.
+fn system_verifier(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, rustls::Error> {
+    static VERIFIER: OnceLock<Arc<Verifier>> = OnceLock::new();
+    if let Some(known) = VERIFIER.get() {
+        return Ok(known.clone());
+    }
+    let read = Arc::new(Verifier::new(provider.clone())?);
+    Ok(VERIFIER.get_or_init(|| read).clone())
 }
 
 async fn connect<S: AsyncRead + AsyncWrite + Unpin>(

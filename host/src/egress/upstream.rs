@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, Stream};
-use super::{connect_to, tls};
+use super::{connect_to, secure_http1};
 
 /// How long it may take to be let in by the proxy.
 const ENTERING: Duration = Duration::from_secs(10);
@@ -95,7 +95,7 @@ impl Leased {
         let through = match url.scheme() {
             "https" => {
                 let tls = entering(async {
-                    let tls = tls::connect(tcp, url.host()).await;
+                    let tls = secure_http1(tcp, url.host()).await;
                     tls.map_err(|error| ThroughError::Proxy(format!("TLS to it fails: {error}")))
                 });
                 through_http(tls.await?, url.credentials(), target).await

@@ -11,61 +11,16 @@ use armada_tests::servers::{Server, shared_rabbitmq};
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::value::RawValue;
-use tempfile::TempDir;
 
 use super::*;
+use crate::rig::Rig;
 use crate::settings::InProcess;
-use crate::store::StoreOptions;
 use crate::store::tests::new_run;
 
-/// A conductor, and what it is given. What it conducts is in its folder, and another one finds it there.
-struct Rig {
-    conductor: Conductor,
-    store: Store,
-    queue: Arc<dyn Broker>,
-    folder: TempDir,
-    /// It ends with the last test that uses it.
-    rabbitmq: Option<Arc<Server>>,
-}
-
-impl Rig {
-    /// With everything in this process, and agents that somebody else would start.
-    async fn embedded() -> Self {
-        Self::with_queue(EmbeddedQueue::default()).await
-    }
-
-    /// The same with queues in RabbitMQ.
-    async fn with_rabbitmq() -> Self {
-        let server = tokio::task::spawn_blocking(shared_rabbitmq).await.unwrap();
-        let rig = Self::with_queue(RabbitQueue::new(server.url(), "test").unwrap()).await;
-        Self { rabbitmq: Some(server), ..rig }
-    }
-
-    async fn with_queue(queue: impl Broker + 'static) -> Self {
-        let runs = Arc::new(EmbeddedRunStore::default());
-        Self::open(tempfile::tempdir().unwrap(), Arc::new(queue), runs, AgentMode::External).await
-    }
-
-    async fn open(folder: TempDir, queue: Arc<dyn Broker>, runs: Arc<dyn Registry>, agents: AgentMode) -> Self {
-        let data = folder.path();
-        let mut settings = Settings::new(data.into(), data.join("cache"), agents);
-        settings.grace = Duration::from_millis(10);
-        let store = Store::open(StoreOptions {
-            url: Store::file_url(&data.join("store.db")),
-            artifacts: data.join("artifacts"),
-            lease: settings.agent_silence,
-            retry: settings.retry.clone(),
-        });
-        let (store, credentials) = (store.await.unwrap(), Credentials::open(data).unwrap());
-        let sandbox = Sandbox::new().unwrap();
-        let conductor = Conductor::new(store.clone(), queue.clone(), runs, sandbox, credentials, Arc::new(settings));
-        Self { conductor, store, queue, folder, rabbitmq: None }
-    }
-
-    async fn close(self) {
-        self.conductor.close().await;
-        self.store.close().await;
-    }
+/// A rig with queues in RabbitMQ, which ends with the last test that uses it.
+async fn with_rabbitmq() -> (Rig, Arc<Server>) {
+    let server = tokio::task::spawn_blocking(shared_rabbitmq).await.unwrap();
+    (Rig::with_queue(RabbitQueue::new(server.url(), "test").unwrap()).await, server)
 }
 
 fn job(run: RunId, index: u64) -> Job {
@@ -109,7 +64,7 @@ async fn the_retry_of_a_run_that_goes_on_is_refused_at_once_and_the_server_ends_
 
 #[tokio::test]
 async fn what_others_have_put_on_the_queue_of_a_run_that_has_ended_is_not_lost() {
-    let rig = Rig::with_rabbitmq().await;
+    let (rig, _server) = with_rabbitmq().await;
     let Rig { conductor, store, queue, .. } = &rig;
     let run = failed(store).await;
     store.set_status(run, RunStatus::Failed, None).await.unwrap();
@@ -136,7 +91,7 @@ async fn what_others_have_put_on_the_queue_of_a_run_that_has_ended_is_not_lost()
 
 #[tokio::test]
 async fn jobs_of_a_queue_that_is_gone_are_put_on_a_new_one() {
-    let rig = Rig::with_rabbitmq().await;
+    let (rig, _server) = with_rabbitmq().await;
     let Rig { conductor, store, queue, .. } = &rig;
     let run = dispatching(store).await;
     store.dispatched(run).await.unwrap();
@@ -153,14 +108,13 @@ async fn jobs_of_a_queue_that_is_gone_are_put_on_a_new_one() {
 async fn a_queue_of_dead_jobs_that_refuses_them_does_not_keep_a_run_from_ending() {
     use lapin::options::QueueDeclareOptions;
 
-    let rig = Rig::with_rabbitmq().await;
+    let (rig, server) = with_rabbitmq().await;
     let Rig { conductor, store, queue, .. } = &rig;
     let run = failed(store).await;
     store.dispatched(run).await.unwrap();
     queue.declare(run).await.unwrap();
     // Somebody has made it in another way, so that it cannot be declared.
-    let url = rig.rabbitmq.as_ref().unwrap().url();
-    let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await.unwrap();
+    let connection = lapin::Connection::connect(server.url(), lapin::ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
     let mut options = lapin::types::FieldTable::default();
     options.insert("x-max-length".into(), lapin::types::AMQPValue::LongInt(1));
@@ -196,7 +150,7 @@ async fn a_failed_run_whose_server_died_before_its_end_fails_for_the_same_reason
     store.close().await;
 
     let (queue, runs) = (Arc::new(EmbeddedQueue::default()), Arc::new(EmbeddedRunStore::default()));
-    let after = Rig::open(folder, queue, runs, AgentMode::External).await;
+    let after = Rig::open(folder, queue, runs, |_| {}).await;
     let mut changes = after.store.watch();
     assert_eq!(after.conductor.resume_all().await.unwrap(), 1);
     let view = loop {
@@ -314,7 +268,7 @@ async fn agents_of_this_machine_or_of_a_store_without_room_get_the_component_onl
     let places: [(Arc<dyn Registry>, _); 2] = [(room, here), (none, AgentMode::External)];
     for (runs, agents) in places {
         let (folder, queue) = (tempfile::tempdir().unwrap(), Arc::new(EmbeddedQueue::default()));
-        let rig = Rig::open(folder, queue, runs.clone(), agents.clone()).await;
+        let rig = Rig::open(folder, queue, runs.clone(), |settings| settings.agents = agents.clone()).await;
         let (_, record) = prepared(&rig).await;
         assert_eq!(record.compiled, None, "{agents:?}");
         assert_eq!(Digest::of(&runs.component(record.component.digest).await.unwrap()), record.component.digest);

@@ -10,10 +10,8 @@ mod reading;
 mod reporting;
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
-use armada_host::Sandbox;
 use armada_protocol::embedded::{EmbeddedQueue, EmbeddedRunStore};
 use axum::http::{Method, StatusCode, header};
 use hyper::client::conn::http1;
@@ -25,16 +23,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::health::Check;
 use super::{Api, router};
-use crate::conductor::Conductor;
 use crate::connections::{Bounds, Connections};
-use crate::credentials::Credentials;
-use crate::settings::{AgentMode, Settings};
-use crate::store::{Retry, Store, StoreOptions};
-
-/// The settings of a server whose agents somebody else would start.
-fn settings(folder: &Path) -> Settings {
-    Settings::new(folder.to_owned(), folder.join("cache"), AgentMode::External)
-}
+use crate::rig::Rig;
+use crate::settings::Settings;
+use crate::store::Store;
 
 /// A server, for as long as this lives.
 struct Server {
@@ -73,22 +65,11 @@ impl Server {
     }
 
     async fn with(set: impl FnOnce(&mut Settings), checks: Vec<Check>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut settings = settings(folder.path());
-        set(&mut settings);
-        let options = StoreOptions {
-            url: Store::file_url(&folder.path().join("store.db")),
-            artifacts: folder.path().join("artifacts"),
-            lease: settings.agent_silence,
-            retry: Retry::default(),
-        };
-        let store = Store::open(options).await.unwrap();
-        let settings = Arc::new(settings);
-        let (queue, runs) = (Arc::new(EmbeddedQueue::default()), Arc::new(EmbeddedRunStore::default()));
-        let (sandbox, credentials) = (Sandbox::new().unwrap(), Credentials::open(&settings.data).unwrap());
-        let conductor =
-            Conductor::new(store.clone(), queue, runs.clone(), sandbox, credentials.clone(), settings.clone());
-        let api = Api::new(store.clone(), conductor, settings.clone(), credentials, checks);
+        let runs = Arc::new(EmbeddedRunStore::default());
+        let (folder, queue) = (tempfile::tempdir().unwrap(), Arc::new(EmbeddedQueue::default()));
+        let Rig { conductor, store, credentials, settings, folder, .. } =
+            Rig::open(folder, queue, runs.clone(), set).await;
+        let api = Api::new(store.clone(), conductor, settings, credentials, checks);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = router(api.clone());

@@ -10,9 +10,11 @@ use uuid::Uuid;
 
 use super::frame::{Answer, Ask, Reply, Request};
 use super::tests::{RUN, inventory, record};
-use crate::inventory::{Database, Hidden, Secret, VerifyIp};
+use crate::inventory::{Database, Secret, VerifyIp};
 use crate::report::{Artifact, Event, EventLevel, LogLevel, LogLine, Progress};
-use crate::{AgentState, Attempt, Cause, Delivery, Job, JobError, Lent, Next, Outcome, Report, Start, Stop, Wanted};
+use crate::{
+    AgentState, Attempt, Cause, Delivery, Hidden, Job, JobError, Lent, Next, Outcome, Report, Start, Stop, Wanted,
+};
 
 const JOB: Uuid = Uuid::from_u128(2);
 const ATTEMPT: Attempt = Attempt { run: RUN, job: JOB, index: 7, number: 1, agent: 3 };

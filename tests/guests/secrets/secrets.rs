@@ -1,8 +1,9 @@
-//! Secrets: typed into pages of their origins, and seen by nobody else. The job's message has the secret's text backwards, so
+//! Secrets: typed into pages of their origins and sent to them in headers, and seen by nobody else. The job's message has the secret's text backwards, so
 //! that a case can tell that a page has it.
 
 use armada::browser::Page;
-use armada::{Result, Value, json, secrets};
+use armada::http::{self, Response, Secret};
+use armada::{ErrorKind, Result, Value, json, secrets};
 use guests::{Case, fails, same};
 
 guests::cases![
@@ -12,6 +13,10 @@ guests::cases![
     a_frame_counts_by_its_own_origin,
     requests_with_a_secret_are_shown_without_it,
     what_is_no_field_takes_no_secret,
+    requests_carry_a_secret,
+    requests_to_other_origins_are_denied,
+    redirects_to_other_origins_do_not_get_it,
+    headers_that_are_none_are_invalid,
     only_what_may_be_seen_is_revealed,
     what_is_not_granted_is_denied,
 ];
@@ -153,10 +158,72 @@ async fn only_what_may_be_seen_is_revealed(case: Case<'_>) -> Result<()> {
     Ok(())
 }
 
+/// What a server was sent in a header, backwards. The server tells.
+async fn received(response: Response, header: &str) -> Result<Option<String>> {
+    let seen: Value = response.json().await?;
+    Ok(seen["headers"][header].as_str().map(|sent| sent.chars().rev().collect()))
+}
+
+async fn requests_carry_a_secret(case: Case<'_>) -> Result<()> {
+    let backwards = case.job.job_message["backwards"].as_str().unwrap_or_default();
+    let echo = case.url("echo");
+    let response = http::get(&echo).secret_header("X-Key", "password").send().await?;
+    armada::ensure!(received(response, "x-key").await?.as_deref() == Some(backwards), "it was not sent");
+    // It takes the place of what the script would send.
+    let token = || Secret::new("password").prefix("Bearer ");
+    let request = http::post(&echo).bearer_auth("mine").header("x-own", "1").body("x");
+    let response = request.secret_header("authorization", token()).send().await?;
+    armada::ensure!(
+        received(response, "authorization").await? == Some(format!("{backwards} reraeB")),
+        "it was not sent"
+    );
+    // Within its origin it is sent on.
+    let redirect = case.url("redirects?status=307&times=2&to=/echo");
+    let response = http::get(redirect).secret_header("x-key", "password").send().await?;
+    armada::ensure!(received(response, "x-key").await?.as_deref() == Some(backwards), "it was not sent on");
+    Ok(())
+}
+
+async fn requests_to_other_origins_are_denied(case: Case<'_>) -> Result<()> {
+    let echo = format!("{}/echo", case.other_site());
+    let says = format!(
+        "the secret `password` may go only to {}, and this is {}: the operator binds secrets to origins",
+        case.site,
+        case.other_site()
+    );
+    fails!(http::get(&echo).secret_header("x-key", "password").send().await, Denied, &says);
+    let unknown = http::get(case.url("echo")).secret_header("x-key", "unknown").send().await;
+    fails!(unknown, Denied, "add \"unknown\" to run_message.sandbox.secrets");
+    Ok(())
+}
+
+async fn redirects_to_other_origins_do_not_get_it(case: Case<'_>) -> Result<()> {
+    let there = format!("{}/echo", case.other_site());
+    let and_back = format!("{}/redirect?to={}", case.other_site(), case.url("echo"));
+    for to in [there, and_back] {
+        let redirect = case.url(&format!("redirects?status=302&times=1&to={to}"));
+        let response = http::get(redirect).secret_header("x-key", "password").header("x-own", "1").send().await?;
+        let seen: Value = response.json().await?;
+        same!((&seen["headers"]["x-own"], &seen["headers"]["x-key"]), (&json!("1"), &Value::Null));
+    }
+    Ok(())
+}
+
+async fn headers_that_are_none_are_invalid(case: Case<'_>) -> Result<()> {
+    for name in ["Host", "Transfer-Encoding", "a b", "Content-Length"] {
+        let sent = http::get(case.url("echo")).secret_header(name, "password").send().await;
+        armada::ensure!(sent.is_err_and(|error| error.kind() == ErrorKind::Invalid), "{name}");
+    }
+    let prefix = Secret::new("password").prefix("a\r\nx: ");
+    fails!(http::get(case.url("echo")).secret_header("x", prefix).send().await, Invalid, "a line end");
+    Ok(())
+}
+
 async fn what_is_not_granted_is_denied(case: Case<'_>) -> Result<()> {
     let expected = case.job.job_message["expected"].as_str().unwrap_or_default();
     let page = show(&case, &case.site, "<input id=a>").await?;
     fails!(page.fill_secret("#a", "password").await, Denied, expected);
     same!(page.input_value("#a").await?, "");
+    fails!(http::get(case.url("echo")).secret_header("x-key", "password").send().await, Denied, expected);
     Ok(())
 }

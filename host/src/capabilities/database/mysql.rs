@@ -71,17 +71,12 @@ impl Dialect for MySql {
 
     fn add(arguments: &mut MySqlArguments, parameter: Parameter) -> Result<(), BoxDynError> {
         match parameter {
-            Parameter::Null => arguments.add(None::<String>),
-            Parameter::Boolean(value) => arguments.add(value),
-            Parameter::Integer(value) => arguments.add(value),
-            Parameter::Float(value) => arguments.add(value),
-            Parameter::Bytes(bytes) => arguments.add(bytes),
             Parameter::Date(date) => arguments.add(date),
             Parameter::Time(time) => arguments.add(time),
             Parameter::Timestamp(timestamp) => arguments.add(timestamp),
             Parameter::TimestampWithZone(timestamp) => arguments.add(timestamp),
-            // As text they go into columns of their own types and of others.
-            other => arguments.add(other.to_text().ok_or("it has no form in this database")?),
+            // As text the rest goes into columns of its own types and of others.
+            other => other.add_plainly::<MySql>(arguments),
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::civil;
 use sqlx::error::{BoxDynError, DatabaseError};
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteQueryResult, SqliteRow};
-use sqlx::{Arguments as _, Column as _, Row as _, Sqlite, TypeInfo as _, ValueRef as _};
+use sqlx::{Column as _, Row as _, Sqlite, TypeInfo as _, ValueRef as _};
 
 use super::session::{Connected, Dialect, Failed, Sort, connect, failed};
 use super::values::Parameter;
@@ -54,15 +54,7 @@ impl Dialect for Sqlite {
     const BEGIN_READING: &'static str = "BEGIN";
 
     fn add(arguments: &mut SqliteArguments, parameter: Parameter) -> Result<(), BoxDynError> {
-        match parameter {
-            Parameter::Null => arguments.add(None::<String>),
-            Parameter::Boolean(value) => arguments.add(value),
-            Parameter::Integer(value) => arguments.add(value),
-            Parameter::Float(value) => arguments.add(value),
-            Parameter::Bytes(bytes) => arguments.add(bytes),
-            // It has no more types than these.
-            other => arguments.add(other.to_text().ok_or("it has no form in this database")?),
-        }
+        parameter.add_plainly::<Sqlite>(arguments)
     }
 
     fn value(row: &SqliteRow, index: usize) -> Result<wit::Value, BoxDynError> {

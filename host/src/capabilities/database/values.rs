@@ -2,6 +2,8 @@
 
 use bigdecimal::BigDecimal;
 use jiff::civil;
+use sqlx::error::BoxDynError;
+use sqlx::{Arguments as _, Database, Encode, Type};
 use time::{Month, OffsetDateTime, PrimitiveDateTime};
 use uuid::Uuid;
 
@@ -70,6 +72,25 @@ impl Parameter {
                 Self::Uuid(Uuid::try_parse(&text).map_err(|error| not_a("UUID", &text, example, &error))?)
             }
         })
+    }
+
+    /// Hands it to a database that has no more types than SQLite: the rest as text.
+    pub(super) fn add_plainly<'t, D: Database>(self, arguments: &mut D::Arguments) -> Result<(), BoxDynError>
+    where
+        bool: Encode<'t, D> + Type<D>,
+        i64: Encode<'t, D> + Type<D>,
+        f64: Encode<'t, D> + Type<D>,
+        Vec<u8>: Encode<'t, D> + Type<D>,
+        Option<String>: Encode<'t, D> + Type<D>,
+    {
+        match self {
+            Self::Null => arguments.add(None::<String>),
+            Self::Boolean(value) => arguments.add(value),
+            Self::Integer(value) => arguments.add(value),
+            Self::Float(value) => arguments.add(value),
+            Self::Bytes(bytes) => arguments.add(bytes),
+            other => arguments.add(Some(other.to_text().ok_or("it has no form in this database")?)),
+        }
     }
 
     /// As text, for what has no better form in a database: exact, and in an order that is that of what it means.

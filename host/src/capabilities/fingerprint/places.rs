@@ -1,6 +1,6 @@
 //! Languages and time zones of countries, for devices that are where their traffic comes out.
 
-use serde_json::{Map, Value};
+use armada_project::ProxySettings;
 
 /// What a device in a country is usually set to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,38 +47,25 @@ const PLACES: [Place; 28] = [
     place("US", "en-US", "America/New_York"),
 ];
 
-/// The place that an agent's traffic comes out at, if its message asks for an upstream proxy in a country that is known
-/// here.
-pub(super) fn of_message(message: &Map<String, Value>) -> Option<Place> {
-    let proxy = message.get("config_proxy")?;
-    let has_upstream = match proxy.get("upstream_proxy_enabled")? {
-        Value::Bool(on) => *on,
-        other => other.as_u64().is_some_and(|way| way > 0),
-    };
-    let location = proxy.get("proxy_location")?.as_str().filter(|_| has_upstream)?;
-    PLACES.into_iter().find(|place| place.country.eq_ignore_ascii_case(location))
+/// The place that an agent's traffic comes out at, if it leaves through an upstream proxy in a country that is known here.
+pub(super) fn of(proxy: &ProxySettings) -> Option<Place> {
+    proxy.lease_time()?;
+    PLACES.into_iter().find(|place| place.country.eq_ignore_ascii_case(&proxy.proxy_location))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn a_device_is_where_its_upstream_proxy_is() {
-        let found =
-            |message: Value| of_message(message.as_object().unwrap()).map(|place| (place.locale, place.timezone));
-        let message = json!({"config_proxy": {"upstream_proxy_enabled": 1, "proxy_location": "de"}});
-        assert_eq!(found(message), Some(("de-DE", "Europe/Berlin")));
-        for proxy in [
-            json!({}),
-            json!({"upstream_proxy_enabled": 0, "proxy_location": "DE"}),
-            json!({"upstream_proxy_enabled": 1}),
-            json!({"upstream_proxy_enabled": 1, "proxy_location": "Middle-earth"}),
-            json!({"upstream_proxy_enabled": "1", "proxy_location": 1}),
-        ] {
-            assert_eq!(found(json!({"config_proxy": proxy})), None);
-        }
-        assert_eq!(found(json!({})), None);
+        let found = |upstream_proxy_enabled, location: &str| {
+            let proxy_location = location.to_owned();
+            let settings = ProxySettings { upstream_proxy_enabled, proxy_location, ..ProxySettings::default() };
+            of(&settings).map(|place| (place.locale, place.timezone))
+        };
+        assert_eq!(found(1, "de"), Some(("de-DE", "Europe/Berlin")));
+        assert_eq!(found(2, "FR"), Some(("fr-FR", "Europe/Paris")));
+        assert_eq!((found(0, "DE"), found(1, ""), found(1, "Middle-earth")), (None, None, None));
     }
 }

@@ -17,13 +17,11 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::{self, pki_types::ServerName};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::contract::Error;
-use crate::egress::{DialError, Egress};
+use crate::egress::{DialError, Egress, Trust};
 
 /// How long the two sides may take to agree on TLS.
 const HANDSHAKE: Duration = Duration::from_secs(30);
@@ -44,7 +42,7 @@ pub(super) struct Client {
 
 impl Client {
     /// No connections yet.
-    pub(super) fn new(egress: Arc<Egress>, tls: TlsConnector) -> Self {
+    pub(super) fn new(egress: Arc<Egress>, trust: Trust) -> Self {
         let tasks = Tasks { over: CancellationToken::new(), tracker: TaskTracker::new() };
         let requests = legacy::Client::builder(tasks.clone())
             .timer(TokioTimer::new())
@@ -53,7 +51,7 @@ impl Client {
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .http1_max_buf_size(HEAD_BYTES as usize)
             .http2_max_header_list_size(HEAD_BYTES)
-            .build(Connector { egress, tls });
+            .build(Connector { egress, trust });
         Self { requests, tasks }
     }
 
@@ -96,24 +94,6 @@ fn told(host: &str, error: &legacy::Error) -> Error {
     Error::Unavailable(format!("no response from {host}: {message}"))
 }
 
-/// TLS as every web client has it: the system's authorities, names checked.
-pub(super) fn tls() -> Result<TlsConnector, Error> {
-    use rustls_platform_verifier::BuilderVerifierExt as _;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let configuration = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_platform_verifier())
-        .map(|builder| builder.with_no_client_auth());
-    let unreadable = |error| format!("this machine's certificate authorities cannot be read: {error}");
-    configuration.map(with_versions).map_err(|error| Error::Unavailable(unreadable(error)))
-}
-
-/// Offers the versions of HTTP that are spoken.
-pub(super) fn with_versions(mut configuration: rustls::ClientConfig) -> TlsConnector {
-    configuration.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    TlsConnector::from(Arc::new(configuration))
-}
-
 /// Runs what keeps connections going, until they are closed.
 #[derive(Clone)]
 struct Tasks {
@@ -146,7 +126,7 @@ impl std::error::Error for ConnectError {}
 #[derive(Clone)]
 struct Connector {
     egress: Arc<Egress>,
-    tls: TlsConnector,
+    trust: Trust,
 }
 
 impl Connector {
@@ -161,24 +141,14 @@ impl Connector {
         if !is_tls {
             return Ok(Wire { stream: Box::pin(dialled), is_http2: false });
         }
-        let name = ServerName::try_from(host.clone())
-            .map_err(|_| Error::Invalid(format!("no certificate can be for {host:?}")))?;
-        let secured = match tokio::time::timeout(HANDSHAKE, self.tls.connect(name, dialled)).await {
-            Ok(secured) => secured.map_err(|error| Error::Unavailable(tls_failure(&host, port, &error)))?,
+        let versions = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let securing = self.trust.secure(dialled, &host, versions);
+        let secured = match tokio::time::timeout(HANDSHAKE, securing).await {
+            Ok(secured) => secured.map_err(|error| Error::Unavailable(format!("{host}:{port}: {error}")))?,
             Err(_) => return Err(Error::Unavailable(format!("{host}:{port} did not answer by TLS in time"))),
         };
         let is_http2 = secured.get_ref().1.alpn_protocol() == Some(b"h2");
         Ok(Wire { stream: Box::pin(secured), is_http2 })
-    }
-}
-
-fn tls_failure(host: &str, port: u16, error: &io::Error) -> String {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-    match inner {
-        Some(rustls::Error::InvalidCertificate(reason)) => {
-            format!("the certificate of {host}:{port} is not valid: {reason}")
-        }
-        _ => format!("{host}:{port} does not speak TLS as it should: {error}"),
     }
 }
 

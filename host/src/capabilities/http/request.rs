@@ -18,6 +18,7 @@ use url::Url;
 use super::Deadline;
 use super::client::{Client, OutgoingBody};
 use crate::capabilities::cut;
+use crate::capabilities::secrets::Secrets;
 use crate::contract::{Error, http as wit};
 use crate::egress::{Egress, read_url};
 
@@ -25,6 +26,8 @@ use crate::egress::{Egress, read_url};
 const REDIRECTS: u32 = 10;
 /// How many headers a request may have.
 const HEADERS: usize = 200;
+/// How much of a header's name is shown, in bytes.
+const SHOWN: usize = 100;
 /// Headers that are the host's, beside those that start with `proxy-`.
 const OURS: [HeaderName; 9] = [
     http::header::CONNECTION,
@@ -48,10 +51,18 @@ pub(super) struct Outgoing {
     url: Url,
     uri: Uri,
     headers: HeaderMap,
+    secret_headers: Vec<SecretHeader>,
     body: Bytes,
     redirects: u32,
     deadline: Deadline,
     decodes: bool,
+}
+
+/// A header whose value is put together when it is sent.
+struct SecretHeader {
+    name: HeaderName,
+    prefix: String,
+    secret: String,
 }
 
 /// The last of a chain of responses.
@@ -77,7 +88,13 @@ impl Outgoing {
             egress.allow(&url)?;
         }
         let body = Bytes::from(request.body.unwrap_or_default());
+        let (given, secret) = (request.headers.len(), request.secret_headers.len());
+        if given.saturating_add(secret) > HEADERS {
+            let count = given.saturating_add(secret);
+            return Err(Error::Invalid(format!("{count} headers are too many: at most {HEADERS} are sent")));
+        }
         let mut headers = headers(request.headers, body.len())?;
+        let secret_headers = secret_headers(request.secret_headers)?;
         let decodes = !headers.contains_key(ACCEPT_ENCODING);
         for (name, value) in
             [(ACCEPT, HeaderValue::from_static("*/*")), (ACCEPT_ENCODING, CODINGS), (USER_AGENT, OURSELVES)]
@@ -88,7 +105,7 @@ impl Outgoing {
             set_unless_set(&mut headers, AUTHORIZATION, value)?;
         }
         let uri = uri_of(&url)?;
-        Ok(Self { method, url, uri, headers, body, redirects, deadline, decodes })
+        Ok(Self { method, url, uri, headers, secret_headers, body, redirects, deadline, decodes })
     }
 
     /// When it has to be over.
@@ -101,13 +118,26 @@ impl Outgoing {
         self.decodes
     }
 
-    fn message(&self) -> http::Request<OutgoingBody> {
+    /// As it is sent; with the secrets that may go to where it goes.
+    fn message(&self, secrets: &Secrets) -> Result<http::Request<OutgoingBody>, Error> {
         let body = Full::new(self.body.clone()).map_err(|never| match never {}).boxed_unsync();
         let mut message = http::Request::new(body);
         *message.method_mut() = self.method.clone();
         *message.uri_mut() = self.uri.clone();
         *message.headers_mut() = self.headers.clone();
-        message
+        for SecretHeader { name, prefix, secret } in &self.secret_headers {
+            let text = secrets.for_origin(secret, &self.url)?;
+            let mut value = HeaderValue::from_bytes(&[prefix.as_bytes(), text.0.as_bytes()].concat()).map_err(|_| {
+                Error::Invalid(format!(
+                    "the secret `{secret}` cannot be sent in a header: it has a character that none can have, such as a \
+                     line end"
+                ))
+            })?;
+            // It is not to be shown, nor to be kept by what compresses headers.
+            value.set_sensitive(true);
+            message.headers_mut().try_insert(name.clone(), value).map_err(|_| too_many())?;
+        }
+        Ok(message)
     }
 
     /// Becomes the request that a response asks for, if it asks for one.
@@ -136,6 +166,7 @@ impl Outgoing {
         if self.url.origin() != to.origin() {
             self.headers.remove(AUTHORIZATION);
             self.headers.remove(COOKIE);
+            self.secret_headers.clear();
         }
         // As the Fetch standard has it, "HTTP-redirect fetch".
         let is_get = matches!(self.method, Method::GET | Method::HEAD);
@@ -155,10 +186,15 @@ impl Outgoing {
 }
 
 /// Makes a request, and those that it is redirected to.
-pub(super) async fn follow(client: &Client, egress: &Egress, mut outgoing: Outgoing) -> Result<Answered, Error> {
+pub(super) async fn follow(
+    client: &Client,
+    egress: &Egress,
+    secrets: &Secrets,
+    mut outgoing: Outgoing,
+) -> Result<Answered, Error> {
     let mut followed = 0;
     loop {
-        let response = client.request(outgoing.message()).await?;
+        let response = client.request(outgoing.message(secrets)?).await?;
         if outgoing.redirect(&response, followed, egress)? {
             followed += 1;
             continue;
@@ -179,22 +215,10 @@ fn method(text: &str) -> Result<Method, Error> {
 }
 
 fn headers(given: Vec<wit::Header>, body_bytes: usize) -> Result<HeaderMap, Error> {
-    if given.len() > HEADERS {
-        return Err(Error::Invalid(format!("{} headers are too many: at most {HEADERS} are sent", given.len())));
-    }
     let mut headers = HeaderMap::new();
     for wit::Header { name, value } in given {
-        let shown = cut(&name, 100).to_owned();
-        let name = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| Error::Invalid(format!("{shown:?} cannot be the name of a header")))?;
-        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| {
-            Error::Invalid(format!(
-                "the value of the header {shown:?} has a character that none can have, such as a line end"
-            ))
-        })?;
-        if OURS.contains(&name) || name.as_str().starts_with("proxy-") {
-            return Err(Error::Invalid(format!("the header {shown:?} is the host's to send: leave it out")));
-        }
+        let shown = cut(&name, SHOWN).to_owned();
+        let (name, value) = (header_name(&name)?, header_value(&shown, &value)?);
         if name == CONTENT_LENGTH {
             if value.to_str().ok().and_then(|length| length.parse().ok()) != Some(body_bytes) {
                 return Err(Error::Invalid(format!(
@@ -206,6 +230,41 @@ fn headers(given: Vec<wit::Header>, body_bytes: usize) -> Result<HeaderMap, Erro
         headers.try_append(name, value).map_err(|_| too_many())?;
     }
     Ok(headers)
+}
+
+fn secret_headers(given: Vec<wit::SecretHeader>) -> Result<Vec<SecretHeader>, Error> {
+    let read = |wit::SecretHeader { name, prefix, secret }: wit::SecretHeader| {
+        let read = header_name(&name)?;
+        header_value(cut(&name, SHOWN), &prefix)?;
+        if read == CONTENT_LENGTH {
+            return Err(Error::Invalid("the length of a body is no secret".to_owned()));
+        }
+        Ok(SecretHeader { name: read, prefix, secret })
+    };
+    given.into_iter().map(read).collect()
+}
+
+fn header_name(text: &str) -> Result<HeaderName, Error> {
+    let shown = cut(text, SHOWN);
+    let name = HeaderName::from_bytes(text.as_bytes())
+        .map_err(|_| Error::Invalid(format!("{shown:?} cannot be the name of a header")))?;
+    if is_ours(&name) {
+        return Err(Error::Invalid(format!("the header {shown:?} is the host's to send: leave it out")));
+    }
+    Ok(name)
+}
+
+fn header_value(name: &str, text: &str) -> Result<HeaderValue, Error> {
+    HeaderValue::from_bytes(text.as_bytes()).map_err(|_| {
+        Error::Invalid(format!(
+            "the value of the header {name:?} has a character that none can have, such as a line end"
+        ))
+    })
+}
+
+/// Whether a header is the host's to send.
+pub(super) fn is_ours(name: &HeaderName) -> bool {
+    OURS.contains(name) || name.as_str().starts_with("proxy-")
 }
 
 fn set_unless_set(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) -> Result<(), Error> {
@@ -220,7 +279,7 @@ fn too_many() -> Error {
 }
 
 /// Takes user name and password out of a URL, as the header that they are sent in.
-fn take_credentials(url: &mut Url) -> Option<HeaderValue> {
+pub(super) fn take_credentials(url: &mut Url) -> Option<HeaderValue> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }
@@ -252,7 +311,8 @@ fn decoded(text: &str) -> Vec<u8> {
     bytes
 }
 
-fn uri_of(url: &Url) -> Result<Uri, Error> {
+/// A URL as it is requested.
+pub(super) fn uri_of(url: &Url) -> Result<Uri, Error> {
     let shown = || cut(url.as_str(), 200).to_owned();
     if !matches!(url.scheme(), "http" | "https") {
         return Err(Error::Invalid(format!("{:?} is no http or https URL", shown())));

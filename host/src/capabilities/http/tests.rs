@@ -11,9 +11,10 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use rustls::client::WebPkiServerVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, ServerConfig};
 
 use super::*;
 
@@ -25,11 +26,15 @@ struct Server {
     client: Client,
 }
 
-fn egress() -> Arc<Egress> {
+fn grant() -> Arc<Grant> {
     let everywhere = || vec!["*:*".parse().unwrap()];
     let sandbox = Sandbox { allowed_hosts: everywhere(), ..Sandbox::default() };
     let ceiling = Ceiling { private_hosts: everywhere(), ..Ceiling::none() };
-    Arc::new(Egress::new(Arc::new(Grant::new(&sandbox, &ceiling))))
+    Arc::new(Grant::new(&sandbox, &ceiling))
+}
+
+fn egress() -> Arc<Egress> {
+    Arc::new(Egress::new(grant()))
 }
 
 async fn answer(
@@ -69,9 +74,9 @@ async fn serve(versions: &[&str]) -> Server {
             });
         }
     });
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let trusting = builder.with_root_certificates(roots).with_no_client_auth();
-    Server { address, connections, client: Client::new(egress(), client::with_versions(trusting)) }
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().unwrap();
+    let trust = Trust::new(provider, Ok(verifier)).unwrap();
+    Server { address, connections, client: Client::new(egress(), trust) }
 }
 
 impl Server {
@@ -80,12 +85,13 @@ impl Server {
             method: "GET".to_owned(),
             url: format!("https://{host}:{}/", self.address.port()),
             headers: Vec::new(),
+            secret_headers: Vec::new(),
             body: None,
             timeout_ms: None,
             redirects: None,
         };
-        let egress = egress();
-        request::follow(&self.client, &egress, Outgoing::new(request, &egress)?).await
+        let (egress, secrets) = (egress(), Secrets::lent(grant(), Default::default()));
+        request::follow(&self.client, &egress, &secrets, Outgoing::new(request, &egress)?).await
     }
 
     fn body_of(&self, answered: request::Answered, room: &Arc<Semaphore>) -> Body {

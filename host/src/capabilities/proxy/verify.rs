@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use url::{Position, Url};
 
 use crate::egress::upstream::{Leased, Target, ThroughError};
-use crate::egress::{Connection, connect_to, tls};
+use crate::egress::{Connection, connect_to, secure_http1};
 
 /// How long one look-up may take.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -102,7 +102,7 @@ fn place(page: &Url) -> Result<(String, u16), String> {
 async fn ask(page: &Url, host: &str, connection: Connection) -> Result<IpAddr, String> {
     match page.scheme() {
         "https" => {
-            let secure = tls::connect(connection, host).await.map_err(|error| format!("TLS fails: {error}"))?;
+            let secure = secure_http1(connection, host).await.map_err(|error| format!("TLS fails: {error}"))?;
             answer(page, Connection::new(secure)).await
         }
         _ => answer(page, connection).await,

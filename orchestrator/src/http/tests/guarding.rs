@@ -1,11 +1,11 @@
 //! Who may ask.
 
+use armada_protocol::Hidden;
 use axum::http::{Method, StatusCode};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use super::Server;
-use crate::settings::Secret;
 
 #[tokio::test]
 async fn a_page_of_another_origin_can_change_nothing_and_watch_nothing() {
@@ -78,7 +78,7 @@ async fn a_name_that_somebody_has_point_to_this_machine_is_refused() {
 
 #[tokio::test]
 async fn who_does_not_know_the_token_learns_only_that_the_server_is_well() {
-    let server = Server::with(|settings| settings.token = Some(Secret("open sesame".to_owned())), Vec::new()).await;
+    let server = Server::with(|settings| settings.token = Some(Hidden("open sesame".to_owned())), Vec::new()).await;
     for (credentials, expected) in [
         (None, 401),
         (Some("Bearer open sesam"), 401),
