@@ -2,7 +2,7 @@
 
 import importlib
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from wit_world.exports import modifiers as wit
 
@@ -39,12 +39,12 @@ def _wit_body(body: Any) -> bytes | None:
     if body is None or isinstance(body, bytes):
         return body
     if isinstance(body, (bytearray, memoryview)):
-        return bytes(body)
+        return bytes(cast(bytearray, body))
     raise TypeError(f"`body` must be bytes, not {type(body).__name__}; set `text` to a str")
 
 
 def _wit_response(response: Response) -> wit.Response:
-    status = response.status
+    status: Any = response.status
     if not isinstance(status, int) or not 100 <= status <= 599:
         raise ValueError(f"{status!r} is no HTTP status")
     return wit.Response(int(status), _wit_headers(response.headers), _wit_body(response.body))
