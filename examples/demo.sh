@@ -1,7 +1,7 @@
 #!/bin/sh
 # Serves the examples' site on a free port and runs one of the examples against it. `make demo` builds what it needs and calls
-# it with the folder of the binaries and the example. An example with an inventory gets what that names: a proxy. Results stay in that folder's `demo`; the site ends with this script,
-# however it ends.
+# it with the folder of the binaries and the example. An example with an inventory gets what that names: a proxy. Results stay
+# in that folder's `demo`; the site ends with this script, however it ends.
 set -eu
 
 bin=$(cd "${1:?usage: examples/demo.sh FOLDER_OF_BINARIES EXAMPLE}" && pwd)

@@ -100,17 +100,9 @@ impl Calls {
     }
 
     fn admit(&self, call: Call) -> Result<(), Error> {
-        match call.capability {
-            Some(capability) if self.role == Role::Modifier && capability != Capability::Monitoring => {
-                Err(Error::Denied(format!(
-                    "a modifier cannot use the capability `{capability}`: it runs beside the script, and only reports"
-                )))
-            }
-            Some(capability) => {
-                self.grant.check_capability(capability.name()).map_err(|denied| Error::Denied(denied.to_string()))
-            }
-            None => Ok(()),
-        }
+        let Some(capability) = call.capability else { return Ok(()) };
+        self.role.check(capability)?;
+        self.grant.check_capability(capability.name()).map_err(|denied| Error::Denied(denied.to_string()))
     }
 
     fn time(&self) -> Duration {

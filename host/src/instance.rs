@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use armada_project::is_known_import;
+use armada_project::{Capability, is_known_import};
 use armada_protocol::{Cause, JobError};
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::{Accessor, Component, InstancePre, Linker, Resource, ResourceTable};
@@ -209,6 +209,18 @@ pub(crate) enum Role {
     Modifier,
 }
 
+impl Role {
+    /// Whether a guest of this role may use a capability, if the grant allows it.
+    pub(crate) fn check(self, capability: Capability) -> Result<(), Error> {
+        if self == Self::Script || capability == Capability::Monitoring {
+            return Ok(());
+        }
+        Err(Error::Denied(format!(
+            "a modifier cannot use the capability `{capability}`: it runs beside the script, and only reports"
+        )))
+    }
+}
+
 /// How long a call into a guest may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
@@ -247,7 +259,7 @@ impl Instance {
             wasi,
             wasi_resources,
             wasi_http: WasiHttpCtx::new(),
-            wasi_requests: Requests(capabilities.http.clone()),
+            wasi_requests: Requests { http: capabilities.http.clone(), role },
             limiter: Limiter { memory_mib: limits.memory_mib, memory_left },
             cpu: cpu.clone(),
             calls: Calls::new(capabilities.grant.clone(), role),

@@ -39,7 +39,7 @@ capabilities! {
     Http = "http", "Makes HTTP requests of its own, without a browser.";
     Identity = "identity", "Makes up people to fill in forms with.";
     Monitoring = "monitoring", "Reports events, logs, progress and artifacts of its jobs.";
-    Proxy = "proxy", "Leaves through upstream proxies that the operator lends.";
+    Proxy = "proxy", "Changes and watches the browser's traffic, and leaves through upstream proxies that the operator lends.";
     Screen = "screen", "Takes pictures of the whole screen that its browser is on.";
     Secrets = "secrets", "Has secrets of the operator typed or sent without seeing them, and sees those it may.";
 }

@@ -43,7 +43,8 @@ settings! {
             "Bytes of a body of the browser's traffic that a modifier, a watch or a recording holds; a longer one fails the \
              request for a modifier, and is left out for the others.";
         bytes_kept: u64 = Kind::Whole { min: 1024, max: GIB }, Some(Preset::Whole(67_108_864)), "bytes",
-            "Bytes that the host keeps for an agent: routes, scripts, headers and held requests of its pages.";
+            "Bytes that the host keeps for an agent: routes, scripts, headers and held requests of its pages; as many again for \
+             what its script watches and has not read.";
         http_requests_at_once: u64 = Kind::Whole { min: 1, max: 1000 }, Some(Preset::Whole(32)), "",
             "HTTP requests of an agent's script that are in flight at once, until their bodies are read.";
         http_response_bytes: u64 = Kind::Whole { min: 1024, max: GIB }, Some(Preset::Whole(67_108_864)), "bytes",

@@ -98,6 +98,8 @@ fn agent_properties() -> Map<String, Value> {
         or_placeholder(json!({ "type": "array", "items": or_placeholder(json!({ "type": "string" })) })),
     );
     browser.insert(FLAGS.to_owned(), flags);
+    let mut proxy = properties(ProxySettings::TABLE);
+    proxy.extend(traffic());
     let blocks: Map<String, Value> = [
         (SCREEN, open_object("The screen of the agent's browser.", properties(ScreenSettings::TABLE))),
         (BROWSER, open_object("How the agent's browser is started and used.", browser)),
@@ -109,11 +111,60 @@ fn agent_properties() -> Map<String, Value> {
         (OUTER, open_object("The agent's browser.", blocks)),
         (fingerprint::KEY, open_object("The device that the browser shows.", properties(FingerprintSettings::TABLE))),
         (identity::KEY, open_object("The people that are made up.", properties(IdentitySettings::TABLE))),
-        (PROXY, open_object("The agent's way out.", properties(ProxySettings::TABLE))),
+        (PROXY, open_object("The agent's way out.", proxy)),
     ]
     .into_iter()
     .map(|(name, schema)| (name.to_owned(), schema))
     .collect()
+}
+
+/// What is done to a browser's traffic.
+fn traffic() -> Map<String, Value> {
+    let urls = |meaning: &str| described(meaning, json!({ "type": "array", "items": { "type": "string" } }));
+    let headers = |meaning: &str| {
+        described(meaning, json!({ "type": "object", "additionalProperties": { "type": ["string", "null"] } }))
+    };
+    let rule = json!({
+        "type": "object",
+        "properties": {
+            "urls": urls("The URLs that it is for, as patterns; all where it is absent."),
+            "block": { "const": true, "description": "The request fails in the page." },
+            "redirect": { "type": "string", "description": "The URL that the browser is told to ask for instead." },
+            "respond": {
+                "type": "object",
+                "description": "What the browser gets; nothing is sent.",
+                "properties": {
+                    "status": { "type": "integer", "minimum": 200, "maximum": 599, "default": 200 },
+                    "headers": { "type": "object", "additionalProperties": { "type": "string" } },
+                    "body": { "type": "string" },
+                },
+                "additionalProperties": false,
+            },
+            "request_headers": headers("Headers of the request that are set, or removed where they are null."),
+            "response_headers": headers("Headers of the response that are set, or removed where they are null."),
+        },
+        "additionalProperties": false,
+    });
+    let modifier = json!({
+        "type": "object",
+        "properties": {
+            "name": { "type": "string", "description": "The module that has its functions." },
+            "urls": urls("The URLs that it is asked about, as patterns; all where it is absent."),
+            "bodies": urls("Those of them whose bodies it gets, as patterns; none where it is absent."),
+        },
+        "required": ["name"],
+        "additionalProperties": false,
+    });
+    let list = |meaning: &str, item: Value| {
+        described(meaning, or_placeholder(json!({ "type": "array", "items": or_placeholder(item) })))
+    };
+    let rules = "What the host does to the browser's traffic, in this order. Needs the capability `proxy`.";
+    let modifiers =
+        "Modules of the project that change the browser's traffic, in this order. Needs the capability `proxy`.";
+    Map::from_iter([
+        ("rules".to_owned(), list(rules, rule)),
+        ("modifiers".to_owned(), list(modifiers, json!({ "anyOf": [{ "type": "string" }, modifier] }))),
+    ])
 }
 
 /// An object that may have other keys too.

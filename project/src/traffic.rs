@@ -169,7 +169,10 @@ impl Reader<'_> {
             Some(_) => return self.wrong(&path.key("body"), "`body` must be a text"),
         };
         let headers = self.headers(members, "headers", path);
-        let headers = headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        let headers: Option<Vec<_>> = headers.into_iter().map(|(name, value)| Some((name, value?))).collect();
+        let Some(headers) = headers else {
+            return self.wrong(&path.key("headers"), "a header of a response needs a value");
+        };
         Some(RuleAction::Respond { status, headers, body })
     }
 
@@ -340,6 +343,10 @@ mod tests {
             (
                 json!({"respond": {"status": 101}}),
                 ".respond.status: `status` must be an HTTP status from 200 to 599".to_owned(),
+            ),
+            (
+                json!({"respond": {"headers": {"x": null}}}),
+                ".respond.headers: a header of a response needs a value".to_owned(),
             ),
             (json!({"respond": {"body": 1}}), ".respond.body: `body` must be a text".to_owned()),
         ] {

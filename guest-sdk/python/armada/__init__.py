@@ -19,7 +19,7 @@ real Chromium:
 - `armada.identity` makes up people to fill in forms with.
 - `armada.modifiers` look at what the browser sends and gets, beside the script.
 - `armada.monitoring` reports events, logs, progress and files.
-- `armada.proxy` says and changes which upstream proxy traffic leaves through.
+- `armada.proxy` watches what the browser sends and gets, and says and changes which upstream proxy that leaves through.
 - `armada.screen` takes pictures of the whole screen.
 - `armada.secrets` of the operator are typed into pages without being seen.
 - `Agent` and `Job` keep what lives as long as an agent or a job: `AgentContext` and `JobContext` of a project may build

@@ -45,7 +45,7 @@ def _wit_body(body: Any) -> bytes | None:
 
 def _wit_response(response: Response) -> wit.Response:
     status: Any = response.status
-    if not isinstance(status, int) or not 100 <= status <= 599:
+    if not isinstance(status, int) or not 200 <= status <= 599:
         raise ValueError(f"{status!r} is no HTTP status")
     return wit.Response(int(status), _wit_headers(response.headers), _wit_body(response.body))
 

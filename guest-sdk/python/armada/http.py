@@ -60,7 +60,8 @@ class Secret:
     """A secret of the operator's as the value of a header: it is sent without the script seeing it.
 
     It goes to the origins that the operator has bound it to, and is not sent on to another when the request is redirected:
-    elsewhere, the request raises `armada.DeniedError`. Its name has to be among `run_message.sandbox.secrets`. What the
+    elsewhere, the request raises `armada.DeniedError`. Its name has to be among `run_message.sandbox.secrets`, and the
+    capability `secrets` granted. What the
     server makes of it is its own affair: one that answers with what it was sent shows it to the script."""
 
     name: str

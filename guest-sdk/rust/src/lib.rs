@@ -31,7 +31,7 @@
 //! - [`identity`] makes up people to fill in forms with.
 //! - [`modifiers`] look at what the browser sends and gets, beside the script.
 //! - [`monitoring`] reports events, logs, progress and files.
-//! - [`proxy`] says and changes which upstream proxy traffic leaves through.
+//! - [`proxy`] watches what the browser sends and gets, and says and changes which upstream proxy that leaves through.
 //! - [`screen`] takes pictures of the whole screen.
 //! - [`secrets`] of the operator are typed into pages without being seen.
 //! - [`AgentContext`] and [`JobContext`] keep what lives as long as an agent or a job.

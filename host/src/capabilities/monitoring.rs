@@ -259,6 +259,15 @@ impl Monitoring {
         self.arrived.notify_one();
     }
 
+    /// How many bytes an artifact of this name may have, beside what the job has kept.
+    pub(super) fn room_for_artifact(&self, name: &str) -> u64 {
+        let most = self.grant.limits().artifact_bytes_per_job;
+        self.state().job.as_ref().map_or(0, |job| {
+            let replaced = job.artifacts.get(name).copied().unwrap_or_default();
+            most.saturating_sub(job.artifact_bytes.saturating_sub(replaced))
+        })
+    }
+
     /// Keeps an artifact of the job.
     pub(super) fn save_artifact(&self, artifact: Artifact) -> Result<(), Error> {
         self.state().job.as_mut().ok_or_else(no_job)?.keep(artifact, self.grant.limits())?;

@@ -11,6 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use armada_project::Capability;
 use bytes::Bytes;
 use futures::stream;
 use http::header::AUTHORIZATION;
@@ -26,6 +27,7 @@ use super::Http;
 use super::client::Client;
 use super::request::{is_ours, take_credentials, uri_of};
 use crate::contract::Error;
+use crate::instance::Role;
 
 /// What goes on in the background of a request; here, nothing does that its connection does not do.
 type Background = Box<dyn Future<Output = Result<(), WasiError>> + Send>;
@@ -37,7 +39,11 @@ type Sending = Box<dyn Future<Output = Result<(Response<WasiBody>, Background), 
 const PIECE: usize = 64 * 1024;
 
 /// Makes the requests of `wasi:http` ours.
-pub(crate) struct Requests(pub(crate) Arc<Http>);
+pub(crate) struct Requests {
+    pub(crate) http: Arc<Http>,
+    /// Whose they are.
+    pub(crate) role: Role,
+}
 
 impl WasiHttpHooks for Requests {
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
@@ -53,7 +59,8 @@ impl WasiHttpHooks for Requests {
     }
 
     fn send_request(&mut self, request: Request<WasiBody>, options: Option<RequestOptions>, _: Background) -> Sending {
-        let sent = self.0.send_for_wasi(request, options.unwrap_or_default());
+        let allowed = self.role.check(Capability::Http).map_err(|error| self.http.refuse(error));
+        let sent = allowed.and_then(|()| self.http.send_for_wasi(request, options.unwrap_or_default()));
         Box::new(async move { Ok((sent?.await?, Box::new(std::future::ready(Ok(()))) as Background)) })
     }
 }
@@ -102,7 +109,7 @@ impl Http {
 
     /// Who makes a request, if it may be made.
     fn client_for_wasi(&self, request: &mut Request<WasiBody>) -> Result<Arc<Client>, Error> {
-        let grant = self.grant.check_capability(armada_project::Capability::Http.name());
+        let grant = self.grant.check_capability(Capability::Http.name());
         grant.map_err(|denied| Error::Denied(denied.to_string()))?;
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             return Err(Error::Invalid(format!("requests cannot have the method {}", request.method())));

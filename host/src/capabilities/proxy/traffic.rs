@@ -153,7 +153,7 @@ impl Traffic {
         Ok(watch)
     }
 
-    /// The passage of a request, if anybody is interested in it.
+    /// The passage of a request, if anybody is interested in it. The URL is one that is allowed: what is none is refused before.
     pub(super) fn passage(self: &Arc<Self>, url: &str) -> Option<Passage> {
         let url: String = Url::parse(url).ok()?.into();
         let is_changed = self.rules.are_there_for(&url) || self.modifiers.are_asked_about(&url);
@@ -168,10 +168,12 @@ impl Traffic {
     fn remember(&self, url: &str) -> Option<Arc<Record>> {
         let mut state = self.state();
         let watches = state.watches.iter().filter_map(Weak::upgrade);
-        let watches = watches.filter(|watch| watch.is_for(url)).map(|watch| watch.bodies).max();
-        let recording = state.job.as_ref().and(self.recording).map(|extent| extent.bodies);
-        let bodies = watches.max(recording)?;
-        let record = Arc::new(Record::begin(bodies.then_some(self.body_bytes)));
+        let watches: Vec<_> = watches.filter(|watch| watch.is_for(url)).collect();
+        let watched = watches.iter().map(|watch| watch.bodies).max();
+        let recorded = state.job.as_ref().and(self.recording).map(|extent| extent.bodies);
+        let bodies = watched.max(recorded)?;
+        let watches = watches.iter().map(Arc::downgrade).collect();
+        let record = Arc::new(Record::begin(bodies.then_some(self.body_bytes), watches));
         if let (Some(extent), Some(job)) = (self.recording, &mut state.job) {
             if job.bytes < extent.bytes { job.records.push(record.clone()) } else { job.left_out += 1 }
         }
@@ -180,14 +182,10 @@ impl Traffic {
 
     /// An exchange has ended.
     fn ended(&self, record: &Arc<Record>) {
-        let url = record.url();
-        let mut state = self.state();
-        if let Some(job) = &mut state.job {
+        if let Some(job) = &mut self.state().job {
             job.bytes = job.bytes.saturating_add(record.bytes() as u64);
         }
-        let watches: Vec<_> = state.watches.iter().filter_map(Weak::upgrade).collect();
-        drop(state);
-        watches.iter().filter(|watch| watch.is_for(&url)).for_each(|watch| watch.see(record));
+        record.watches.iter().filter_map(Weak::upgrade).for_each(|watch| watch.see(record));
     }
 }
 
@@ -212,6 +210,7 @@ impl Life for Traffic {
     async fn end_job(&self, _after_fault: bool) -> bool {
         let job = self.state().job.take();
         if let (Some(extent), Some(Recorded { records, left_out, .. })) = (self.recording, job) {
+            let extent = Extent { bytes: self.monitoring.room_for_artifact(RECORDING), ..extent };
             let document = har::document(&records, left_out, extent, &self.from_records).await;
             let artifact =
                 Artifact { name: RECORDING.to_owned(), media_type: HAR.to_owned(), bytes: document.into_bytes() };

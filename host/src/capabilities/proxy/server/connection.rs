@@ -20,7 +20,7 @@ use super::websocket::{Handshake, WebSocket};
 use super::{ANSWER, Shared, Tasks, UNUSED};
 use crate::capabilities::proxy::body::Body;
 use crate::capabilities::proxy::traffic::{Onward, Stopped};
-use crate::egress::DialError;
+use crate::egress::{Connection, DialError};
 
 /// How many headers a message may have.
 const HEADERS: usize = 512;
@@ -167,10 +167,7 @@ impl Exchanges {
         let Some(url) = origin.url_of(&request) else {
             return Ok(status(StatusCode::MISDIRECTED_REQUEST));
         };
-        if let Some(refusal) = self.shared.egress.refusal(&url) {
-            self.shared.refused(&origin.host, refusal);
-            return Err(Unanswered::Refused);
-        }
+        self.check(&origin, &url)?;
         let (request, handshake) = outgoing(request);
         let Some(mut passage) = self.shared.traffic.passage(&url) else {
             return self.exchange(&origin, request, handshake).await;
@@ -208,24 +205,14 @@ impl Exchanges {
         handshake: Option<Handshake>,
     ) -> Result<Response<Body>, Unanswered> {
         let Some(origin) = Origin::of_url(url) else { return Err(Unanswered::Refused) };
-        if let Some(refusal) = self.shared.egress.refusal(url.as_str()) {
-            self.shared.refused(&origin.host, refusal);
-            return Err(Unanswered::Refused);
-        }
+        self.check(&origin, url.as_str())?;
         let is_own = *asked == origin;
         retarget(&mut request, url, is_own)?;
         if is_own {
             return self.exchange(&origin, request, handshake).await;
         }
         let exchange = async {
-            let far = match self.shared.egress.dial(&origin.host, origin.port).await {
-                Ok(far) => far,
-                Err(DialError::Refused(refusal)) => {
-                    self.shared.refused(&origin.host, refusal);
-                    return Err(Unanswered::Refused);
-                }
-                Err(DialError::Failed(error)) => return Err(Unanswered::Unconnected(error)),
-            };
+            let far = self.dial(&origin).await?;
             let tasks = &self.shared.tasks;
             let server = if origin.secure {
                 let protocols = vec![Protocol::Http1.name().to_vec()];
@@ -240,6 +227,29 @@ impl Exchanges {
         };
         let response = tokio::time::timeout(ANSWER, exchange).await;
         self.turn(response.map_err(|_| Unanswered::Late)??, handshake)
+    }
+
+    /// Whether a request for a URL may leave.
+    fn check(&self, origin: &Origin, url: &str) -> Result<(), Unanswered> {
+        match self.shared.egress.refusal(url) {
+            None => Ok(()),
+            Some(refusal) => {
+                self.shared.refused(&origin.host, refusal);
+                Err(Unanswered::Refused)
+            }
+        }
+    }
+
+    /// A new connection to a server.
+    async fn dial(&self, origin: &Origin) -> Result<Connection, Unanswered> {
+        match self.shared.egress.dial(&origin.host, origin.port).await {
+            Ok(connection) => Ok(connection),
+            Err(DialError::Refused(refusal)) => {
+                self.shared.refused(&origin.host, refusal);
+                Err(Unanswered::Refused)
+            }
+            Err(DialError::Failed(error)) => Err(Unanswered::Unconnected(error)),
+        }
     }
 
     /// An answer for the browser; with some, the connection is another thing from there on.
@@ -299,14 +309,7 @@ impl Exchanges {
             // The browser sees that its connection is gone, and makes another.
             None if self.origin.is_some() => return Err(Unanswered::Gone),
             None => {
-                let stream = match self.shared.egress.dial(&origin.host, origin.port).await {
-                    Ok(stream) => stream,
-                    Err(DialError::Refused(refusal)) => {
-                        self.shared.refused(&origin.host, refusal);
-                        return Err(Unanswered::Refused);
-                    }
-                    Err(DialError::Failed(error)) => return Err(Unanswered::Unconnected(error)),
-                };
+                let stream = self.dial(origin).await?;
                 let server = Server::greet(stream, Protocol::Http1, &self.shared.tasks).await?;
                 &mut place.insert((origin.clone(), server)).1
             }

@@ -1,7 +1,7 @@
 //! What is remembered of an exchange that goes by, for who watches or records it.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Frame, SizeHint};
 use jiff::Timestamp;
 
-use super::Traffic;
+use super::{Traffic, Watch};
 use crate::capabilities::proxy::body::{Body, BodyError, decoded};
 use crate::coding::Coding;
 
@@ -24,6 +24,8 @@ pub(super) struct Record {
     begun: Instant,
     /// How many bytes of each body are kept; nothing if bodies are not.
     most_bytes: Option<u64>,
+    /// Who watches it.
+    pub(super) watches: Vec<Weak<Watch>>,
     facts: Mutex<Facts>,
 }
 
@@ -81,16 +83,12 @@ impl Captured {
 
 impl Record {
     /// An exchange begins.
-    pub(super) fn begin(most_bytes: Option<u64>) -> Self {
-        Self { started: Timestamp::now(), begun: Instant::now(), most_bytes, facts: Mutex::default() }
+    pub(super) fn begin(most_bytes: Option<u64>, watches: Vec<Weak<Watch>>) -> Self {
+        Self { started: Timestamp::now(), begun: Instant::now(), most_bytes, watches, facts: Mutex::default() }
     }
 
     fn facts(&self) -> MutexGuard<'_, Facts> {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn url(&self) -> String {
-        self.facts().url.clone()
     }
 
     /// What is known by now.

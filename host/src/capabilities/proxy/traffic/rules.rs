@@ -91,16 +91,17 @@ impl Rules {
 
 impl Action {
     fn new(settings: &RuleAction) -> Result<Self, String> {
-        let named = |name: &str| name.parse::<HeaderName>().map_err(|_| format!("{name:?} is no name for a header"));
+        let changeable = |name: &str| match name.parse::<HeaderName>() {
+            Ok(name) if super::FIXED.contains(&name) => {
+                Err(format!("`{name}` is not to be changed: it is what carries the message"))
+            }
+            named => named.map_err(|_| format!("{name:?} is no name for a header")),
+        };
         let valued =
             |value: &str| HeaderValue::from_str(value).map_err(|_| "a header has an impossible value".to_owned());
         let changes = |changes: &[(String, Option<String>)]| {
             let change = |(name, value): &(String, Option<String>)| {
-                let name = named(name)?;
-                if super::FIXED.contains(&name) {
-                    return Err(format!("`{name}` is not to be changed: it is what carries the message"));
-                }
-                Ok((name, value.as_deref().map(valued).transpose()?))
+                Ok((changeable(name)?, value.as_deref().map(valued).transpose()?))
             };
             changes.iter().map(change).collect::<Result<Vec<_>, String>>()
         };
@@ -114,10 +115,7 @@ impl Action {
                 let status = StatusCode::from_u16(*status).map_err(|_| format!("{status} is no HTTP status"))?;
                 let mut all = HeaderMap::new();
                 for (name, value) in headers {
-                    let name = named(name)?;
-                    if !super::FIXED.contains(&name) {
-                        all.append(name, valued(value)?);
-                    }
+                    all.append(changeable(name)?, valued(value)?);
                 }
                 Self::Answer { status, headers: all, body: body.clone().into() }
             }
