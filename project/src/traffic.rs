@@ -19,8 +19,10 @@ const MODIFIERS: &str = "modifiers";
 const RULE: [&str; 6] = ["urls", "block", "redirect", "respond", "request_headers", "response_headers"];
 const RESPOND: [&str; 3] = ["status", "headers", "body"];
 const MODIFIER: [&str; 3] = ["name", "urls", "bodies"];
-/// How many rules, and how many modifiers, there may be.
+/// How many rules, how many modifiers, and how many headers of a rule there may be.
 const MOST: usize = 100;
+/// How many URL patterns there may be in all.
+const PATTERNS: usize = 200;
 
 /// What is done to a browser's traffic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,7 +81,7 @@ pub struct ModifierSettings {
 impl TrafficSettings {
     /// Reads the rules and modifiers of a merged agent message.
     pub(crate) fn read(message: &Map<String, Value>, problems: &mut Vec<Problem>) -> Self {
-        let mut reader = Reader { problems };
+        let mut reader = Reader { patterns: 0, problems };
         Self {
             rules: reader.list(message, RULES, "such as [{\"urls\": [\"**/*.png\"], \"block\": true}]", Reader::rule),
             modifiers: reader.list(message, MODIFIERS, "such as [\"addon.prices\"]", Reader::modifier),
@@ -94,6 +96,8 @@ impl TrafficSettings {
 
 /// Reads values, and collects what is wrong with them.
 struct Reader<'a> {
+    /// How many URL patterns there were.
+    patterns: usize,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -217,6 +221,10 @@ impl Reader<'_> {
             Some(Value::Array(texts)) => texts.iter().map(|text| text.as_str().map(ToOwned::to_owned)).collect(),
             Some(_) => None,
         };
+        self.patterns += texts.as_ref().map_or(0, Vec::len);
+        if self.patterns > PATTERNS {
+            return self.wrong(&path.key(key), format!("more than {PATTERNS} URL patterns in all")).unwrap_or_default();
+        }
         let wrong = format!("`{key}` must be a list of URL patterns such as \"**/api/*\"");
         texts.or_else(|| self.wrong(&path.key(key), wrong)).unwrap_or_default()
     }
@@ -237,7 +245,7 @@ impl Reader<'_> {
         };
         let headers = match members.get(key) {
             None => return Vec::new(),
-            Some(Value::Object(headers)) => headers.iter().map(read).collect(),
+            Some(Value::Object(headers)) if headers.len() <= MOST => headers.iter().map(read).collect(),
             Some(_) => None,
         };
         let wrong = format!("`{key}` must be an object of header names and ASCII values such as {{\"x-test\": \"1\"}}");
@@ -357,6 +365,7 @@ mod tests {
             assert!(problems[0].starts_with("config_proxy.rules[0].request_headers:"), "{problems:?}");
         }
         assert!(traffic(json!({"rules": {}})).is_err());
+        assert!(traffic(json!({"rules": [{"urls": vec!["**"; 201], "block": true}]})).is_err());
         assert!(traffic(json!({"rules": vec![json!({"block": true}); 101]})).is_err());
     }
 }

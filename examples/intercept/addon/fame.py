@@ -20,5 +20,5 @@ def modify_response(response: Response) -> None:
     if response.url.endswith("/hearts"):
         response.text = str(int(response.text) + FAME)
     elif "text/html" in response.headers.get("content-type", ""):
-        response.text = response.text.replace("</h1>", " ★</h1>", 1)
+        response.text = response.text.replace("</blockquote>", " ★</blockquote>", 1)
         response.headers["x-fame"] = str(FAME)

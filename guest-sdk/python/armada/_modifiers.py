@@ -50,13 +50,19 @@ def _wit_response(response: Response) -> wit.Response:
     return wit.Response(int(status), _wit_headers(response.headers), _wit_body(response.body))
 
 
+def _check_nothing(name: str, returned: object) -> None:
+    if returned is not None:
+        kind = type(returned).__name__
+        raise TypeError(f"a function of the module `{name}` has returned a {kind}: it changes what it is given, and returns nothing")
+
+
 async def modify_request(name: str, given: wit.Request) -> wit.RequestVerdict:
     """Asks a module about a request."""
     modify = getattr(_module(name), "modify_request", None)
     if modify is None:
         return wit.RequestVerdict_Unchanged()
     request = _request(given)
-    await call(modify, request)
+    _check_nothing(name, await call(modify, request))
     if request.blocked is not None:
         return wit.RequestVerdict_Blocked(str(request.blocked))
     if request.answer is not None:
@@ -72,7 +78,7 @@ async def modify_response(name: str, request: wit.Request, given: wit.Response) 
     if modify is None:
         return wit.ResponseVerdict_Unchanged()
     response = Response(_request(request), given.status, _headers(given.headers), given.body)
-    await call(modify, response)
+    _check_nothing(name, await call(modify, response))
     if response.blocked is not None:
         return wit.ResponseVerdict_Blocked(str(response.blocked))
     changed = _wit_response(response)

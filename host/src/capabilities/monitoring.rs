@@ -204,6 +204,7 @@ impl Monitoring {
         if job.notices.len() as u64 >= NOTICES || !job.notices.insert(content.clone()) {
             return true;
         }
+        let content = cut(&content, EVENT_BYTES).to_owned();
         let event = Event { time: Timestamp::now(), level, content, attachment: None };
         job.waiting.push(Report::Event(event));
         drop(state);

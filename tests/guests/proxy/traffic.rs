@@ -27,6 +27,10 @@ guests::cases![
     modifiers: { "changes": Changes, "second": Second }
 ];
 
+fn header(n: usize) -> armada::modifiers::Header {
+    armada::modifiers::Header { name: format!("x-{n}"), value: "x".repeat(200) }
+}
+
 struct Changes;
 
 impl Modifier for Changes {
@@ -59,6 +63,7 @@ impl Modifier for Changes {
                 std::hint::black_box(());
             },
             "wait" => armada::sleep(Duration::from_secs(60)).await?,
+            "headers" => (0..30_000).for_each(|n| request.headers.push(header(n))),
             "denied-call" => {
                 let denied = armada::http::get(format!("{site}/echo")).send().await.unwrap_err();
                 return Ok(RequestVerdict::Answered(Response::new(200, "text/plain", denied.message())));
@@ -188,7 +193,7 @@ async fn a_modifier_answers_and_blocks(case: Case<'_>) -> Result<()> {
 
 async fn a_modifier_that_fails_fails_the_request(case: Case<'_>) -> Result<()> {
     let page = site(&case).await?;
-    for todo in ["fail", "panic", "loop", "wait", "no-url", "bad-header"] {
+    for todo in ["fail", "panic", "loop", "wait", "no-url", "bad-header", "headers"] {
         let answer = fetched(&page, &format!("/echo?do={todo}")).await?;
         same!(answer, failed());
         // The next one is not troubled by that.
@@ -270,6 +275,10 @@ async fn a_watch_sees_what_fails(case: Case<'_>) -> Result<()> {
     let seen = next_of(&watch, "/broken").await?;
     same!((seen.status, seen.response_body), (Some(200), None));
     armada::ensure!(seen.failure.is_some());
+    // What a modifier sends elsewhere is seen where the browser has asked for it.
+    let asked = case.agent.proxy.watch("**/echo?do=path")?;
+    fetched(&page, "/echo?do=path").await?;
+    same!(asked.next().await?.url, case.url("echo?do=nothing&moved"));
     let waited = case.agent.proxy.watch("**")?.next().timeout(Duration::from_millis(50)).await;
     fails!(waited, Timeout, "nothing that matches `**` went through within 0.05 s");
     fails!(case.agent.proxy.watch("re=("), Invalid, "the URL pattern is no good");

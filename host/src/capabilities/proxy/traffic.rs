@@ -15,6 +15,7 @@ mod tests;
 mod watch;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use armada_project::{Capability, Grant, TrafficSettings};
 use armada_protocol::Attempt;
@@ -26,6 +27,7 @@ use http::header::{
     SEC_WEBSOCKET_KEY, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{Method, Request, Response, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 use self::har::Extent;
@@ -49,6 +51,9 @@ const RECORDING: &str = "traffic.har";
 const HAR: &str = "application/json";
 /// How many watches there may be.
 const WATCHES: usize = 100;
+/// How many bodies are held at once for modifiers, and how long one may take to come.
+const HELD: usize = 16;
+const HOLDING: Duration = Duration::from_secs(60);
 /// What carries a message, and is not to be changed by who looks at it.
 const FIXED: [HeaderName; 8] =
     [HOST, CONTENT_LENGTH, CONNECTION, UPGRADE, TRANSFER_ENCODING, TE, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_ACCEPT];
@@ -63,6 +68,8 @@ pub(crate) struct Traffic {
     /// How many bytes of a body are held or kept.
     body_bytes: u64,
     keep: Arc<Keep>,
+    /// Room for bodies that modifiers are asked about.
+    held: Arc<Semaphore>,
     /// What scripts must not see, and what must not be stored.
     from_scripts: Arc<Veil>,
     from_records: Arc<Veil>,
@@ -123,6 +130,7 @@ impl Traffic {
             recording: (record_har > 0).then_some(Extent { bodies: record_har > 1, body_bytes, bytes }),
             body_bytes,
             keep: Keep::new(limits.bytes_kept),
+            held: Arc::new(Semaphore::new(HELD)),
             from_scripts,
             from_records,
             state: Mutex::default(),
@@ -173,11 +181,24 @@ impl Traffic {
         let recorded = state.job.as_ref().and(self.recording).map(|extent| extent.bodies);
         let bodies = watched.max(recorded)?;
         let watches = watches.iter().map(Arc::downgrade).collect();
-        let record = Arc::new(Record::begin(bodies.then_some(self.body_bytes), watches));
+        let record = Arc::new(Record::begin(bodies.then_some(self.body_bytes), self.keep.clone(), watches));
         if let (Some(extent), Some(job)) = (self.recording, &mut state.job) {
             if job.bytes < extent.bytes { job.records.push(record.clone()) } else { job.left_out += 1 }
         }
         Some(record)
+    }
+
+    /// Holds a body for a modifier, with the room that it takes until the modifier has answered.
+    async fn hold(&self, body: Body, most: u64) -> Result<(Bytes, OwnedSemaphorePermit), Stopped> {
+        let held = async {
+            let room = self.held.clone().acquire_owned().await;
+            let room = room.map_err(|_| Stopped::Failed("the agent is over".to_owned()))?;
+            Ok((hold(body, most).await.map_err(unheld)?, room))
+        };
+        match tokio::time::timeout(HOLDING, held).await {
+            Ok(held) => held,
+            Err(_) => Err(Stopped::Failed(format!("its body did not come within {} s", HOLDING.as_secs()))),
+        }
     }
 
     /// An exchange has ended.
@@ -270,8 +291,10 @@ impl Passage {
     async fn ask_about_request(&mut self, parts: &mut http::request::Parts, body: &mut Body) -> Result<Asked, Stopped> {
         let (modifiers, veil) = (&self.traffic.modifiers, &self.traffic.from_scripts);
         let (mut held, mut carries_secret) = (None, false);
+        let mut _room = None;
         if let Some(most) = modifiers.most_bytes_of(&self.url) {
-            let bytes = hold(std::mem::replace(body, whole(Bytes::new())), most).await.map_err(unheld)?;
+            let (bytes, room) = self.traffic.hold(std::mem::replace(body, whole(Bytes::new())), most).await?;
+            _room = Some(room);
             held = (!bytes.is_empty()).then(|| veil.body(bytes.to_vec()));
             carries_secret = held.as_ref().is_some_and(|shown| *shown != *bytes);
             *body = whole(bytes);
@@ -336,13 +359,14 @@ impl Passage {
         let (modifiers, veil) = (&self.traffic.modifiers, &self.traffic.from_scripts);
         let has_body =
             self.method != Method::HEAD && !matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        let (mut decoded_headers, mut inside) = (parts.headers.clone(), None);
+        let (mut decoded_headers, mut inside, mut _room) = (parts.headers.clone(), None, None);
         if let Some(most) = modifiers.most_bytes_of(&self.url).filter(|_| has_body) {
             let coding = Coding::take(&mut decoded_headers);
             if decoded_headers.contains_key(CONTENT_ENCODING) {
                 return Err(Stopped::Failed("its body is compressed in a way that is not known here".to_owned()));
             }
-            let bytes = hold(std::mem::replace(body, whole(Bytes::new())), most).await.map_err(unheld)?;
+            let (bytes, room) = self.traffic.hold(std::mem::replace(body, whole(Bytes::new())), most).await?;
+            _room = Some(room);
             *body = whole(bytes.clone());
             inside = Some(decoded(bytes, coding, most).await.map_err(unheld)?);
         }

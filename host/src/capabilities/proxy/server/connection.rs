@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::rt::Executor as _;
 use hyper::service::service_fn;
@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
-use super::exchange::{Origin, Unanswered, answered, outgoing, retarget, status};
+use super::exchange::{Origin, Unanswered, answered, outgoing, retarget, status, unacceptable};
 use super::tunnel::Tunnel;
 use super::websocket::{Handshake, WebSocket};
 use super::{ANSWER, Shared, Tasks, UNUSED};
@@ -168,6 +168,7 @@ impl Exchanges {
             return Ok(status(StatusCode::MISDIRECTED_REQUEST));
         };
         self.check(&origin, &url)?;
+        let (method, version) = (request.method().clone(), request.version());
         let (request, handshake) = outgoing(request);
         let Some(mut passage) = self.shared.traffic.passage(&url) else {
             return self.exchange(&origin, request, handshake).await;
@@ -175,14 +176,17 @@ impl Exchanges {
         let (request, to) = match passage.request(request).await {
             Ok(Onward::Send(request, to)) => (request, to),
             Ok(Onward::Answer(response)) => return Ok(response),
-            Err(stopped) => return Err(self.stopped(&origin, stopped)),
+            Err(stopped) => return self.stopped(&method, &url, version, stopped),
         };
         let exchanged = match to {
             None => self.exchange(&origin, request, handshake).await,
             Some(to) => self.exchange_at(&to, &origin, request, handshake).await,
         };
         let response = exchanged.inspect_err(|error| passage.failed(error.to_string()))?;
-        passage.response(response).await.map_err(|stopped| self.stopped(&origin, stopped))
+        match passage.response(response).await {
+            Ok(response) => Ok(response),
+            Err(stopped) => self.stopped(&method, &url, version, stopped),
+        }
     }
 
     /// Sends a request where it goes, and gives the answer once it has begun.
@@ -266,15 +270,21 @@ impl Exchanges {
         Ok(answered(response))
     }
 
-    /// A request goes no further, because of what is done to the traffic.
-    fn stopped(&self, origin: &Origin, stopped: Stopped) -> Unanswered {
-        let told = |reason: &str| format!("blocked a request to {}: {reason}", origin.host);
+    /// A request goes no further, because of what is done to the traffic. It may have been sent: the browser is not to try again.
+    fn stopped(
+        &self,
+        method: &Method,
+        url: &str,
+        version: Version,
+        stopped: Stopped,
+    ) -> Result<Response<Body>, Unanswered> {
+        let place = url.split('?').next().unwrap_or_default();
         match stopped {
             // Whoever asked for that knows.
-            Stopped::Asked(reason) => tracing::debug!("{}", told(&reason)),
-            Stopped::Failed(reason) => self.shared.refused(&origin.host, told(&reason)),
+            Stopped::Asked(reason) => tracing::debug!("blocked {method} {place}: {reason}"),
+            Stopped::Failed(reason) => (self.shared.notice)(format!("blocked {method} {place}: {reason}")),
         }
-        Unanswered::Refused
+        if version == Version::HTTP_2 { Err(Unanswered::Refused) } else { Ok(unacceptable()) }
     }
 
     /// Connects to a server on behalf of the browser, which then speaks with it through us.

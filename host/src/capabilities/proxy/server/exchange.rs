@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{
-    AUTHORIZATION, CONNECTION, COOKIE, HOST, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, COOKIE, HOST, HeaderName, HeaderValue, LOCATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Request, Response, StatusCode, Uri, Version};
@@ -140,6 +140,17 @@ pub(super) fn answered(mut response: Response<Incoming>) -> Response<Body> {
 pub(super) fn status(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(whole(Bytes::new()));
     *response.status_mut() = status;
+    response
+}
+
+/// An answer that browsers take for none. A connection that ends without any has them ask again, whatever they have asked.
+pub(super) fn unacceptable() -> Response<Body> {
+    let mut response = status(StatusCode::BAD_GATEWAY);
+    // Two places to go at once.
+    for place in ["/blocked", "/refused"] {
+        response.headers_mut().append(LOCATION, HeaderValue::from_static(place));
+    }
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 

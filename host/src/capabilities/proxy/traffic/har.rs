@@ -4,7 +4,7 @@
 //! carry authorisation have no value, and secrets of the operator are named and not shown, wherever they are.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -17,6 +17,8 @@ use super::message::shown;
 use super::record::{Facts, Record};
 use crate::capabilities::secrets::Veil;
 
+/// How long writing a document may take: a job waits for it.
+const TIME: Duration = Duration::from_secs(20);
 /// What a document has beside its entries, in bytes.
 const AROUND: u64 = 1_000;
 /// What stands in place of a value that is not shown.
@@ -38,13 +40,19 @@ pub(super) struct Extent {
 /// These exchanges as a document, as far as there is room for them, and how many more there were.
 pub(super) async fn document(records: &[Arc<Record>], mut left_out: u64, extent: Extent, veil: &Veil) -> String {
     let (mut entries, mut is_full) = (String::new(), false);
+    let begun = Instant::now();
     for record in records {
+        // What comes after the first that has no room is not there either: no gaps.
+        if is_full || begun.elapsed() > TIME {
+            (is_full, left_out) = (true, left_out + 1);
+            continue;
+        }
+        // Others go on in between.
+        tokio::task::yield_now().await;
         let entry = entry(record, extent, veil).await.to_string();
         let entry = veil.text(&entry);
-        // What comes after the first that has no room is not there either: no gaps.
-        is_full = is_full || entries.len() as u64 + entry.len() as u64 + AROUND > extent.bytes;
-        if is_full {
-            left_out += 1;
+        if entries.len() as u64 + entry.len() as u64 + AROUND > extent.bytes {
+            (is_full, left_out) = (true, left_out + 1);
             continue;
         }
         if !entries.is_empty() {
@@ -54,7 +62,9 @@ pub(super) async fn document(records: &[Arc<Record>], mut left_out: u64, extent:
     }
     let comment = match left_out {
         0 => String::new(),
-        _ => format!("{left_out} exchanges more are not here (run_message.sandbox.limits.artifact_bytes_per_job)"),
+        _ => format!(
+            "{left_out} exchanges more are not here: there was no room or time (run_message.sandbox.limits.artifact_bytes_per_job)"
+        ),
     };
     let creator = json!({"name": "Armada", "version": env!("CARGO_PKG_VERSION")});
     format!(
@@ -67,8 +77,8 @@ async fn entry(record: &Record, extent: Extent, veil: &Veil) -> Value {
     let facts = record.known();
     let (mut sent, mut got) = (None, None);
     if extent.bodies {
-        sent = facts.request_body.content(&facts.request_headers, extent.body_bytes).await;
-        got = facts.response_body.content(&facts.response_headers, extent.body_bytes).await;
+        sent = record.request_body(&facts, extent.body_bytes).await;
+        got = record.response_body(&facts, extent.body_bytes).await;
     }
     let took = facts.took.unwrap_or_default();
     let waited = facts.waited.unwrap_or(took);
@@ -80,13 +90,13 @@ async fn entry(record: &Record, extent: Extent, veil: &Veil) -> Value {
         "headers": headers(&facts.request_headers, veil),
         "queryString": query(&facts.url),
         "headersSize": -1,
-        "bodySize": facts.request_body.count,
+        "bodySize": facts.request_bytes,
     });
     if let (Some(body), Value::Object(request)) = (sent.filter(|body| !body.is_empty()), &mut request) {
         let text = String::from_utf8_lossy(&body).into_owned();
         request.insert("postData".to_owned(), json!({"mimeType": media_type(&facts.request_headers), "text": text}));
     }
-    let mut content = json!({"size": facts.response_body.count, "mimeType": media_type(&facts.response_headers)});
+    let mut content = json!({"size": facts.response_bytes, "mimeType": media_type(&facts.response_headers)});
     if let (Some(body), Value::Object(content)) = (got, &mut content) {
         content.insert("size".to_owned(), body.len().into());
         match String::from_utf8(veil.body(body.into())) {
@@ -106,7 +116,7 @@ async fn entry(record: &Record, extent: Extent, veil: &Veil) -> Value {
         "content": content,
         "redirectURL": redirect(&facts),
         "headersSize": -1,
-        "bodySize": facts.response_body.count,
+        "bodySize": facts.response_bytes,
     });
     if let (Some(failure), Value::Object(response)) = (facts.failure, &mut response) {
         // As browsers record it.

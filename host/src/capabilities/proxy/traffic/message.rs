@@ -12,6 +12,10 @@ use crate::capabilities::proxy::body::{Body, whole};
 use crate::capabilities::secrets::Veil;
 use crate::contract::modifiers as wit;
 
+/// How many headers a modifier may give, and how many bytes of them.
+const HEADERS: usize = 512;
+const HEADER_BYTES: usize = 256 * 1024;
+
 /// Headers as texts, without secrets.
 pub(super) fn shown<'a>(headers: &'a HeaderMap, veil: &'a Veil) -> impl Iterator<Item = (String, String)> + 'a {
     headers.iter().map(|(name, value)| {
@@ -28,6 +32,10 @@ pub(super) fn changeable(headers: &HeaderMap, veil: &Veil) -> Vec<wit::Header> {
 
 /// The headers that a modifier has given back, in place of those that it saw.
 pub(super) fn change_headers(headers: &mut HeaderMap, given: &[wit::Header], veil: &Veil) -> Result<(), String> {
+    let bytes: usize = given.iter().map(|header| header.name.len() + header.value.len()).sum();
+    if given.len() > HEADERS || bytes > HEADER_BYTES {
+        return Err(format!("it has more than {HEADERS} headers, or {HEADER_BYTES} bytes of them"));
+    }
     let mut changed = HeaderMap::new();
     for (name, value) in headers.iter().filter(|(name, _)| FIXED.contains(name)) {
         changed.append(name, value.clone());
@@ -45,7 +53,7 @@ pub(super) fn change_headers(headers: &mut HeaderMap, given: &[wit::Header], vei
                 .or_else(|_| HeaderValue::from_bytes(value.as_bytes()))
                 .map_err(|_| format!("the value of the header `{known}` has characters that no header may have"))?,
         };
-        changed.append(known, value);
+        changed.try_append(known, value).map_err(|_| "it has too many headers".to_owned())?;
     }
     *headers = changed;
     Ok(())

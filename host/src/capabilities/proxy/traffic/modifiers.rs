@@ -12,11 +12,14 @@ use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 
 use super::{Stopped, patterns};
-use crate::capabilities::Capabilities;
+use crate::capabilities::{Capabilities, cut};
 use crate::contract::Failure;
 use crate::contract::modifiers::{Request, RequestVerdict, Response, ResponseVerdict};
 use crate::instance::{Answer, Budget, Fault, Instance, Role, Template};
 use crate::url_pattern::UrlPattern;
+
+/// How much of what a modifier says is told, in bytes.
+const REASON: usize = 2_000;
 
 /// The modifiers of an agent, in the order in which they are asked.
 pub(super) struct Modifiers {
@@ -52,7 +55,7 @@ impl Modifier {
 
     /// Why something does not go on, and who says so.
     fn blames(&self, reason: &str) -> String {
-        format!("the modifier `{}`: {reason}", self.name)
+        format!("the modifier `{}`: {}", self.name, cut(reason, REASON))
     }
 }
 

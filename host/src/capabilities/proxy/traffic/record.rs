@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use super::{Traffic, Watch};
 use crate::capabilities::proxy::body::{Body, BodyError, decoded};
 use crate::coding::Coding;
+use crate::keep::{Keep, Kept};
 
 /// What a record counts beside its texts and bodies, in bytes.
 const RECORD_BYTES: usize = 500;
@@ -26,7 +27,16 @@ pub(super) struct Record {
     most_bytes: Option<u64>,
     /// Who watches it.
     pub(super) watches: Vec<Weak<Watch>>,
+    /// Where the bytes of bodies count.
+    keep: Arc<Keep>,
     facts: Mutex<Facts>,
+    bodies: Mutex<Bodies>,
+}
+
+#[derive(Default)]
+struct Bodies {
+    request: Captured,
+    response: Captured,
 }
 
 /// What is known of it.
@@ -36,11 +46,13 @@ pub(super) struct Facts {
     pub(super) url: String,
     pub(super) request_version: Version,
     pub(super) request_headers: HeaderMap,
-    pub(super) request_body: Captured,
+    /// How many bytes of the request's body went by, kept or not.
+    pub(super) request_bytes: u64,
     pub(super) status: Option<StatusCode>,
     pub(super) response_version: Version,
     pub(super) response_headers: HeaderMap,
-    pub(super) response_body: Captured,
+    /// The same of the response's.
+    pub(super) response_bytes: u64,
     /// Until the response began.
     pub(super) waited: Option<Duration>,
     /// Until all was over.
@@ -50,41 +62,52 @@ pub(super) struct Facts {
 }
 
 /// A body that went by.
-#[derive(Clone, Default)]
-pub(super) struct Captured {
+#[derive(Default)]
+struct Captured {
     /// What is kept of it: all, or nothing.
-    kept: Vec<u8>,
+    kept: Kept<Vec<u8>>,
     /// How many bytes went by, kept or not.
-    pub(super) count: u64,
+    count: u64,
     /// Whether it went by to its end.
     is_whole: bool,
 }
 
 impl Captured {
-    /// A piece goes by; bodies are kept up to a number of bytes, if they are.
-    fn add(&mut self, piece: &[u8], most: Option<u64>) {
+    /// A piece goes by; bodies are kept up to a number of bytes, if they are, and as long as there is room for them.
+    fn add(&mut self, piece: &[u8], most: Option<u64>, keep: &Arc<Keep>) {
+        let is_first = self.count == 0;
         self.count = self.count.saturating_add(piece.len() as u64);
         if most.is_some_and(|most| self.count <= most) {
-            self.kept.extend_from_slice(piece);
-        } else {
-            self.kept = Vec::new();
+            if is_first {
+                self.kept = keep.keep(Vec::new()).unwrap_or_default();
+            }
+            let is_all = self.count == (self.kept.len() + piece.len()) as u64;
+            if is_all && self.kept.grow_to(self.count).is_ok() {
+                self.kept.extend_from_slice(piece);
+                return;
+            }
         }
+        self.kept = Kept::default();
     }
 
-    /// All of it, decompressed, if all was kept and is not longer than that.
-    pub(super) async fn content(&self, headers: &HeaderMap, most: u64) -> Option<Bytes> {
-        if !self.is_whole || self.count != self.kept.len() as u64 {
-            return None;
-        }
-        let mut headers = headers.clone();
-        decoded(self.kept.clone().into(), Coding::take(&mut headers), most).await.ok()
+    /// All of it, if all was kept.
+    fn whole(&self) -> Option<Bytes> {
+        (self.is_whole && self.count == self.kept.len() as u64).then(|| Bytes::copy_from_slice(&self.kept))
     }
 }
 
 impl Record {
     /// An exchange begins.
-    pub(super) fn begin(most_bytes: Option<u64>, watches: Vec<Weak<Watch>>) -> Self {
-        Self { started: Timestamp::now(), begun: Instant::now(), most_bytes, watches, facts: Mutex::default() }
+    pub(super) fn begin(most_bytes: Option<u64>, keep: Arc<Keep>, watches: Vec<Weak<Watch>>) -> Self {
+        Self {
+            started: Timestamp::now(),
+            begun: Instant::now(),
+            most_bytes,
+            watches,
+            keep,
+            facts: Mutex::default(),
+            bodies: Mutex::default(),
+        }
     }
 
     fn facts(&self) -> MutexGuard<'_, Facts> {
@@ -94,8 +117,26 @@ impl Record {
     /// What is known by now.
     pub(super) fn known(&self) -> Facts {
         let mut facts = self.facts().clone();
+        let bodies = self.bodies();
+        (facts.request_bytes, facts.response_bytes) = (bodies.request.count, bodies.response.count);
         facts.took.get_or_insert_with(|| self.begun.elapsed());
         facts
+    }
+
+    fn bodies(&self) -> MutexGuard<'_, Bodies> {
+        self.bodies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The body of the request, decompressed, if all was kept and is not longer than that.
+    pub(super) async fn request_body(&self, facts: &Facts, most: u64) -> Option<Bytes> {
+        let kept = self.bodies().request.whole();
+        content(kept?, &facts.request_headers, most).await
+    }
+
+    /// The same of the response.
+    pub(super) async fn response_body(&self, facts: &Facts, most: u64) -> Option<Bytes> {
+        let kept = self.bodies().response.whole();
+        content(kept?, &facts.response_headers, most).await
     }
 
     /// The request, as it is sent.
@@ -122,22 +163,27 @@ impl Record {
     }
 
     fn end(&self) {
+        let is_whole = self.bodies().response.is_whole;
         let mut facts = self.facts();
         facts.took = Some(self.begun.elapsed());
-        if facts.failure.is_none() && !(facts.status.is_some() && facts.response_body.is_whole) {
+        if facts.failure.is_none() && !(facts.status.is_some() && is_whole) {
             let what = if facts.status.is_some() { "the response" } else { "the request" };
             facts.failure = Some(format!("{what} broke off"));
         }
     }
 
-    /// How many bytes it takes, roughly.
+    /// How many bytes it takes beside its bodies, roughly.
     pub(super) fn bytes(&self) -> usize {
         let facts = self.facts();
         let headers = facts.request_headers.iter().chain(&facts.response_headers);
         let headers: usize = headers.map(|(name, value)| name.as_str().len() + value.len()).sum();
-        let bodies = facts.request_body.kept.len() + facts.response_body.kept.len();
-        RECORD_BYTES + facts.url.len() + headers + bodies
+        RECORD_BYTES + facts.url.len() + headers + facts.failure.as_ref().map_or(0, String::len)
     }
+}
+
+async fn content(body: Bytes, headers: &HeaderMap, most: u64) -> Option<Bytes> {
+    let mut headers = headers.clone();
+    decoded(body, Coding::take(&mut headers), most).await.ok()
 }
 
 /// The end of an exchange, whenever and however that is.
@@ -176,13 +222,13 @@ pub(super) fn remember_response(body: Body, over: Over) -> Body {
 }
 
 impl Remembered {
-    fn note(&self, note: impl FnOnce(&mut Captured, Option<u64>)) {
+    fn note(&self, note: impl FnOnce(&mut Captured, &Record)) {
         let (record, of_request) = match &self.side {
             Side::Request(record) => (record, true),
             Side::Response(over) => (&over.record, false),
         };
-        let mut facts = record.facts();
-        note(if of_request { &mut facts.request_body } else { &mut facts.response_body }, record.most_bytes);
+        let mut bodies = record.bodies();
+        note(if of_request { &mut bodies.request } else { &mut bodies.response }, record);
     }
 }
 
@@ -198,7 +244,7 @@ impl hyper::body::Body for Remembered {
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(piece) = frame.data_ref()
         {
-            self.note(|body, most| body.add(piece, most));
+            self.note(|body, record| body.add(piece, record.most_bytes, &record.keep));
         }
         if let Poll::Ready(None) = &polled {
             self.note(|body, _| body.is_whole = true);

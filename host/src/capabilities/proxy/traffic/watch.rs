@@ -114,8 +114,8 @@ impl Watch {
         };
         let (mut request_body, mut response_body) = (None, None);
         if self.bodies {
-            request_body = facts.request_body.content(&facts.request_headers, self.most_bytes).await;
-            response_body = facts.response_body.content(&facts.response_headers, self.most_bytes).await;
+            request_body = record.request_body(&facts, self.most_bytes).await;
+            response_body = record.response_body(&facts, self.most_bytes).await;
         }
         wit::Exchange {
             method: facts.method.to_string(),
