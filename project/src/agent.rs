@@ -45,6 +45,17 @@ impl AgentSettings {
         };
         if problems.is_empty() { Ok((settings, notes)) } else { Err(problems) }
     }
+
+    /// The keys of `config_proxy` that ask for what needs the capability `proxy`.
+    pub fn uses_of_proxy(&self) -> impl Iterator<Item = &'static str> {
+        let asked = [
+            ("upstream_proxy_enabled", self.proxy.lease_time().is_some()),
+            ("rules", !self.traffic.rules.is_empty()),
+            ("modifiers", !self.traffic.modifiers.is_empty()),
+            ("record_har", self.proxy.record_har > 0),
+        ];
+        asked.into_iter().filter(|(_, is_asked)| *is_asked).map(|(key, _)| key)
+    }
 }
 
 /// Reads a block that a message has at its outermost level.

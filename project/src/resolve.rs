@@ -11,18 +11,21 @@ use csv::StringRecord;
 use serde_json::Value;
 
 use crate::agent::AgentSettings;
+use crate::capability::Capability;
 use crate::configuration::{Resolved, Side};
 use crate::explain::Recorder;
 use crate::mistake::{Mistake, Mistakes, Note};
 use crate::path::{Step, ValuePath};
 use crate::plan::{Plan, check_cell};
 use crate::project::{Mode, Overrides};
+use crate::proxy::PROXY;
 use crate::reach::{MAX_ROWS, Reach};
 use crate::rows::{Flaw, Row, Rows, Start, Target};
 use crate::sandbox::Sandbox;
 use crate::setting::{Block, Checked, Kind, Problem, Unknown, note_misspelt, read_block, settings};
 use crate::suggest::{counted, shown, thousands};
 use crate::template::{self, TEMPLATE, Template};
+use crate::traffic::ModifierSettings;
 
 /// The most agents that a run may have.
 const MAX_AGENTS: u64 = 10_000;
@@ -51,7 +54,7 @@ pub(crate) fn resolve(root: &Path, mode: Mode, overrides: &Overrides) -> Result<
     let mut check = Check { root, notes: std::mem::take(&mut template.notes), template: &template, mistakes };
     let (sandbox, counts) = check.run_message();
     let mut reach = Reach::new(&sandbox);
-    check.agent_message();
+    check.agent_message(&sandbox);
     let agents = check.side(Target::Agent, &counts, overrides.agents.map(u64::from), &mut reach);
     let jobs = check.side(Target::Job, &counts, overrides.jobs, &mut reach);
     let Check { notes, mistakes, .. } = check;
@@ -118,10 +121,16 @@ impl Check<'_> {
         (sandbox.unwrap_or_default(), numbers)
     }
 
-    fn agent_message(&mut self) {
+    fn agent_message(&mut self, sandbox: &Sandbox) {
         let Some(section) = &self.template.agent else { return };
         match AgentSettings::from_message(&section.message()) {
-            Ok((_, notes)) => self.note(notes),
+            Ok((settings, notes)) => {
+                self.note(notes);
+                self.note(proxy_notes(&settings, sandbox));
+                for problem in missing_modules(&settings, self.root) {
+                    self.template.layers.report_problem(section, problem, &mut self.mistakes);
+                }
+            }
             Err(problems) => {
                 for problem in problems {
                     self.template.layers.report_problem(section, problem, &mut self.mistakes);
@@ -290,6 +299,35 @@ impl Check<'_> {
         let new = notes.into_iter().filter(|note| !known.contains(note));
         self.notes.extend(new.take(MAX_NOTES.saturating_sub(known.len())));
     }
+}
+
+/// What `config_proxy` asks for and the project does not ask to be allowed.
+fn proxy_notes(settings: &AgentSettings, sandbox: &Sandbox) -> Option<Note> {
+    let key = settings.uses_of_proxy().next().filter(|_| !sandbox.capabilities.contains(&Capability::Proxy))?;
+    Some(Note {
+        about: format!("default_agent_message.config_proxy.{key}"),
+        message: "needs \"proxy\" in run_message.sandbox.capabilities: without it, agents do not open".to_owned(),
+    })
+}
+
+/// The modifiers that a project in Python does not have. Which a project in Rust has is known when it is compiled.
+fn missing_modules(settings: &AgentSettings, root: &Path) -> Vec<Problem> {
+    if !root.join("ctx_script.py").is_file() {
+        return Vec::new();
+    }
+    let is_there = |name: &str| {
+        let is_name = name.split('.').all(|part| !part.is_empty() && !part.contains(['/', '\\']));
+        let place = root.join(name.replace('.', "/"));
+        is_name && (place.with_extension("py").is_file() || place.join("__init__.py").is_file())
+    };
+    let modifiers = settings.traffic.modifiers.iter().enumerate();
+    let missing = modifiers.filter(|(_, modifier)| !is_there(&modifier.name));
+    let problem = |(index, modifier): (usize, &ModifierSettings)| {
+        let path = ValuePath::of_keys([PROXY, "modifiers"]).index(index);
+        let problem = Problem::of_value(&path, format!("the project has no module `{}`", modifier.name));
+        problem.help("the module `addon.prices` is the file addon/prices.py")
+    };
+    missing.map(problem).collect()
 }
 
 /// The most agents or jobs that a run may have.

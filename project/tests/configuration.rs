@@ -174,6 +174,36 @@ fn keys_that_look_like_misspelt_settings_are_noted_and_reach_the_script() {
 }
 
 #[test]
+fn what_traffic_needs_is_told_before_anything_runs() {
+    let template = |modifiers: &str, capabilities: &str| {
+        let proxy = format!(r#"{{"config_proxy": {{"modifiers": {modifiers}}}}}"#);
+        let run = format!(r#"{{"sandbox": {{"capabilities": {capabilities}}}}}"#);
+        let template = format!("{{\"run_message\": {run},\n\"default_agent_message\": {proxy}}}");
+        let folder = folder(&[("config_template.json", &template)]);
+        std::fs::create_dir_all(folder.path().join("addon/both")).unwrap();
+        for file in ["ctx_script.py", "addon/prices.py", "addon/both/__init__.py"] {
+            std::fs::write(folder.path().join(file), "").unwrap();
+        }
+        folder
+    };
+    let right = r#"["addon.prices", {"name": "addon.both"}]"#;
+    assert!(resolve(template(right, r#"["proxy"]"#).path()).unwrap().notes().is_empty());
+    let without = resolve(template(right, "[]").path()).unwrap();
+    let notes: Vec<String> = without.notes().iter().map(Note::to_string).collect();
+    assert!(
+        matches!(notes.as_slice(), [note] if note.starts_with("default_agent_message.config_proxy.modifiers")
+            && note.contains("\"proxy\" in run_message.sandbox.capabilities")),
+        "{notes:?}"
+    );
+    for missing in ["addon.nothere", "addon", "../addon/prices", "addon..prices", ""] {
+        let wrong = format!(r#"["addon.prices", {{"name": "{missing}"}}]"#);
+        let told = only(&resolve(template(&wrong, r#"["proxy"]"#).path()).unwrap_err());
+        let says = told.contains("has no module") || told.contains("needs a `name`");
+        assert!(says && told.starts_with("config/config_template.json:2:"), "{missing}: {told}");
+    }
+}
+
+#[test]
 fn urls_that_pages_may_not_request_are_noted_once_for_each_host() {
     let template = |capabilities: &str| {
         format!(

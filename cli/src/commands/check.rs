@@ -1,8 +1,9 @@
 //! `armada check`: everything that can be known without running.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 
-use armada_project::{Capability, Component, Configuration, Grant, Limits, Project, counted};
+use armada_project::{AgentSettings, Capability, Component, Configuration, Grant, Limits, Project, counted};
 use indicatif::BinaryBytes;
 use serde_json::json;
 
@@ -17,21 +18,34 @@ pub(crate) fn check(arguments: &Check) -> anyhow::Result<Ending> {
     let configuration = project.resolve(arguments.layers.mode, &arguments.layers.overrides())?;
     let grant = Grant::new(configuration.sandbox(), &arguments.ceiling.open()?);
     let component = compile(&project, &arguments.cache, false)?;
+    let used = used(&configuration, &component)?;
     if arguments.json {
-        let report = report(&configuration, &component, &grant);
+        let report = report(&configuration, &component, &used, &grant);
         writeln!(std::io::stdout().lock(), "{report}")?;
     } else {
         tell_notes(configuration.notes());
-        print(&project, &configuration, &component, &grant)?;
+        print(&project, &configuration, &component, &used, &grant)?;
     }
-    let will_do = component.unknown_imports().next().is_none() && component.refused(&grant).is_empty();
+    let is_granted = |capability: &Capability| grant.check_capability(capability.name()).is_ok();
+    let will_do = component.unknown_imports().next().is_none() && used.iter().all(is_granted);
     Ok(if will_do { Ending::Done } else { Ending::Mistake })
 }
 
+/// The capabilities that the script and the agent message use.
+fn used(configuration: &Configuration, component: &Component) -> anyhow::Result<BTreeSet<Capability>> {
+    let mut used: BTreeSet<Capability> = component.capabilities().collect();
+    // What is wrong with it has been told before.
+    if let Ok((settings, _)) = AgentSettings::from_message(&configuration.agent_message(0)?)
+        && settings.uses_of_proxy().next().is_some()
+    {
+        used.insert(Capability::Proxy);
+    }
+    Ok(used)
+}
+
 /// What becomes of a capability, in a word and a sentence.
-fn verdict(capability: Capability, component: &Component, grant: &Grant) -> (&'static str, String) {
-    let used = component.capabilities().any(|used| used == capability);
-    match (used, grant.check_capability(capability.name())) {
+fn verdict(capability: Capability, used: &BTreeSet<Capability>, grant: &Grant) -> (&'static str, String) {
+    match (used.contains(&capability), grant.check_capability(capability.name())) {
         (true, Ok(())) => ("granted", capability.meaning().to_owned()),
         (true, Err(denied)) => ("refused", denied.to_string()),
         (false, Ok(())) => ("unused", "granted, but the script does not use it".to_owned()),
@@ -39,11 +53,16 @@ fn verdict(capability: Capability, component: &Component, grant: &Grant) -> (&'s
     }
 }
 
-fn report(configuration: &Configuration, component: &Component, grant: &Grant) -> serde_json::Value {
+fn report(
+    configuration: &Configuration,
+    component: &Component,
+    used: &BTreeSet<Capability>,
+    grant: &Grant,
+) -> serde_json::Value {
     let capabilities: serde_json::Map<_, _> = Capability::ALL
         .iter()
         .map(|capability| {
-            let (word, sentence) = verdict(*capability, component, grant);
+            let (word, sentence) = verdict(*capability, used, grant);
             (capability.name().to_owned(), json!({"verdict": word, "message": sentence}))
         })
         .collect();
@@ -65,6 +84,7 @@ fn print(
     project: &Project,
     configuration: &Configuration,
     component: &Component,
+    used: &BTreeSet<Capability>,
     grant: &Grant,
 ) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
@@ -77,7 +97,7 @@ fn print(
     writeln!(out, "  SDK            {}", component.sdk().unwrap_or("unknown"))?;
     writeln!(out, "\n{}", strong("Capabilities"))?;
     for capability in Capability::ALL {
-        let (word, sentence) = verdict(*capability, component, grant);
+        let (word, sentence) = verdict(*capability, used, grant);
         let style = match word {
             "granted" => Style::Good,
             "refused" => Style::Bad,
