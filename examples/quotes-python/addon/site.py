@@ -65,5 +65,7 @@ class Site:
         await page.get_by_label("Mood").select_option(note["mood"])
         await page.get_by_label("Show my name").set_checked(note["named"])
         await page.get_by_role("button", name="Add the note").click()
+        # The page of the note, and all of it: an element may be there before its last words are.
+        await page.wait_for_url(r"re=/notes/\d+$")
         answer = await page.locator("main .by").inner_text()
         return answer, await page.screenshot(full_page=True)

@@ -75,6 +75,8 @@ impl Site {
         page.get_by_label("Mood").select_option(&note.mood).await?;
         page.get_by_label("Show my name").set_checked(note.named).await?;
         page.get_by_role(Role::new("button").name("Add the note")).click().await?;
+        // The page of the note, and all of it: an element may be there before its last words are.
+        page.wait_for_url(r"re=/notes/\d+$").await?;
         let answer = page.locator("main .by").inner_text().await?;
         Ok((answer, page.screenshot().full_page().await?))
     }
