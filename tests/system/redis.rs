@@ -145,6 +145,7 @@ async fn who_is_away_or_does_not_let_in_is_told_without_the_password() {
 
 #[tokio::test]
 async fn an_address_with_tls_is_spoken_to_in_tls() {
+    armada_tests::choose_cryptography();
     let listener = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("rediss://127.0.0.1:{}", listener.local_addr().unwrap().port());
     let store = RedisRunStore::new(&url, EXPIRY).unwrap();
