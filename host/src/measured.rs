@@ -80,7 +80,7 @@ impl InterceptingProxy {
     pub async fn open(of: &Runner, certificate: Vec<u8>) -> Result<Self, String> {
         let of = of.capabilities.clone();
         let egress = Arc::new(Egress::through(of.grant.clone(), of.proxy.clone()));
-        let proxy = Proxy::open(egress, trust(certificate)?, of.traffic.clone(), Arc::new(|_| ())).await;
+        let proxy = Proxy::open(egress, trust(certificate)?, of.traffic.clone(), None, Arc::new(|_| ())).await;
         let proxy = proxy.map_err(|error| error.to_string())?;
         proxy.serve(Peers::group(rustix::process::getpgrp()));
         Ok(Self { proxy, _of: of })

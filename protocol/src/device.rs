@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 const MOST: usize = 1_000;
 /// How long a text of a profile may be, in bytes.
 const TEXT_BYTES: usize = 200;
+/// What browsers say of a device's memory (W3C Device Memory), in GiB.
+const MEMORIES: [f64; 8] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0];
 
 /// What a kind of device is, apart from the browser's version and where it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +49,8 @@ pub struct DeviceProfile {
     pub touch_points: u32,
     /// How many processors scripts see.
     pub cores: u32,
+    /// How much memory scripts see, in GiB.
+    pub memory: f64,
     /// Whether pages are asked for dark colours.
     #[serde(default)]
     pub dark: bool,
@@ -82,6 +86,8 @@ impl DeviceProfile {
             Some("`pixel_ratio` goes from 0.1 to 10")
         } else if self.touch_points > 16 || !(1..=512).contains(&self.cores) {
             Some("`touch_points` goes to 16, and `cores` from 1 to 512")
+        } else if !MEMORIES.contains(&self.memory) {
+            Some("`memory` is 0.25, 0.5, 1, 2, 4, 8, 16 or 32 GiB, as browsers round it")
         } else {
             None
         }
@@ -132,7 +138,7 @@ mod tests {
         json!({
             "name": "kiosk", "user_agent_system": "X11; Linux aarch64", "platform": "Linux aarch64",
             "hint_platform": "Linux", "platform_version": "6.1.0", "architecture": "arm", "bitness": "64",
-            "screen": [1080, 1920], "viewport": [1080, 1920], "pixel_ratio": 1, "touch_points": 10, "cores": 4,
+            "screen": [1080, 1920], "viewport": [1080, 1920], "pixel_ratio": 1, "touch_points": 10, "cores": 4, "memory": 4,
         })
     }
 
@@ -146,6 +152,7 @@ mod tests {
             ("screen", json!([0, 1]), "`screen`"),
             ("pixel_ratio", json!(11), "`pixel_ratio`"),
             ("cores", json!(0), "`cores`"),
+            ("memory", json!(3), "`memory`"),
             ("colour", json!("red"), "unknown field `colour`"),
         ] {
             let mut wrong = profile();

@@ -13,6 +13,7 @@ const GATHER: &str = "async url => {
     const seen = {
         ...high, platformOfHints: high.platform, userAgent: navigator.userAgent, platform: navigator.platform,
         language: navigator.language, languages: [...navigator.languages], cores: navigator.hardwareConcurrency,
+        memory: navigator.deviceMemory,
         timezone: format.timeZone, locale: format.locale, number: (1234.5).toLocaleString(),
         headerUserAgent: headers['user-agent'], headerLanguage: headers['accept-language'],
     };
@@ -25,6 +26,7 @@ const GATHER: &str = "async url => {
         seen.hintUserAgent = headers['sec-ch-ua'];
         seen.hintPlatform = headers['sec-ch-ua-platform'];
         seen.hintMobile = headers['sec-ch-ua-mobile'];
+        if (headers['sec-ch-device-memory']) seen.hintMemory = headers['sec-ch-device-memory'];
     }
     return seen;
 }";
@@ -119,7 +121,7 @@ pub async fn ctx_script(job: &Job, agent: &Agent) -> Result<Value> {
             "screen": [profile.screen.width, profile.screen.height],
             "viewport": [profile.viewport.width, profile.viewport.height],
             "pixelRatio": profile.pixel_ratio, "touchPoints": profile.touch_points, "cores": profile.cores,
-            "dark": profile.dark,
+            "memory": profile.memory, "dark": profile.dark,
         },
         "scopes": scopes.into_iter().map(|(name, seen)| json!([name, seen])).collect::<Vec<_>>(),
         "document": document, "viewport": viewport,

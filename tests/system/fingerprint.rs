@@ -44,6 +44,7 @@ fn expected(profile: &Value, name: &str) -> Value {
         "platformOfHints" => profile["hintPlatform"].clone(),
         "hintPlatform" => json!(profile["hintPlatform"].to_string()),
         "hintMobile" => json!(if profile["mobile"] == true { "?1" } else { "?0" }),
+        "hintMemory" => json!(profile["memory"].as_f64().unwrap().to_string()),
         "coarse" => json!(profile["touchPoints"] != 0),
         name => profile[name].clone(),
     }
@@ -74,6 +75,7 @@ fn every_scope_sees_the_device_of_the_profile() {
         let profile = &told["profile"];
         assert_eq!((&profile["name"], &profile["timezone"]), (&json!(name), &json!("Asia/Tokyo")));
         let scopes = told["scopes"].as_array().unwrap();
+        assert!(scopes[0][1].get("hintMemory").is_some(), "the page's server was not told of the memory: {scopes:?}");
         assert_eq!(scopes.len(), 8, "{scopes:?}");
         for scope in scopes {
             let title = format!("{name}, {}", scope[0].as_str().unwrap());
@@ -107,7 +109,7 @@ fn an_operator_adds_profiles_and_replaces_them() {
         json!({
             "name": name, "user_agent_system": "X11; Linux aarch64", "platform": "Linux aarch64",
             "hint_platform": "Linux", "platform_version": "6.1.0", "architecture": "arm", "bitness": "64",
-            "screen": [1080, 1900], "viewport": [1080, 1800], "pixel_ratio": 1.5, "cores": cores,
+            "screen": [1080, 1900], "viewport": [1080, 1800], "pixel_ratio": 1.5, "cores": cores, "memory": 2,
         })
     };
     let profiles = json!([profile("kiosk", 3), profile("linux-desktop", 7)]).to_string();

@@ -78,6 +78,8 @@ class Profile:
     """`navigator.maxTouchPoints`; 0 without a touch screen."""
     cores: int
     """`navigator.hardwareConcurrency`."""
+    memory: float
+    """`navigator.deviceMemory`, in GiB."""
     dark: bool
     """Whether pages are asked for dark colours."""
 
@@ -108,6 +110,7 @@ async def current() -> Profile:
         pixel_ratio=told.pixel_ratio,
         touch_points=told.touch_points,
         cores=told.cores,
+        memory=told.memory,
         dark=told.dark,
     )
 

@@ -174,6 +174,7 @@ fn told(device: &Device) -> wit::Profile {
         pixel_ratio: profile.pixel_ratio,
         touch_points: profile.touch_points,
         cores: profile.cores,
+        memory: profile.memory,
         dark: profile.dark,
     }
 }

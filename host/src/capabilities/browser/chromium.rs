@@ -58,8 +58,9 @@ impl Chromium {
         within: Duration,
     ) -> Result<Self, LaunchError> {
         let trust = Trust::of_the_system().map_err(ProxyError::from)?;
-        let proxy =
-            Proxy::open(settings.egress.clone(), trust, settings.traffic.clone(), settings.notice.clone()).await?;
+        let (egress, traffic) = (settings.egress.clone(), settings.traffic.clone());
+        let memory = settings.device.get().map(|device| device.profile.memory);
+        let proxy = Proxy::open(egress, trust, traffic, memory, settings.notice.clone()).await?;
         let (process, pipes) = launch.start(&proxy)?;
         if let Some(group) = process.group() {
             proxy.serve(Peers::group(group));

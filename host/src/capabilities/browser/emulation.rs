@@ -5,6 +5,7 @@ use chromiumoxide_cdp::cdp::browser_protocol::emulation::{
     SetLocaleOverrideParams, SetTimezoneOverrideParams, SetTouchEmulationEnabledParams, SetUserAgentOverrideParams,
     SetUserAgentOverrideReturns,
 };
+use chromiumoxide_cdp::cdp::browser_protocol::page::AddScriptToEvaluateOnNewDocumentParams;
 use chromiumoxide_cdp::cdp::browser_protocol::security::SetIgnoreCertificateErrorsParams;
 use chromiumoxide_cdp::cdp::browser_protocol::target::SetAutoAttachParams;
 use chromiumoxide_cdp::cdp::js_protocol::runtime::EvaluateParams;
@@ -79,6 +80,7 @@ fn attach_workers() -> SetAutoAttachParams {
 pub(super) fn emulate_in_worker(session: &Session, device: &Device) {
     session.tell(&ShowDevice::of(device, None));
     session.tell(&SetHardwareConcurrencyOverrideParams::new(device.profile.cores));
+    session.tell(&EvaluateParams::new(show_memory(device)));
     // No command reaches this in a worker.
     let platform = serde_json::Value::from(device.profile.platform.as_str());
     session.tell(&EvaluateParams::new(format!(
@@ -86,6 +88,17 @@ pub(super) fn emulate_in_worker(session: &Session, device: &Device) {
          {{ get: () => {platform}, configurable: true, enumerable: true }}); 0"
     )));
     session.tell(&attach_workers());
+}
+
+/// Has scripts see the memory of the device where browsers tell it, which no command does.
+fn show_memory(device: &Device) -> String {
+    let memory = device.profile.memory;
+    format!(
+        "for (const {{ prototype }} of [self.Navigator, self.WorkerNavigator].filter(Boolean))
+            if ('deviceMemory' in prototype)
+                Object.defineProperty(prototype, 'deviceMemory',
+                    {{ get: () => {memory}, configurable: true, enumerable: true }}); 0"
+    )
 }
 
 /// How long a user agent, language or time zone may be, in bytes.
@@ -142,6 +155,9 @@ impl Page {
         let device = settings.device.get();
         if let Some(device) = device {
             pending.push(session.begin(&SetHardwareConcurrencyOverrideParams::new(device.profile.cores))?);
+            let mut memory = AddScriptToEvaluateOnNewDocumentParams::new(show_memory(device));
+            memory.run_immediately = Some(true);
+            pending.push(session.begin(&memory)?);
             pending.push(session.begin(&attach_workers())?);
         }
         if let Some(device) = device.filter(|_| options.viewport.is_none()) {

@@ -103,6 +103,16 @@ pub(super) fn outgoing(mut request: Request<Incoming>) -> (Request<Body>, Option
     (request.map(passing), handshake)
 }
 
+/// Says of the device's memory what the device that is shown has, where a server has asked for it: the browser says it of the
+/// machine, and no command changes that.
+pub(super) fn hint_memory(headers: &mut HeaderMap, memory: &HeaderValue) {
+    for name in ["sec-ch-device-memory", "device-memory"] {
+        if let http::header::Entry::Occupied(mut hint) = headers.entry(name) {
+            hint.insert(memory.clone());
+        }
+    }
+}
+
 /// Sends a request to another URL, at its own server or another: what lets somebody in there does not go elsewhere.
 pub(super) fn retarget(request: &mut Request<Body>, url: &Url, is_own_server: bool) -> Result<(), Unanswered> {
     let whole: Uri = url.as_str().parse().map_err(|_| Unanswered::Refused)?;
