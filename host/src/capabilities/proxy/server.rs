@@ -24,6 +24,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use hyper::rt::Executor;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -39,6 +40,8 @@ use crate::egress::{Egress, Trust};
 
 /// How many connections there may be at once; more wait to be accepted.
 const CONNECTIONS: usize = 1_024;
+/// How many of them there may be to servers other than the one that the browser has asked.
+const ELSEWHERE: usize = 64;
 /// How long to wait when no connection can be accepted, as when this process has too many files open.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long the two ends of a connection may take to agree on how to speak.
@@ -83,26 +86,34 @@ struct Shared {
     egress: Arc<Egress>,
     trust: Trust,
     traffic: Arc<Traffic>,
+    device_memory: Option<HeaderValue>,
     notice: Notice,
     /// Vouches for servers whose certificates are valid: the browser trusts it.
     trusted: Authority,
     /// Vouches for the others: the browser refuses what it says, unless it was told to mind no certificate.
     untrusted: Authority,
+    /// Room for connections to where modifiers send requests.
+    elsewhere: Arc<Semaphore>,
     tasks: Tasks,
 }
 
 impl Proxy {
-    /// Opens it on a free port. Connections wait until it serves.
+    /// Opens it on a free port. Connections wait until it serves. Whoever asks the browser for the device's memory is told
+    /// this one, in GiB.
     pub(crate) async fn open(
         egress: Arc<Egress>,
         trust: Trust,
         traffic: Arc<Traffic>,
+        device_memory: Option<f64>,
         notice: Notice,
     ) -> Result<Self, ProxyError> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let (trusted, untrusted) = (Authority::new("Armada")?, Authority::new("Nobody")?);
-        let shared = Shared { egress, trust, traffic, notice, trusted, untrusted, tasks: Tasks::default() };
+        let (elsewhere, tasks) = (Arc::new(Semaphore::new(ELSEWHERE)), Tasks::default());
+        let device_memory =
+            device_memory.map(|memory| memory.to_string().parse()).transpose().map_err(io::Error::other)?;
+        let shared = Shared { egress, trust, traffic, device_memory, notice, trusted, untrusted, elsewhere, tasks };
         Ok(Self { address, listener: Some(listener).into(), shared: Arc::new(shared) })
     }
 

@@ -11,10 +11,10 @@ use hyper::{client, server};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::exchange::{Origin, Unanswered, answered, outgoing, retarget, status, unacceptable};
+use super::exchange::{Origin, Unanswered, answered, hint_memory, outgoing, retarget, status, unacceptable};
 use super::tunnel::Tunnel;
 use super::websocket::{Handshake, WebSocket};
 use super::{ANSWER, Shared, Tasks, UNUSED};
@@ -169,7 +169,10 @@ impl Exchanges {
         };
         self.check(&origin, &url)?;
         let (method, version) = (request.method().clone(), request.version());
-        let (request, handshake) = outgoing(request);
+        let (mut request, handshake) = outgoing(request);
+        if let Some(memory) = &self.shared.device_memory {
+            hint_memory(request.headers_mut(), memory);
+        }
         let Some(mut passage) = self.shared.traffic.passage(&url) else {
             return self.exchange(&origin, request, handshake).await;
         };
@@ -216,15 +219,16 @@ impl Exchanges {
             return self.exchange(&origin, request, handshake).await;
         }
         let exchange = async {
+            let room = self.shared.elsewhere.clone().acquire_owned().await.map_err(|_| Unanswered::Gone)?;
             let far = self.dial(&origin).await?;
             let tasks = &self.shared.tasks;
             let server = if origin.secure {
                 let protocols = vec![Protocol::Http1.name().to_vec()];
                 let far = self.shared.trust.secure(far, &origin.host, protocols).await;
                 let far = far.map_err(|error| Unanswered::Unconnected(io::Error::other(error)))?;
-                Server::greet(far, Protocol::Http1, tasks).await?
+                Server::greet_holding(far, Protocol::Http1, tasks, room).await?
             } else {
-                Server::greet(far, Protocol::Http1, tasks).await?
+                Server::greet_holding(far, Protocol::Http1, tasks, room).await?
             };
             let Sender::Http1(mut sender) = server.sender else { return Err(Unanswered::Gone) };
             Ok(sender.send_request(request).await?)
@@ -359,8 +363,21 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        Self::greet_holding(stream, protocol, tasks, ()).await
+    }
+
+    /// The same, holding something as long as the connection lives.
+    async fn greet_holding<S>(
+        stream: S,
+        protocol: Protocol,
+        tasks: &Tasks,
+        held: impl Send + 'static,
+    ) -> Result<Self, hyper::Error>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let (stream, gone) = (TokioIo::new(stream), CancellationToken::new());
-        let ends = gone.clone().drop_guard();
+        let ends = (gone.clone().drop_guard(), held);
         let sender = match protocol {
             Protocol::Http1 => {
                 let mut builder = client::conn::http1::Builder::new();
@@ -384,7 +401,7 @@ impl Server {
 }
 
 /// Lets a connection to a server live.
-async fn drive(connection: impl Future<Output = Result<(), hyper::Error>>, ends: DropGuard) {
+async fn drive(connection: impl Future<Output = Result<(), hyper::Error>>, ends: impl Send) {
     if let Err(error) = connection.await {
         tracing::debug!(%error, "a connection to a server ended");
     }
