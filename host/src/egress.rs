@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use armada_project::Grant;
 use armada_protocol::inventory::Resolve;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use url::Url;
 
@@ -34,6 +35,10 @@ use crate::contract::Error;
 const CONNECTING: Duration = Duration::from_secs(60);
 /// How long one of several addresses may take before the next is tried.
 const ONE_ADDRESS: Duration = Duration::from_secs(10);
+/// How long a connection is silent before the other side is asked whether it is there, and how often it is then: one that
+/// has gone without a word is not waited for.
+const SILENT: Duration = Duration::from_secs(60);
+const ASKED_AGAIN: Duration = Duration::from_secs(15);
 /// How many addresses of one name are tried.
 const ADDRESSES: usize = 8;
 /// How many proxies are tried when they fail.
@@ -224,6 +229,8 @@ pub(crate) async fn connect_to(addresses: Vec<SocketAddr>) -> io::Result<TcpStre
             Ok(Ok(connection)) => {
                 // Small requests are answered by small answers; whoever waits for more to send waits in vain.
                 let _ = connection.set_nodelay(true);
+                let asking = TcpKeepalive::new().with_time(SILENT).with_interval(ASKED_AGAIN);
+                let _ = SockRef::from(&connection).set_tcp_keepalive(&asking);
                 return Ok(connection);
             }
             Ok(Err(error)) => failed = error,
