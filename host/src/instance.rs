@@ -4,6 +4,7 @@
 //! limits, and handles on what the host has for it. A call into it ends with the guest's answer or with a [`Fault`];
 //! after a fault the instance is done for, and dropping it drops all that it held.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -400,17 +401,22 @@ fn fault(error: &wasmtime::Error) -> Fault {
 fn traceback(backtrace: &WasmBacktrace) -> Vec<String> {
     const MOST: usize = 32;
     let symbols = backtrace.frames().iter().flat_map(|frame| frame.symbols());
-    let places = symbols.filter_map(|symbol| {
-        let file = symbol.file().filter(|file| is_authors(file))?;
-        // What the compiler or a macro has made has no line, or a name of its own.
-        let line = symbol.line().filter(|line| *line > 0)?;
-        match symbol.name().map(function_name) {
-            Some(name) if is_generated(&name) => None,
-            Some(name) if !name.starts_with('{') => Some(format!("{file}:{line} in {name}")),
-            _ => Some(format!("{file}:{line}")),
-        }
+    let symbols = symbols.filter_map(|symbol| {
+        // What the compiler has made has no line.
+        let place = (symbol.file().filter(|file| is_authors(file))?, symbol.line().filter(|line| *line > 0)?);
+        Some((place, symbol.name().map(function_name).filter(|name| !name.starts_with('{'))))
     });
-    places.take(MOST).collect()
+    let symbols: Vec<_> = symbols.collect();
+    // All that a macro has made has its place, and some of it a name that says so.
+    let is_generated = |name: &Option<String>| name.as_deref().is_some_and(is_generated);
+    let generated: BTreeSet<_> =
+        symbols.iter().filter(|(_, name)| is_generated(name)).map(|(place, _)| *place).collect();
+    let places = symbols.into_iter().filter(|(place, _)| !generated.contains(place));
+    let told = places.map(|((file, line), name)| match name {
+        Some(name) => format!("{file}:{line} in {name}"),
+        None => format!("{file}:{line}"),
+    });
+    told.take(MOST).collect()
 }
 
 /// Whether a source file is the author's. Builds name those by their place in the project, and all others by a path from
