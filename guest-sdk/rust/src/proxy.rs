@@ -20,17 +20,21 @@
 //! # async fn f(agent_ctx: &Agent) -> Result<()> {
 //! let watch = agent_ctx.proxy.watch_with_bodies("**/api/prices")?;
 //! agent_ctx.browser.new_page().await?.goto("https://shop.example/").await?;
-//! let prices = watch.next().await?.response_body;
+//! let prices: Vec<f64> = watch.next().await?.response_json()?;
 //! # Ok(())
 //! # }
 //! ```
 
+use std::borrow::Cow;
 use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+
 use crate::__bindings::armada::proxy::proxy as wit;
 pub use crate::__bindings::armada::proxy::proxy::{Exchange, Header, ProxyStatus};
+use crate::__bindings::armada::types::types::Error as WitError;
 use crate::error::Error;
 use crate::operation::Operation;
 use crate::tasks::milliseconds;
@@ -111,6 +115,38 @@ impl<T: 'static> Operation<UpstreamOptions, T> {
 #[derive(Debug)]
 pub struct Watch {
     handle: Rc<wit::Watch>,
+}
+
+impl Exchange {
+    /// The value of a header of the request.
+    pub fn request_header(&self, name: &str) -> Option<&str> {
+        header(&self.request_headers, name)
+    }
+
+    /// The value of a header of the response.
+    pub fn response_header(&self, name: &str) -> Option<&str> {
+        header(&self.response_headers, name)
+    }
+
+    /// The body of the response as text, if it was watched. Bytes that are no UTF-8 are replaced.
+    pub fn response_text(&self) -> Option<Cow<'_, str>> {
+        self.response_body.as_deref().map(String::from_utf8_lossy)
+    }
+
+    /// The body of the response, read as JSON.
+    #[track_caller]
+    pub fn response_json<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        let at = Location::caller();
+        serde_json::from_slice(self.response_body.as_deref().unwrap_or_default()).map_err(|error| {
+            let told = format!("the response of {} is not the expected JSON: {error}", self.url);
+            Error::from_wit(WitError::Other(told), at)
+        })
+    }
+}
+
+fn header<'h>(headers: &'h [Header], name: &str) -> Option<&'h str> {
+    let header = headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+    header.map(|header| header.value.as_str())
 }
 
 /// How long to wait for the next exchange.
