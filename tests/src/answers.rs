@@ -2,6 +2,7 @@
 //! what a request looked like when it came.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::time::Duration;
 
 use async_compression::tokio::bufread::{BrotliEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder};
@@ -103,7 +104,8 @@ async fn compressed(arguments: Arguments) -> Response {
         "gzip" => GzipEncoder::new(plain).read_to_end(&mut content).await,
         "br" => BrotliEncoder::new(plain).read_to_end(&mut content).await,
         "zstd" => ZstdEncoder::new(plain).read_to_end(&mut content).await,
-        _ => ZlibEncoder::new(plain).read_to_end(&mut content).await,
+        "deflate" => ZlibEncoder::new(plain).read_to_end(&mut content).await,
+        _ => Ok(content.write(plain).unwrap_or(0)),
     };
     match read {
         Ok(_) => ([(header::CONTENT_ENCODING, coding)], content).into_response(),

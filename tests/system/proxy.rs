@@ -403,6 +403,8 @@ pub(crate) fn every_case_of_traffic_passes() {
     ] {
         assert!(failed.contains(told), "{told} is not in\n{failed}");
     }
+    let told = events(&finished.jobs[index("secrets_are_not_seen")], EventLevel::Warning).join("\n");
+    assert!(told.contains("which a modifier cannot change") && told.contains("is not redirected to another"), "{told}");
     let finished_with = format!("{:?}{:?}", finished.changes, finished.jobs);
     assert!(!finished_with.contains("p@ss"), "{finished_with}");
     for index in 0..cases.len() {
@@ -422,6 +424,18 @@ pub(crate) fn every_case_of_traffic_passes() {
 #[test]
 fn traffic_is_changed_by_rules_and_modifiers_and_seen_by_watches() {
     every_case_of_traffic_passes();
+}
+
+#[test]
+fn a_modifier_that_there_is_not_fails_what_it_was_to_see() {
+    let site = Site::start();
+    let run = run_of("traffic", &["a_modifier_answers_and_blocks".to_owned()], &json!({"site": site.url()}));
+    let config = json!({"modifiers": [{"name": "nobody", "urls": ["**/plain.html"]}]});
+    let finished = run.agent_message(json!({"config_proxy": config})).finish();
+    let warnings = events(&finished.jobs[0], EventLevel::Warning).join("\n");
+    let told = "/plain.html: the modifier `nobody`: `armada::project!` names no modifier \"nobody\"";
+    assert!(warnings.contains(told), "{warnings} {:?}", finished.jobs[0].error);
+    assert!(finished.jobs[0].error.is_some());
 }
 
 #[test]

@@ -14,19 +14,20 @@ mod rules;
 mod tests;
 mod watch;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use armada_project::{Capability, Grant, TrafficSettings};
+use armada_project::{AgentSettings, Capability, Grant, TrafficSettings};
 use armada_protocol::Attempt;
 use armada_protocol::report::Artifact;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT,
-    SEC_WEBSOCKET_KEY, TE, TRANSFER_ENCODING, UPGRADE,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, LOCATION,
+    SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TE, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
@@ -61,6 +62,8 @@ const FIXED: [HeaderName; 8] =
 /// What is done to the traffic of an agent's browser, and what is seen of it.
 pub(crate) struct Traffic {
     grant: Arc<Grant>,
+    /// The key of the configuration that asks for something, if one does.
+    asked_by: Option<&'static str>,
     monitoring: Arc<Monitoring>,
     rules: Rules,
     modifiers: Modifiers,
@@ -86,8 +89,21 @@ struct State {
 #[derive(Default)]
 struct Recorded {
     records: Vec<Arc<Record>>,
-    bytes: u64,
+    /// How many bytes those of them take that have ended.
+    bytes: Arc<AtomicU64>,
     left_out: u64,
+}
+
+impl Recorded {
+    /// An exchange begins: it is recorded if there is room. Gives where its bytes count.
+    fn begin(&mut self, record: &Arc<Record>, extent: Extent) -> Option<Arc<AtomicU64>> {
+        if self.bytes.load(Ordering::Relaxed) >= extent.bytes {
+            self.left_out += 1;
+            return None;
+        }
+        self.records.push(record.clone());
+        Some(self.bytes.clone())
+    }
 }
 
 /// Why a request does not go on.
@@ -111,22 +127,23 @@ impl Traffic {
     /// What the configuration says of an agent's traffic. Says what makes no sense in it.
     pub(crate) fn new(means: &Means<'_>, monitoring: Arc<Monitoring>, secrets: &Secrets) -> Result<Self, String> {
         let veils = (secrets.veil(), secrets.veil_of_records());
-        Self::with(&means.settings.traffic, means.settings.proxy.record_har, means.grant.clone(), monitoring, veils)
+        Self::with(means.settings, means.grant.clone(), monitoring, veils)
     }
 
     fn with(
-        settings: &TrafficSettings,
-        record_har: u32,
+        settings: &AgentSettings,
         grant: Arc<Grant>,
         monitoring: Arc<Monitoring>,
         (from_scripts, from_records): (Arc<Veil>, Arc<Veil>),
     ) -> Result<Self, String> {
-        let limits = grant.limits();
+        let (limits, record_har) = (grant.limits(), settings.proxy.record_har);
+        let TrafficSettings { rules, modifiers } = &settings.traffic;
         let (body_bytes, bytes) = (limits.traffic_body_bytes, limits.artifact_bytes_per_job);
         Ok(Self {
+            asked_by: settings.uses_of_proxy().next(),
             monitoring,
-            rules: Rules::new(&settings.rules)?,
-            modifiers: Modifiers::new(&settings.modifiers, limits.seconds_per_modification, body_bytes)?,
+            rules: Rules::new(rules)?,
+            modifiers: Modifiers::new(modifiers, limits.seconds_per_modification, body_bytes)?,
             recording: (record_har > 0).then_some(Extent { bodies: record_har > 1, body_bytes, bytes }),
             body_bytes,
             keep: Keep::new(limits.bytes_kept),
@@ -165,27 +182,26 @@ impl Traffic {
     pub(super) fn passage(self: &Arc<Self>, url: &str) -> Option<Passage> {
         let url: String = Url::parse(url).ok()?.into();
         let is_changed = self.rules.are_there_for(&url) || self.modifiers.are_asked_about(&url);
-        let over = self.remember(&url).map(|record| Over { traffic: self.clone(), record });
+        let over = self.remember(&url);
         if !is_changed && over.is_none() {
             return None;
         }
-        Some(Passage { traffic: self.clone(), url, asked: None, method: Method::GET, over })
+        Some(Passage { traffic: self.clone(), url, asked: None, sends: false, method: Method::GET, over })
     }
 
-    /// A record of an exchange, if somebody wants one.
-    fn remember(&self, url: &str) -> Option<Arc<Record>> {
-        let mut state = self.state();
-        let watches = state.watches.iter().filter_map(Weak::upgrade);
-        let watches: Vec<_> = watches.filter(|watch| watch.is_for(url)).collect();
+    /// What ends the record of an exchange, if somebody wants one.
+    fn remember(self: &Arc<Self>, url: &str) -> Option<Over> {
+        // Patterns are looked at without the lock: there may be many.
+        let watches: Vec<_> = self.state().watches.iter().filter_map(Weak::upgrade).collect();
+        let watches: Vec<_> = watches.into_iter().filter(|watch| watch.is_for(url)).collect();
         let watched = watches.iter().map(|watch| watch.bodies).max();
-        let recorded = state.job.as_ref().and(self.recording).map(|extent| extent.bodies);
-        let bodies = watched.max(recorded)?;
+        let mut state = self.state();
+        let recorded = state.job.as_mut().zip(self.recording);
+        let bodies = watched.max(recorded.as_ref().map(|(_, extent)| extent.bodies))?;
         let watches = watches.iter().map(Arc::downgrade).collect();
         let record = Arc::new(Record::begin(bodies.then_some(self.body_bytes), self.keep.clone(), watches));
-        if let (Some(extent), Some(job)) = (self.recording, &mut state.job) {
-            if job.bytes < extent.bytes { job.records.push(record.clone()) } else { job.left_out += 1 }
-        }
-        Some(record)
+        let recorded_bytes = recorded.and_then(|(job, extent)| job.begin(&record, extent));
+        Some(Over { record, recorded_bytes })
     }
 
     /// Holds a body for a modifier, with the room that it takes until the modifier has answered.
@@ -200,25 +216,12 @@ impl Traffic {
             Err(_) => Err(Stopped::Failed(format!("its body did not come within {} s", HOLDING.as_secs()))),
         }
     }
-
-    /// An exchange has ended.
-    fn ended(&self, record: &Arc<Record>) {
-        if let Some(job) = &mut self.state().job {
-            job.bytes = job.bytes.saturating_add(record.bytes() as u64);
-        }
-        record.watches.iter().filter_map(Weak::upgrade).for_each(|watch| watch.see(record));
-    }
 }
 
 #[async_trait]
 impl Life for Traffic {
     async fn open(&self) -> Result<(), Error> {
-        let asked = [
-            ("rules", !self.rules.is_empty()),
-            ("modifiers", !self.modifiers.is_empty()),
-            ("record_har", self.recording.is_some()),
-        ];
-        let Some((key, _)) = asked.into_iter().find(|(_, is_asked)| *is_asked) else { return Ok(()) };
+        let Some(key) = self.asked_by else { return Ok(()) };
         self.grant.check_capability(Capability::Proxy.name()).map_err(|denied| {
             Error::Denied(format!("config_proxy.{key} is there, which needs the capability `proxy`: {denied}"))
         })
@@ -254,6 +257,9 @@ pub(super) struct Passage {
     url: String,
     /// What modifiers were shown of it.
     asked: Option<wit::Request>,
+    /// Whether the browser sends anything with it.
+    sends: bool,
+    /// How it is sent.
     method: Method,
     /// What ends its record.
     over: Option<Over>,
@@ -265,16 +271,17 @@ impl Passage {
         let (mut parts, mut body) = request.into_parts();
         let mut to = None;
         let traffic = self.traffic.clone();
+        self.sends = !matches!(parts.method, Method::GET | Method::HEAD);
         let instead = traffic.rules.request(&self.url, &mut parts.headers);
         self.note(|record, url| record.request(url, &parts));
         match instead {
             Some(Instead::Block(reason)) => return Err(self.stopped(Stopped::Asked(reason))),
-            Some(Instead::Answer(response)) => return Ok(Onward::Answer(self.remembered(response))),
+            Some(Instead::Answer(response)) => return self.answered(response),
             None => {}
         }
         if traffic.modifiers.are_asked_about(&self.url) {
             match self.ask_about_request(&mut parts, &mut body).await {
-                Ok(Asked::Answer(response)) => return Ok(Onward::Answer(self.remembered(response))),
+                Ok(Asked::Answer(response)) => return self.answered(response),
                 Ok(Asked::Send(url)) => to = url,
                 Err(stopped) => return Err(self.stopped(stopped)),
             }
@@ -286,6 +293,27 @@ impl Passage {
             body = remember_request(body, over.record.clone());
         }
         Ok(Onward::Send(Request::from_parts(parts, body), to))
+    }
+
+    /// The browser gets this, and nothing is sent.
+    fn answered(&mut self, response: Response<Body>) -> Result<Onward, Stopped> {
+        if self.gives_away(response.status(), response.headers()) {
+            return Err(self.stopped(given_away()));
+        }
+        Ok(Onward::Answer(self.remembered(response)))
+    }
+
+    /// Whether this has the browser send what it has sent, in which secrets may be, to another server.
+    fn gives_away(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+        let is_sent_again = matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
+        if !self.sends || !is_sent_again || self.traffic.from_scripts.is_empty() {
+            return false;
+        }
+        let stays = |to: &HeaderValue| {
+            let (from, to) = (Url::parse(&self.url).ok()?, to.to_str().ok()?);
+            Some(from.join(to).ok()?.origin() == from.origin())
+        };
+        !headers.get_all(LOCATION).iter().all(|to| stays(to) == Some(true))
     }
 
     async fn ask_about_request(&mut self, parts: &mut http::request::Parts, body: &mut Body) -> Result<Asked, Stopped> {
@@ -340,6 +368,7 @@ impl Passage {
             return Ok(self.remembered(response));
         }
         let (mut parts, mut body) = response.into_parts();
+        let led = (parts.status, parts.headers.get(LOCATION).cloned());
         if let Some(request) = self.asked.take() {
             let asked = self.ask_about_response(&request, &mut parts, &mut body).await;
             if let Err(stopped) = asked {
@@ -347,6 +376,10 @@ impl Passage {
             }
         }
         self.traffic.rules.response(&self.url, &mut parts.headers);
+        let is_ours = (parts.status, parts.headers.get(LOCATION)) != (led.0, led.1.as_ref());
+        if is_ours && self.gives_away(parts.status, &parts.headers) {
+            return Err(self.stopped(given_away()));
+        }
         Ok(self.remembered(Response::from_parts(parts, body)))
     }
 
@@ -423,6 +456,10 @@ impl Passage {
 enum Asked {
     Send(Option<Url>),
     Answer(Response<Body>),
+}
+
+fn given_away() -> Stopped {
+    Stopped::Failed("secrets were given to pages, so what they send is not redirected to another server".to_owned())
 }
 
 fn unusable(why: String) -> Stopped {

@@ -93,11 +93,6 @@ impl Modifiers {
         Ok(())
     }
 
-    /// Whether there are none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.modifiers.is_empty()
-    }
-
     /// Whether any is asked about a URL.
     pub(super) fn are_asked_about(&self, url: &str) -> bool {
         self.modifiers.iter().any(|modifier| modifier.is_asked_about(url))

@@ -1,6 +1,7 @@
 //! What is remembered of an exchange that goes by, for who watches or records it.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Frame, SizeHint};
 use jiff::Timestamp;
 
-use super::{Traffic, Watch};
+use super::Watch;
 use crate::capabilities::proxy::body::{Body, BodyError, decoded};
 use crate::coding::Coding;
 use crate::keep::{Keep, Kept};
@@ -26,7 +27,7 @@ pub(super) struct Record {
     /// How many bytes of each body are kept; nothing if bodies are not.
     most_bytes: Option<u64>,
     /// Who watches it.
-    pub(super) watches: Vec<Weak<Watch>>,
+    watches: Vec<Weak<Watch>>,
     /// Where the bytes of bodies count.
     keep: Arc<Keep>,
     facts: Mutex<Facts>,
@@ -188,14 +189,19 @@ async fn content(body: Bytes, headers: &HeaderMap, most: u64) -> Option<Bytes> {
 
 /// The end of an exchange, whenever and however that is.
 pub(super) struct Over {
-    pub(super) traffic: Arc<Traffic>,
     pub(super) record: Arc<Record>,
+    /// Where its bytes count, if it is recorded.
+    pub(super) recorded_bytes: Option<Arc<AtomicU64>>,
 }
 
 impl Drop for Over {
     fn drop(&mut self) {
-        self.record.end();
-        self.traffic.ended(&self.record);
+        let record = &self.record;
+        record.end();
+        if let Some(bytes) = &self.recorded_bytes {
+            bytes.fetch_add(record.bytes() as u64, Ordering::Relaxed);
+        }
+        record.watches.iter().filter_map(Weak::upgrade).for_each(|watch| watch.see(record));
     }
 }
 

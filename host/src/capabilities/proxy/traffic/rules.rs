@@ -52,11 +52,6 @@ impl Rules {
         matching.map(|(index, rule)| (index, &rule.action))
     }
 
-    /// Whether there are none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Whether there is any for a URL.
     pub(super) fn are_there_for(&self, url: &str) -> bool {
         self.of(url).next().is_some()

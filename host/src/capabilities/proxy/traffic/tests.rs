@@ -19,9 +19,11 @@ impl Traffic {
     }
 
     fn of(rules: Vec<RuleSettings>, record_har: u32, grant: Arc<Grant>) -> Arc<Self> {
-        let settings = TrafficSettings { rules, modifiers: Vec::new() };
+        let (mut settings, _) = AgentSettings::from_message(&serde_json::Map::new()).unwrap();
+        settings.traffic.rules = rules;
+        settings.proxy.record_har = record_har;
         let monitoring = Arc::new(Monitoring::new(grant.clone(), std::env::temp_dir()));
-        Arc::new(Self::with(&settings, record_har, grant, monitoring, Default::default()).unwrap())
+        Arc::new(Self::with(&settings, grant, monitoring, Default::default()).unwrap())
     }
 }
 

@@ -15,9 +15,6 @@ use crate::contract::{Error, proxy as wit};
 use crate::keep::{Keep, Kept};
 use crate::url_pattern::UrlPattern;
 
-/// How many exchanges wait for a script at most.
-const WAITING: usize = 10_000;
-
 /// A watch.
 pub(in crate::capabilities::proxy) struct Watch {
     pattern: UrlPattern,
@@ -63,8 +60,8 @@ impl Watch {
         let kept = self.keep.keep(Exchange(record.clone()));
         let mut seen = self.seen();
         match kept {
-            Ok(kept) if seen.waiting.len() < WAITING => seen.waiting.push_back(kept),
-            Ok(_) | Err(_) => seen.lost += 1,
+            Ok(kept) => seen.waiting.push_back(kept),
+            Err(_) => seen.lost += 1,
         }
         drop(seen);
         self.arrived.notify_one();
