@@ -3,6 +3,8 @@
 //! Everything that the generator makes is behind this module; the rest of the crate says `contract::browser::Page` and
 //! never meets a generated path.
 
+use armada_project::UrlPatternError;
+
 #[allow(missing_docs, unsafe_code, unused_variables, clippy::all, clippy::restriction)]
 mod generated {
     wasmtime::component::bindgen!({
@@ -55,5 +57,11 @@ impl Error {
             | Self::Unavailable(message)
             | Self::Other(message) => message,
         }
+    }
+}
+
+impl From<UrlPatternError> for Error {
+    fn from(error: UrlPatternError) -> Self {
+        Self::Invalid(error.to_string())
     }
 }

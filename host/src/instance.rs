@@ -4,7 +4,6 @@
 //! limits, and handles on what the host has for it. A call into it ends with the guest's answer or with a [`Fault`];
 //! after a fault the instance is done for, and dropping it drops all that it held.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use armada_project::{Capability, is_known_import};
 use armada_protocol::{Cause, JobError};
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::{Accessor, Component, InstancePre, Linker, Resource, ResourceTable};
-use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline, WasmBacktrace};
+use wasmtime::{FrameInfo, ResourceLimiter, Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
@@ -400,23 +399,20 @@ fn fault(error: &wasmtime::Error) -> Fault {
 /// The places of a backtrace that are in the author's own source, innermost first.
 fn traceback(backtrace: &WasmBacktrace) -> Vec<String> {
     const MOST: usize = 32;
-    let symbols = backtrace.frames().iter().flat_map(|frame| frame.symbols());
-    let symbols = symbols.filter_map(|symbol| {
-        // What the compiler has made has no line.
-        let place = (symbol.file().filter(|file| is_authors(file))?, symbol.line().filter(|line| *line > 0)?);
-        Some((place, symbol.name().map(function_name).filter(|name| !name.starts_with('{'))))
+    // What the component exports, such as `[async-lift]armada:project/lifecycle@0.1.0#run-job`, is where a macro is called.
+    let is_export = |frame: &&FrameInfo| frame.func_name().is_some_and(|name| name.starts_with('['));
+    let frames = backtrace.frames().iter().filter(|frame| !is_export(frame));
+    let places = frames.flat_map(FrameInfo::symbols).filter_map(|symbol| {
+        let file = symbol.file().filter(|file| is_authors(file))?;
+        // What the compiler or a macro has made has no line, or a name of its own.
+        let line = symbol.line().filter(|line| *line > 0)?;
+        match symbol.name().map(function_name) {
+            Some(name) if is_generated(&name) => None,
+            Some(name) if !name.starts_with('{') => Some(format!("{file}:{line} in {name}")),
+            _ => Some(format!("{file}:{line}")),
+        }
     });
-    let symbols: Vec<_> = symbols.collect();
-    // All that a macro has made has its place, and some of it a name that says so.
-    let is_generated = |name: &Option<String>| name.as_deref().is_some_and(is_generated);
-    let generated: BTreeSet<_> =
-        symbols.iter().filter(|(_, name)| is_generated(name)).map(|(place, _)| *place).collect();
-    let places = symbols.into_iter().filter(|(place, _)| !generated.contains(place));
-    let told = places.map(|((file, line), name)| match name {
-        Some(name) => format!("{file}:{line} in {name}"),
-        None => format!("{file}:{line}"),
-    });
-    told.take(MOST).collect()
+    places.take(MOST).collect()
 }
 
 /// Whether a source file is the author's. Builds name those by their place in the project, and all others by a path from

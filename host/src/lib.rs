@@ -23,7 +23,6 @@ mod keep;
 #[doc(hidden)]
 pub mod measured;
 mod meter;
-mod url_pattern;
 
 pub use capabilities::browser::{ChromiumNotFound, find_chromium, has_display};
 pub use engine::{ComponentCache, ComponentError, Sandbox, SigningKey, VerifyingKey};

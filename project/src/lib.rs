@@ -58,6 +58,7 @@ mod template;
 mod test;
 mod text;
 mod traffic;
+mod url_pattern;
 
 pub use agent::AgentSettings;
 pub use browser::{BrowserOptions, BrowserSettings, ScreenSettings};
@@ -86,3 +87,4 @@ pub use setting::{Form, Kind, Preset, Problem, Setting, markdown_table};
 pub use suggest::{counted, nearest};
 pub use test::{Test, TestReport};
 pub use traffic::{ModifierSettings, RuleAction, RuleSettings, TrafficSettings};
+pub use url_pattern::{UrlPattern, UrlPatternError};

@@ -25,10 +25,14 @@ use crate::sandbox::Sandbox;
 use crate::setting::{Block, Checked, Kind, Problem, Unknown, note_misspelt, read_block, settings};
 use crate::suggest::{counted, shown, thousands};
 use crate::template::{self, TEMPLATE, Template};
-use crate::traffic::ModifierSettings;
+use crate::traffic::{self, ModifierSettings};
 
 /// The most agents that a run may have.
 const MAX_AGENTS: u64 = 10_000;
+
+/// The URL patterns of rows that are read before the rest is left to agents, who say what is wrong when they open: a pattern
+/// can take milliseconds.
+const MOST_PATTERNS: usize = 2_000;
 
 /// Notes that are kept; a file of a million rows could give as many.
 const MAX_NOTES: usize = 100;
@@ -51,7 +55,8 @@ pub(crate) const SANDBOX: &str = "sandbox";
 pub(crate) fn resolve(root: &Path, mode: Mode, overrides: &Overrides) -> Result<Resolved, Mistakes> {
     let mut mistakes = Mistakes::default();
     let mut template = template::load(root, mode, overrides, &mut mistakes);
-    let mut check = Check { root, notes: std::mem::take(&mut template.notes), template: &template, mistakes };
+    let mut check =
+        Check { root, notes: std::mem::take(&mut template.notes), template: &template, patterns: 0, mistakes };
     let (sandbox, counts) = check.run_message();
     let mut reach = Reach::new(&sandbox);
     check.agent_message(&sandbox);
@@ -73,6 +78,8 @@ struct Check<'a> {
     root: &'a Path,
     template: &'a Template,
     notes: Vec<Note>,
+    /// How many URL patterns rows have had.
+    patterns: usize,
     mistakes: Mistakes,
 }
 
@@ -248,7 +255,11 @@ impl Check<'_> {
     fn agent_settings(&mut self, plan: &Plan, row: Row<'_>) -> Vec<Flaw> {
         let mut seen = Recorder::default();
         // A cell that is no JSON has been reported.
-        let Ok(message) = plan.message(row, &mut seen) else { return Vec::new() };
+        let Ok(mut message) = plan.message(row, &mut seen) else { return Vec::new() };
+        if self.patterns > MOST_PATTERNS {
+            traffic::leave_out(&mut message);
+        }
+        self.patterns += traffic::patterns_of(&message);
         match AgentSettings::from_message(&message) {
             Ok((_, notes)) => {
                 self.note(notes);

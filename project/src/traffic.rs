@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use crate::path::ValuePath;
 use crate::proxy::PROXY;
 use crate::setting::{Problem, unknown_key};
-use crate::suggest::found;
+use crate::suggest::{found, quoted};
+use crate::url_pattern::UrlPattern;
 
 /// The lists in the block of an agent's message.
 pub(crate) const LISTS: [&str; 2] = [RULES, MODIFIERS];
@@ -36,8 +37,8 @@ pub struct TrafficSettings {
 /// A rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleSettings {
-    /// The URLs that it is for, as patterns; all where none is given.
-    pub urls: Vec<String>,
+    /// The URLs that it is for; all where none is given.
+    pub urls: Vec<UrlPattern>,
     /// What becomes of their requests.
     pub action: RuleAction,
 }
@@ -72,10 +73,10 @@ pub enum RuleAction {
 pub struct ModifierSettings {
     /// Its name: a module of a Python project, or what `armada::project!` calls it.
     pub name: String,
-    /// The URLs that it is asked about, as patterns; all where none is given.
-    pub urls: Vec<String>,
-    /// Those of them whose bodies it gets, as patterns; none where none is given.
-    pub bodies: Vec<String>,
+    /// The URLs that it is asked about; all where none is given.
+    pub urls: Vec<UrlPattern>,
+    /// Those of them whose bodies it gets; none where none is given.
+    pub bodies: Vec<UrlPattern>,
 }
 
 impl TrafficSettings {
@@ -91,6 +92,20 @@ impl TrafficSettings {
     /// Whether nothing is done.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty() && self.modifiers.is_empty()
+    }
+}
+
+/// How many URL patterns a merged agent message has.
+pub(crate) fn patterns_of(message: &Map<String, Value>) -> usize {
+    let lists = LISTS.iter().filter_map(|list| message.get(PROXY)?.get(list)?.as_array()).flatten();
+    let patterns = lists.flat_map(|entry| ["urls", "bodies"].map(|key| entry.get(key).and_then(Value::as_array)));
+    patterns.flatten().map(Vec::len).sum()
+}
+
+/// Takes what is done to traffic out of a merged agent message.
+pub(crate) fn leave_out(message: &mut Map<String, Value>) {
+    if let Some(Value::Object(block)) = message.get_mut(PROXY) {
+        block.retain(|key, _| !LISTS.contains(&key.as_str()));
     }
 }
 
@@ -130,7 +145,7 @@ impl Reader<'_> {
 
     fn rule(&mut self, entry: &Value, path: &ValuePath) -> Option<RuleSettings> {
         let example = "such as {\"urls\": [\"**/*.png\"], \"block\": true}";
-        let members = self.members(entry, path, "a rule", example, &RULE)?;
+        let (members, is_understood) = self.members(entry, path, "a rule", example, &RULE)?;
         let urls = self.patterns(members, "urls", path);
         let headers = members.contains_key("request_headers") || members.contains_key("response_headers");
         let given = ["block", "redirect", "respond"].into_iter().filter(|key| members.contains_key(*key));
@@ -151,6 +166,8 @@ impl Reader<'_> {
                 }
             },
             (["respond"], false) => self.respond(members.get("respond")?, &path.key("respond"))?,
+            // What it does is what was misspelt.
+            ([], false) if !is_understood => return None,
             _ => {
                 let wrong = "a rule does one thing: `block`, `redirect`, `respond`, or `request_headers` and \
                              `response_headers`";
@@ -162,7 +179,7 @@ impl Reader<'_> {
 
     fn respond(&mut self, entry: &Value, path: &ValuePath) -> Option<RuleAction> {
         let example = "such as {\"status\": 200, \"headers\": {\"content-type\": \"text/plain\"}, \"body\": \"none\"}";
-        let members = self.members(entry, path, "a response", example, &RESPOND)?;
+        let (members, _) = self.members(entry, path, "a response", example, &RESPOND)?;
         let status = match members.get("status").map_or(Some(200), Value::as_u64).map(u16::try_from) {
             Some(Ok(status @ 200..=599)) => status,
             _ => return self.wrong(&path.key("status"), "`status` must be an HTTP status from 200 to 599"),
@@ -173,11 +190,11 @@ impl Reader<'_> {
             Some(_) => return self.wrong(&path.key("body"), "`body` must be a text"),
         };
         let headers = self.headers(members, "headers", path);
-        let headers: Option<Vec<_>> = headers.into_iter().map(|(name, value)| Some((name, value?))).collect();
-        let Some(headers) = headers else {
-            return self.wrong(&path.key("headers"), "a header of a response needs a value");
+        let valued = |(name, value): (String, Option<String>)| match value {
+            Some(value) => Some((name, value)),
+            None => self.wrong(&path.key("headers").key(&name), "a header of a response needs a value"),
         };
-        Some(RuleAction::Respond { status, headers, body })
+        Some(RuleAction::Respond { status, headers: headers.into_iter().filter_map(valued).collect(), body })
     }
 
     fn modifier(&mut self, entry: &Value, path: &ValuePath) -> Option<ModifierSettings> {
@@ -187,15 +204,18 @@ impl Reader<'_> {
             return Some(ModifierSettings { name: name.clone(), urls: Vec::new(), bodies: Vec::new() });
         }
         let example = "or an object such as {\"name\": \"addon.prices\", \"bodies\": [\"**\"]}";
-        let members = self.members(entry, path, "the name of a module", example, &MODIFIER)?;
+        let (members, is_understood) = self.members(entry, path, "the name of a module", example, &MODIFIER)?;
         let name = match members.get("name") {
             Some(Value::String(name)) if !name.is_empty() => name.clone(),
+            // The name is what was misspelt.
+            None if !is_understood => return None,
             _ => return self.wrong(path, "a modifier needs a `name`: the module that has its functions"),
         };
         let (urls, bodies) = (self.patterns(members, "urls", path), self.patterns(members, "bodies", path));
         Some(ModifierSettings { name, urls, bodies })
     }
 
+    /// The members of an object, and whether all of them are among these keys.
     fn members<'v>(
         &mut self,
         entry: &'v Value,
@@ -203,53 +223,88 @@ impl Reader<'_> {
         what: &str,
         example: &str,
         keys: &[&'static str],
-    ) -> Option<&'v Map<String, Value>> {
+    ) -> Option<(&'v Map<String, Value>, bool)> {
         let Value::Object(members) = entry else {
             let problem = Problem::of_value(path, format!("expected {what}, found {}", found(entry)));
             self.problems.push(problem.help(example));
             return None;
         };
-        for key in members.keys().filter(|key| !keys.contains(&key.as_str())) {
-            self.problems.push(unknown_key(&path.key(key), key, keys.iter().copied()));
-        }
-        Some(members)
+        let unknown = members.keys().filter(|key| !keys.contains(&key.as_str()));
+        let problems = unknown.map(|key| unknown_key(&path.key(key), key, keys.iter().copied()));
+        let known = self.problems.len();
+        self.problems.extend(problems);
+        Some((members, self.problems.len() == known))
     }
 
-    fn patterns(&mut self, members: &Map<String, Value>, key: &str, path: &ValuePath) -> Vec<String> {
+    fn patterns(&mut self, members: &Map<String, Value>, key: &str, path: &ValuePath) -> Vec<UrlPattern> {
+        let path = path.key(key);
         let texts = match members.get(key) {
             None => return Vec::new(),
-            Some(Value::Array(texts)) => texts.iter().map(|text| text.as_str().map(ToOwned::to_owned)).collect(),
-            Some(_) => None,
+            Some(Value::Array(texts)) => texts,
+            Some(_) => {
+                let wrong = format!("`{key}` must be a list of URL patterns such as \"**/api/*\"");
+                return self.wrong(&path, wrong).unwrap_or_default();
+            }
         };
-        self.patterns += texts.as_ref().map_or(0, Vec::len);
+        self.patterns = self.patterns.saturating_add(texts.len());
         if self.patterns > PATTERNS {
-            return self.wrong(&path.key(key), format!("more than {PATTERNS} URL patterns in all")).unwrap_or_default();
+            return self.wrong(&path, format!("more than {PATTERNS} URL patterns in all")).unwrap_or_default();
         }
-        let wrong = format!("`{key}` must be a list of URL patterns such as \"**/api/*\"");
-        texts.or_else(|| self.wrong(&path.key(key), wrong)).unwrap_or_default()
+        let pattern = |(index, text): (usize, &Value)| match text.as_str().map(str::parse) {
+            Some(Ok(pattern)) => Some(pattern),
+            Some(Err(error)) => self.wrong(&path.index(index), format!("{error}")),
+            None => self.wrong(&path.index(index), format!("expected a URL pattern, found {}", found(text))),
+        };
+        texts.iter().enumerate().filter_map(pattern).collect()
     }
 
     /// Headers by name; one without a value is null.
     fn headers(&mut self, members: &Map<String, Value>, key: &str, path: &ValuePath) -> Vec<(String, Option<String>)> {
-        let read = |(name, value): (&String, &Value)| {
-            let is_name =
-                !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || TOKEN.contains(&byte));
-            let value = match value {
-                Value::Null => Some(None),
-                Value::String(text) if text.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) => {
-                    Some(Some(text.clone()))
-                }
-                _ => None,
-            };
-            value.filter(|_| is_name).map(|value| (name.clone(), value))
+        let path = path.key(key);
+        match members.get(key) {
+            None => Vec::new(),
+            Some(Value::Object(headers)) if headers.len() <= MOST => {
+                headers.iter().filter_map(|(name, value)| self.header(name, value, &path.key(name))).collect()
+            }
+            Some(Value::Object(_)) => self.wrong(&path, format!("more than {MOST} headers")).unwrap_or_default(),
+            Some(_) => {
+                let wrong =
+                    format!("`{key}` must be an object of header names and values such as {{\"x-test\": \"1\"}}");
+                self.wrong(&path, wrong).unwrap_or_default()
+            }
+        }
+    }
+
+    fn header(&mut self, name: &str, value: &Value, path: &ValuePath) -> Option<(String, Option<String>)> {
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || TOKEN.contains(&byte)) {
+            let problem = Problem::of_key(path, format!("{} is no name for a header", quoted(name)));
+            self.problems.push(problem.help("names have letters, digits and hyphens"));
+            return None;
+        }
+        let value = match value {
+            Value::Null => None,
+            Value::String(text) if text.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) => {
+                Some(text.clone())
+            }
+            Value::String(_) => {
+                return self
+                    .wrong(path, format!("the value of the header `{name}` may only have printable ASCII characters"));
+            }
+            other => {
+                let problem = Problem::of_value(
+                    path,
+                    format!("the value of the header `{name}` must be a text, found {}", found(other)),
+                );
+                let scalar = matches!(other, Value::Number(_) | Value::Bool(_));
+                self.problems.push(if scalar {
+                    problem.help(format!("write it in quotes: \"{other}\""))
+                } else {
+                    problem
+                });
+                return None;
+            }
         };
-        let headers = match members.get(key) {
-            None => return Vec::new(),
-            Some(Value::Object(headers)) if headers.len() <= MOST => headers.iter().map(read).collect(),
-            Some(_) => None,
-        };
-        let wrong = format!("`{key}` must be an object of header names and ASCII values such as {{\"x-test\": \"1\"}}");
-        headers.or_else(|| self.wrong(&path.key(key), wrong)).unwrap_or_default()
+        Some((name.to_owned(), value))
     }
 
     fn wrong<T>(&mut self, path: &ValuePath, wrong: impl Into<String>) -> Option<T> {
@@ -282,8 +337,9 @@ mod tests {
     fn a_modifier_is_a_name_or_says_what_it_is_for() {
         let modifiers = json!(["addon.one", {"name": "addon.two", "urls": ["**/api/*"], "bodies": ["**"]}]);
         let read = traffic(json!({"modifiers": modifiers})).unwrap();
-        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-        let expected = [("addon.one", texts(&[]), texts(&[])), ("addon.two", texts(&["**/api/*"]), texts(&["**"]))];
+        let patterns = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<UrlPattern>>();
+        let expected =
+            [("addon.one", patterns(&[]), patterns(&[])), ("addon.two", patterns(&["**/api/*"]), patterns(&["**"]))];
         let expected = expected.map(|(name, urls, bodies)| ModifierSettings { name: name.to_owned(), urls, bodies });
         assert_eq!((read.modifiers.as_slice(), read.rules.len()), (expected.as_slice(), 0));
         assert!(TrafficSettings::read(&Map::new(), &mut Vec::new()).is_empty());
@@ -313,13 +369,12 @@ mod tests {
             },
         ];
         assert_eq!(read.iter().map(|rule| rule.action.clone()).collect::<Vec<_>>(), expected);
-        assert_eq!((read[0].urls.as_slice(), read[1].urls.len()), (["**/*.png".to_owned()].as_slice(), 0));
+        assert_eq!((read[0].urls.as_slice(), read[1].urls.len()), (["**/*.png".parse().unwrap()].as_slice(), 0));
     }
 
     #[test]
     fn every_mistake_in_modifiers_is_told() {
-        let modifiers =
-            json!([1, "", {"name": "a", "url": []}, {"urls": []}, {"name": "b", "urls": "x", "bodies": [1]}]);
+        let modifiers = json!([1, "", {"name": "a", "url": []}, {"urls": []}, {"nam": "b"}, {"name": "c", "urls": "x", "bodies": [1, "re=["]}]);
         assert_eq!(
             traffic(json!({"modifiers": modifiers})).unwrap_err(),
             [
@@ -327,8 +382,10 @@ mod tests {
                 "config_proxy.modifiers[1]: expected the name of a module, found the text \"\"",
                 "config_proxy.modifiers[2].url: there is no setting \"url\"",
                 "config_proxy.modifiers[3]: a modifier needs a `name`: the module that has its functions",
-                "config_proxy.modifiers[4].urls: `urls` must be a list of URL patterns such as \"**/api/*\"",
-                "config_proxy.modifiers[4].bodies: `bodies` must be a list of URL patterns such as \"**/api/*\"",
+                "config_proxy.modifiers[4].nam: there is no setting \"nam\"",
+                "config_proxy.modifiers[5].urls: `urls` must be a list of URL patterns such as \"**/api/*\"",
+                "config_proxy.modifiers[5].bodies[0]: expected a URL pattern, found 1",
+                "config_proxy.modifiers[5].bodies[1]: the URL pattern is no good: unclosed character class",
             ]
         );
         assert!(traffic(json!({"modifiers": "addon.one"})).is_err());
@@ -343,6 +400,11 @@ mod tests {
             (json!({"urls": ["**"]}), format!(": {one_thing}")),
             (json!({"block": true, "redirect": "https://a.example/"}), format!(": {one_thing}")),
             (json!({"block": true, "request_headers": {}}), format!(": {one_thing}")),
+            (json!({"blok": true}), ".blok: there is no setting \"blok\"".to_owned()),
+            (
+                json!({"urls": ["re=("], "block": true}),
+                ".urls[0]: the URL pattern is no good: unclosed group".to_owned(),
+            ),
             (json!({"block": false}), ".block: `block` must be true, or the rule be left out".to_owned()),
             (
                 json!({"redirect": "javascript:1"}),
@@ -354,15 +416,21 @@ mod tests {
             ),
             (
                 json!({"respond": {"headers": {"x": null}}}),
-                ".respond.headers: a header of a response needs a value".to_owned(),
+                ".respond.headers.x: a header of a response needs a value".to_owned(),
             ),
             (json!({"respond": {"body": 1}}), ".respond.body: `body` must be a text".to_owned()),
         ] {
             assert_eq!(traffic(json!({"rules": [rule]})).unwrap_err(), [format!("config_proxy.rules[0]{problem}")]);
         }
-        for headers in [json!({"a b": "1"}), json!({"": "1"}), json!({"x": 1}), json!({"x": "a\r\nb: c"}), json!([])] {
+        for (headers, problem) in [
+            (json!({"a b": "1"}), "[\"a b\"]: \"a b\" is no name for a header"),
+            (json!({"x": 1}), ".x: the value of the header `x` must be a text, found 1"),
+            (json!({"x": ["1"]}), ".x: the value of the header `x` must be a text, found a list"),
+            (json!({"x": "a\r\nb: c"}), ".x: the value of the header `x` may only have printable ASCII characters"),
+            (json!([]), ": `request_headers` must be an object of header names and values such as {\"x-test\": \"1\"}"),
+        ] {
             let problems = traffic(json!({"rules": [{"request_headers": headers}]})).unwrap_err();
-            assert!(problems[0].starts_with("config_proxy.rules[0].request_headers:"), "{problems:?}");
+            assert_eq!(problems, [format!("config_proxy.rules[0].request_headers{problem}")]);
         }
         assert!(traffic(json!({"rules": {}})).is_err());
         assert!(traffic(json!({"rules": [{"urls": vec!["**"; 201], "block": true}]})).is_err());

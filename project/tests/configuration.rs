@@ -230,6 +230,24 @@ fn urls_that_pages_may_not_request_are_noted_once_for_each_host() {
 }
 
 #[test]
+fn the_time_that_url_patterns_of_rows_take_is_bounded() {
+    let row = |patterns: &[&str]| {
+        let rules = json!({"rules": [{"urls": patterns, "block": true}]}).to_string();
+        format!("\"{}\"\n", rules.replace('"', "\"\""))
+    };
+    let mistakes = |good_rows: usize| {
+        let rows = row(&["**/*.png"; 200]).repeat(good_rows) + &row(&["re=("]);
+        resolve(folder(&[("data_agent.csv", &format!("config_proxy\n{rows}"))]).path()).err()
+    };
+    let told = only(&mistakes(10).unwrap());
+    assert!(
+        told.contains("row 10") && told.contains("config_proxy.rules[0].urls[0]: the URL pattern is no good"),
+        "{told}"
+    );
+    assert!(mistakes(11).is_none(), "what comes then is told by the agent");
+}
+
+#[test]
 fn a_row_has_a_largest_size() {
     let folder = folder(&[]);
     let mut file = std::fs::File::create(folder.path().join("config/data_job.csv")).unwrap();

@@ -15,6 +15,7 @@ mod http;
 mod identity;
 mod launch;
 mod lifecycle;
+mod modifiers;
 mod own_tests;
 mod proxy;
 mod python;

@@ -460,10 +460,10 @@ fn what_is_done_to_traffic_needs_both_keys() {
 }
 
 #[test]
-fn a_pattern_that_makes_no_sense_is_told_when_the_agent_starts() {
+fn a_mistake_in_an_agents_traffic_is_told_when_the_agent_starts() {
     for (config, told) in [
-        (json!({"rules": [{"urls": ["re=("], "block": true}]}), "config_proxy.rules[0].urls: \"re=(\""),
-        (json!({"modifiers": [{"name": "changes", "bodies": ["re=["]}]}), "config_proxy.modifiers[0].bodies"),
+        (json!({"rules": [{"urls": ["re=("], "block": true}]}), "config_proxy.rules[0].urls[0]"),
+        (json!({"modifiers": [{"name": "changes", "bodies": ["re=["]}]}), "config_proxy.modifiers[0].bodies[0]"),
         (json!({"rules": [{"request_headers": {"host": "x"}}]}), "`host` is not to be changed"),
     ] {
         let run = TestRun::of(component("traffic")).agent_message(json!({"config_proxy": config})).jobs([json!({})]);

@@ -187,6 +187,15 @@ async def ctx_script(job_ctx, agent_ctx):
 "#;
     assert_eq!(used(written(&[("ctx_script.py", innocent)]).path()), [""; 0]);
 
+    let authorised = r#"
+from armada import http as web
+
+
+async def ctx_script(job_ctx, agent_ctx):
+    await web.get("http://127.0.0.1/", headers={"authorization": web.Secret("token")})
+"#;
+    assert_eq!(used(written(&[("ctx_script.py", authorised)]).path()), ["http", "secrets"]);
+
     let everything = r#"
 from addon.shop import Shop
 from armada.secrets import reveal

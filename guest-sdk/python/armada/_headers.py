@@ -1,14 +1,18 @@
 """Headers of HTTP messages: of responses to requests of the script, and of the browser's traffic."""
 
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import Any, TypeAlias
+
+Given: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
+"""What headers are made of: a `dict`, pairs where a name may be there more than once, or other headers."""
 
 
 class Headers(MutableMapping[str, str]):
     """Headers, by name; upper and lower case do not matter. The values of a name that is there more than once are joined with
-    commas, and setting it sets one in place of all; `get_list` has them one by one."""
+    commas, and setting it sets one in place of all; `get_list` has them one by one, and `add` adds one."""
 
-    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
-        self._pairs = list(pairs)
+    def __init__(self, given: Given = ()) -> None:
+        self._pairs = [_checked(name, value) for name, value in _listed(given)]
 
     def __repr__(self) -> str:
         return f"Headers({self._pairs!r})"
@@ -20,6 +24,7 @@ class Headers(MutableMapping[str, str]):
         return ", ".join(values)
 
     def __setitem__(self, name: str, value: str) -> None:
+        name, value = _checked(name, value)
         places = [at for at, (known, _) in enumerate(self._pairs) if known.lower() == name.lower()]
         if not places:
             self._pairs.append((name, value))
@@ -44,6 +49,36 @@ class Headers(MutableMapping[str, str]):
         """Every value of a header."""
         return [value for known, value in self._pairs if known.lower() == name.lower()]
 
+    def add(self, name: str, value: str) -> None:
+        """Adds a header, beside those of its name that there are."""
+        self._pairs.append(_checked(name, value))
+
     def multi_items(self) -> list[tuple[str, str]]:
         """Every header, in order."""
         return list(self._pairs)
+
+
+def _listed(given: Any) -> list[tuple[Any, Any]]:
+    if isinstance(given, Headers):
+        return given.multi_items()
+    try:
+        return [(name, value) for name, value in (given.items() if hasattr(given, "items") else given)]
+    except (TypeError, ValueError):
+        raise TypeError('headers must be a dict such as {"x-test": "1"}, or a list of pairs such as ("x-test", "1")') from None
+
+
+def _checked(name: Any, value: Any) -> tuple[str, str]:
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a header must be a str, not {type(name).__name__}")
+    if isinstance(value, str):
+        return name, value
+    wrong = f"the header `{name}` must be a str, not {'None' if value is None else type(value).__name__}"
+    match value:
+        case None:
+            raise TypeError(f"{wrong}: `del headers[{name!r}]` removes it")
+        case list() | tuple():
+            raise TypeError(f"{wrong}: `add` each of its values")
+        case int() | float():
+            raise TypeError(f"{wrong}: write {str(value)!r}")
+        case _:
+            raise TypeError(wrong)

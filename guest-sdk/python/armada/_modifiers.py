@@ -1,8 +1,11 @@
 """The modifiers of a project, for the host to call: modules by name, each imported when it is first asked."""
 
+import functools
 import importlib
+import inspect
+from collections.abc import Callable
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 from wit_world.exports import modifiers as wit
 
@@ -11,7 +14,8 @@ from ._project import call
 from .errors import Failure
 from .modifiers import Headers, Request, Response
 
-_FUNCTIONS = ("modify_request", "modify_response")
+# The functions of a module, and what each of them is given.
+_FUNCTIONS = {"modify_request": "the request", "modify_response": "the response, whose `request` is the request"}
 
 
 def _module(name: str) -> ModuleType:
@@ -23,6 +27,40 @@ def _module(name: str) -> ModuleType:
     return module
 
 
+@functools.cache
+def _function(name: str, function: str) -> Callable[[Any], Any] | None:
+    """A function of a module, if it has that."""
+    modify: Any = getattr(_module(name), function, None)
+    if modify is None:
+        return None
+    if not callable(modify):
+        kind = type(modify).__name__
+        raise Failure(f"`{function}` of the module `{name}` must be a function of {_FUNCTIONS[function]}, not {kind}")
+    try:
+        inspect.signature(modify).bind(None)
+    except TypeError:
+        code = getattr(modify, "__code__", None)
+        place = "" if code is None else f" ({code.co_filename}:{code.co_firstlineno})"
+        raise Failure(
+            f"`{function}` of the module `{name}` must take one argument, {_FUNCTIONS[function]}{place}"
+        ) from None
+    except ValueError:
+        # What is not written in Python may not say what it takes.
+        pass
+    found: Callable[[Any], Any] = modify
+    return found
+
+
+async def _ask(name: str, function: str, modify: Callable[[Any], Any], about: Request | Response) -> None:
+    returned = await call(modify, about)
+    if returned is not None:
+        kind = type(returned).__name__
+        raise TypeError(
+            f"`{function}` of the module `{name}` has returned something ({kind}): it changes what it is given, and returns "
+            "nothing"
+        )
+
+
 def _request(request: wit.Request) -> Request:
     return Request(request.method, request.url, _headers(request.headers), request.body)
 
@@ -32,54 +70,36 @@ def _headers(headers: list[wit.Header]) -> Headers:
 
 
 def _wit_headers(headers: Headers) -> list[wit.Header]:
-    return [wit.Header(str(name), str(value)) for name, value in headers.multi_items()]
-
-
-def _wit_body(body: Any) -> bytes | None:
-    if body is None or isinstance(body, bytes):
-        return body
-    if isinstance(body, (bytearray, memoryview)):
-        return bytes(cast(bytearray, body))
-    raise TypeError(f"`body` must be bytes, not {type(body).__name__}; set `text` to a str")
+    return [wit.Header(name, value) for name, value in headers.multi_items()]
 
 
 def _wit_response(response: Response) -> wit.Response:
-    status: Any = response.status
-    if not isinstance(status, int) or not 200 <= status <= 599:
-        raise ValueError(f"{status!r} is no HTTP status")
-    return wit.Response(int(status), _wit_headers(response.headers), _wit_body(response.body))
-
-
-def _check_nothing(name: str, returned: object) -> None:
-    if returned is not None:
-        kind = type(returned).__name__
-        raise TypeError(f"a function of the module `{name}` has returned a {kind}: it changes what it is given, and returns nothing")
+    return wit.Response(response.status, _wit_headers(response.headers), response.body)
 
 
 async def modify_request(name: str, given: wit.Request) -> wit.RequestVerdict:
     """Asks a module about a request."""
-    modify = getattr(_module(name), "modify_request", None)
+    modify = _function(name, "modify_request")
     if modify is None:
         return wit.RequestVerdict_Unchanged()
     request = _request(given)
-    _check_nothing(name, await call(modify, request))
+    await _ask(name, "modify_request", modify, request)
     if request.blocked is not None:
-        return wit.RequestVerdict_Blocked(str(request.blocked))
+        return wit.RequestVerdict_Blocked(request.blocked)
     if request.answer is not None:
         return wit.RequestVerdict_Answered(_wit_response(request.answer))
-    headers, body = _wit_headers(request.headers), _wit_body(request.body)
-    changed = wit.Request(str(request.method), str(request.url), headers, body)
+    changed = wit.Request(request.method, request.url, _wit_headers(request.headers), request.body)
     return wit.RequestVerdict_Unchanged() if changed == given else wit.RequestVerdict_Changed(changed)
 
 
 async def modify_response(name: str, request: wit.Request, given: wit.Response) -> wit.ResponseVerdict:
     """Asks a module about a response."""
-    modify = getattr(_module(name), "modify_response", None)
+    modify = _function(name, "modify_response")
     if modify is None:
         return wit.ResponseVerdict_Unchanged()
     response = Response(_request(request), given.status, _headers(given.headers), given.body)
-    _check_nothing(name, await call(modify, response))
+    await _ask(name, "modify_response", modify, response)
     if response.blocked is not None:
-        return wit.ResponseVerdict_Blocked(str(response.blocked))
+        return wit.ResponseVerdict_Blocked(response.blocked)
     changed = _wit_response(response)
     return wit.ResponseVerdict_Unchanged() if changed == given else wit.ResponseVerdict_Changed(changed)

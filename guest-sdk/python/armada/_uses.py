@@ -28,6 +28,8 @@ _MODULES_ONLY = {"fingerprint", "http", "monitoring", "secrets"}
 _METHODS = {"fill_secret": "secrets", "post_to_db": "database", "select_from_db": "database"}
 # Modules of the reference.
 _MODULES = {"src.database_connector": "database", "src.monitoring_client": "monitoring"}
+# What a module of the SDK has of another capability.
+_MEMBERS = {"armada.http.Secret": "secrets"}
 _CONTEXTS = {"Agent", "AgentContext", "Job", "JobContext"}
 # What a context is called in its own class, in place of `self`, which others are called, too.
 _SELF = "self of a context"
@@ -39,11 +41,14 @@ def uses(sources: Iterable[str]) -> list[str]:
     found = {capability for node in project for capability in _imported(node)}
     imports = [alias for node in project if isinstance(node, ast.Import) for alias in node.names]
     packages = {"armada", *(alias.asname for alias in imports if alias.name == "armada")}
+    modules = _modules(project)
     contexts = _contexts(project)
     own = _own_attributes(project, contexts)
     for owner, name in _accesses(project):
         if name in _METHODS:
             found.add(_METHODS[name])
+        elif (member := f"{modules.get(_last_name(owner))}.{name}") in _MEMBERS:
+            found.add(_MEMBERS[member])
         elif isinstance(owner, ast.Name) and owner.id in packages:
             found.add(name)
         elif _last_name(owner) in contexts and name not in own and name not in _MODULES_ONLY:
@@ -67,14 +72,29 @@ def _nodes(source: str) -> list[ast.AST]:
 
 def _imported(node: ast.AST) -> Iterator[str]:
     """What an import leads to."""
-    names: list[str] = []
-    if isinstance(node, ast.Import):
-        names = [alias.name for alias in node.names]
-    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-        names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    for name in names:
+    for name, _ in _imports(node):
         package, _, rest = name.partition(".")
         yield _MODULES.get(name, rest.partition(".")[0] if package == "armada" else "")
+        yield _MEMBERS.get(name, "")
+
+
+def _imports(node: ast.AST) -> list[tuple[str, str | None]]:
+    """What a statement imports, by its whole name, and what it is called then if that is another name than its last."""
+    match node:
+        case ast.Import(names=names):
+            return [(alias.name, alias.asname) for alias in names]
+        case ast.ImportFrom(module=str(module), names=names, level=0):
+            return [(module, None), *((f"{module}.{alias.name}", alias.asname) for alias in names)]
+        case _:
+            return []
+
+
+def _modules(project: Iterable[ast.AST]) -> dict[str, str]:
+    """The modules of the SDK that have members of another capability, by what they are called."""
+    whole = {member.rpartition(".")[0] for member in _MEMBERS}
+    imported = [pair for node in project for pair in _imports(node)]
+    called = {name.rpartition(".")[2]: name for name in whole}
+    return called | {alias: name for name, alias in imported if alias is not None and name in whole}
 
 
 def _accesses(project: Iterable[ast.AST]) -> Iterator[tuple[ast.expr, str]]:

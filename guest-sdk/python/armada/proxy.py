@@ -27,7 +27,7 @@ from ._headers import Headers
 from ._host import proxy as _wit
 from ._words import takes
 
-__all__ = ["Exchange", "Proxy", "ProxyStatus", "Watch"]
+__all__ = ["Exchange", "Headers", "Proxy", "ProxyStatus", "Watch"]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use armada_project::UrlPattern;
 use chromiumoxide_cdp::cdp::browser_protocol::page::{
     GetNavigationHistoryParams, NavigateParams, NavigateToHistoryEntryParams, ReloadParams, StopLoadingParams,
 };
@@ -14,7 +15,6 @@ use super::page::Page;
 use crate::contract::Error;
 use crate::contract::browser as wit;
 use crate::deadline::Deadline;
-use crate::url_pattern::UrlPattern;
 
 /// How long a navigation that a page has asked for may take to begin before it counts as come to nothing (such as a
 /// `mailto:` link).
@@ -172,7 +172,7 @@ impl Page {
 
     /// Waits until the page's URL matches a pattern.
     pub(crate) async fn wait_for_url(&self, pattern: &str, options: wit::NavigationOptions) -> Result<(), Error> {
-        let pattern = UrlPattern::parse(pattern)?;
+        let pattern: UrlPattern = pattern.parse()?;
         let until = options.wait_until.unwrap_or(wit::LoadState::Load);
         let deadline = self.navigation_deadline(options.timeout_ms);
         let arrived = self.until(|state| {

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use armada_project::UrlPattern;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chromiumoxide_cdp::cdp::browser_protocol::fetch::{
@@ -24,7 +25,6 @@ use crate::contract::Error;
 use crate::contract::browser as wit;
 use crate::egress::Egress;
 use crate::keep::Kept;
-use crate::url_pattern::UrlPattern;
 
 /// How many routes a page may have.
 const ROUTES: usize = 1_000;
@@ -268,7 +268,7 @@ fn is_token(text: &str) -> bool {
 impl Page {
     /// From now on does this with the requests that match.
     pub(crate) fn route(&self, pattern: &str, action: wit::RouteAction) -> Result<u32, Error> {
-        let pattern = UrlPattern::parse(pattern)?;
+        let pattern: UrlPattern = pattern.parse()?;
         match &action {
             wit::RouteAction::Modify(overrides) => check_overrides(overrides, &self.context.settings.egress)?,
             wit::RouteAction::Fulfill(answer) => check_fulfillment(answer)?,

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use armada_project::{AgentSettings, Capability, Grant, TrafficSettings};
+use armada_project::{AgentSettings, Capability, Grant, TrafficSettings, UrlPattern};
 use armada_protocol::Attempt;
 use armada_protocol::report::Artifact;
 use async_trait::async_trait;
@@ -45,7 +45,6 @@ use crate::contract::Error;
 use crate::contract::modifiers::{self as wit, RequestVerdict, ResponseVerdict};
 use crate::instance::Template;
 use crate::keep::Keep;
-use crate::url_pattern::UrlPattern;
 
 /// The name of a job's recording among its artifacts, and what it is.
 const RECORDING: &str = "traffic.har";
@@ -143,7 +142,7 @@ impl Traffic {
             asked_by: settings.uses_of_proxy().next(),
             monitoring,
             rules: Rules::new(rules)?,
-            modifiers: Modifiers::new(modifiers, limits.seconds_per_modification, body_bytes)?,
+            modifiers: Modifiers::new(modifiers, limits.seconds_per_modification, body_bytes),
             recording: (record_har > 0).then_some(Extent { bodies: record_har > 1, body_bytes, bytes }),
             body_bytes,
             keep: Keep::new(limits.bytes_kept),
@@ -166,7 +165,7 @@ impl Traffic {
 
     /// Watches what goes through from now on, as long as the watch is there.
     pub(super) fn watch(&self, pattern: &str, bodies: bool) -> Result<Arc<Watch>, Error> {
-        let pattern = UrlPattern::parse(pattern)?;
+        let pattern: UrlPattern = pattern.parse()?;
         let watch = Watch::new(pattern, bodies, self.body_bytes, self.from_scripts.clone(), self.keep.clone());
         let watch = Arc::new(watch);
         let mut state = self.state();
@@ -468,11 +467,4 @@ fn unusable(why: String) -> Stopped {
 
 fn unheld(unheld: Unheld) -> Stopped {
     Stopped::Failed(unheld.to_string())
-}
-
-/// URL patterns, each of which makes sense.
-fn patterns(texts: &[String]) -> Result<Vec<UrlPattern>, String> {
-    let patterns =
-        texts.iter().map(|text| UrlPattern::parse(text).map_err(|error| format!("{text:?}: {}", error.into_message())));
-    patterns.collect()
 }

@@ -112,7 +112,9 @@ pub(super) fn change_response(
     given: wit::Response,
     veil: &Veil,
 ) -> Result<Option<Body>, String> {
-    parts.status = status(given.status)?;
+    if given.status != before.status {
+        parts.status = status(given.status)?;
+    }
     change_headers(&mut parts.headers, &given.headers, veil)?;
     let body = given.body.filter(|body| before.body.as_ref() != Some(body));
     if body.is_some() {

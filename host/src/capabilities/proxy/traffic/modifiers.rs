@@ -7,16 +7,15 @@
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use armada_project::ModifierSettings;
+use armada_project::{ModifierSettings, UrlPattern};
 use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 
-use super::{Stopped, patterns};
+use super::Stopped;
 use crate::capabilities::{Capabilities, cut};
 use crate::contract::Failure;
 use crate::contract::modifiers::{Request, RequestVerdict, Response, ResponseVerdict};
 use crate::instance::{Answer, Budget, Fault, Instance, Role, Template};
-use crate::url_pattern::UrlPattern;
 
 /// How much of what a modifier says is told, in bytes.
 const REASON: usize = 2_000;
@@ -60,24 +59,20 @@ impl Modifier {
 }
 
 impl Modifiers {
-    /// The modifiers of these settings; each pattern that makes no sense is told.
-    pub(super) fn new(settings: &[ModifierSettings], seconds: f64, most_bytes: u64) -> Result<Self, String> {
-        let modifier = |(index, settings): (usize, &ModifierSettings)| {
-            let patterns = |key: &str, texts: &[String]| {
-                patterns(texts).map_err(|error| format!("config_proxy.modifiers[{index}].{key}: {error}"))
-            };
-            let ModifierSettings { name, urls, bodies } = settings;
-            let (urls, bodies) = (patterns("urls", urls)?, patterns("bodies", bodies)?);
-            Ok(Modifier { name: name.clone(), urls, bodies })
+    /// The modifiers of these settings.
+    pub(super) fn new(settings: &[ModifierSettings], seconds: f64, most_bytes: u64) -> Self {
+        let modifier = |settings: &ModifierSettings| {
+            let ModifierSettings { name, urls, bodies } = settings.clone();
+            Modifier { name, urls, bodies }
         };
         let time = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-        Ok(Self {
-            modifiers: settings.iter().enumerate().map(modifier).collect::<Result<_, String>>()?,
+        Self {
+            modifiers: settings.iter().map(modifier).collect(),
             budget: Budget { cpu: time, wall: time, limit: "seconds_per_modification" },
             most_bytes,
             source: OnceLock::new(),
             instance: Mutex::default(),
-        })
+        }
     }
 
     /// From now on, instances are made of this. Says why that cannot be, if modifiers are named.

@@ -1,13 +1,11 @@
 //! Rules: what the host does to traffic without asking anybody, `config_proxy.rules`.
 
-use armada_project::{RuleAction, RuleSettings};
+use armada_project::{RuleAction, RuleSettings, UrlPattern};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, LOCATION};
 use http::{HeaderMap, Response, StatusCode};
 
-use super::patterns;
 use crate::capabilities::proxy::body::{Body, whole};
-use crate::url_pattern::UrlPattern;
 
 /// The rules of an agent, in their order.
 pub(super) struct Rules(Vec<Rule>);
@@ -38,9 +36,9 @@ impl Rules {
     /// The rules of these settings. Says what makes no sense.
     pub(super) fn new(settings: &[RuleSettings]) -> Result<Self, String> {
         let rule = |(index, settings): (usize, &RuleSettings)| {
-            let at = format!("config_proxy.rules[{index}]");
-            let action = Action::new(&settings.action).map_err(|error| format!("{at}: {error}"))?;
-            Ok(Rule { urls: patterns(&settings.urls).map_err(|error| format!("{at}.urls: {error}"))?, action })
+            let action = Action::new(&settings.action);
+            let action = action.map_err(|error| format!("config_proxy.rules[{index}]: {error}"))?;
+            Ok(Rule { urls: settings.urls.clone(), action })
         };
         settings.iter().enumerate().map(rule).collect::<Result<_, String>>().map(Self)
     }

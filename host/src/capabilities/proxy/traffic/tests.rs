@@ -62,7 +62,7 @@ async fn document(traffic: &Traffic) -> Value {
 
 #[test]
 fn what_nobody_is_interested_in_goes_by() {
-    let rule = RuleSettings { urls: vec!["https://other.example/**".to_owned()], action: RuleAction::Block };
+    let rule = RuleSettings { urls: vec!["https://other.example/**".parse().unwrap()], action: RuleAction::Block };
     let traffic = Traffic::of(vec![rule], 0, grant(|_| {}));
     assert!(traffic.passage(URL).is_none());
     assert!(traffic.passage("https://other.example:443/x").is_some());

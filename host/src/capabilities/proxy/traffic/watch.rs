@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use armada_project::UrlPattern;
 use http::HeaderMap;
 use tokio::sync::Notify;
 
@@ -13,7 +14,6 @@ use crate::call::Weigh;
 use crate::capabilities::secrets::Veil;
 use crate::contract::{Error, proxy as wit};
 use crate::keep::{Keep, Kept};
-use crate::url_pattern::UrlPattern;
 
 /// A watch.
 pub(in crate::capabilities::proxy) struct Watch {

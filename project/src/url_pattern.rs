@@ -1,10 +1,12 @@
 //! Patterns of URLs: globs over the whole URL, or regular expressions after `re=`.
+//!
+//! They are what a project says of its traffic, and what a script gives to `page.route`, `wait_for_url` and watches. Parsed
+//! once, a pattern has a bounded size, and matching takes time that is linear in the URL.
 
 use std::fmt;
+use std::str::FromStr;
 
 use regex::{Regex, RegexBuilder};
-
-use crate::contract::Error;
 
 /// How long a pattern may be, in bytes.
 const MAX_BYTES: usize = 4 * 1024;
@@ -12,11 +14,31 @@ const MAX_BYTES: usize = 4 * 1024;
 const MAX_COMPILED_BYTES: usize = 1 << 20;
 
 /// A pattern of URLs.
+///
+/// | text | matches |
+/// |---|---|
+/// | `https://example.com/` | this URL and no other |
+/// | `**/*.png` | every URL whose last part ends so: `*` is any text without `/`, `**` any text |
+/// | `**/*.{png,jpg}` | either |
+/// | `re=/item/[0-9]+$` | what this regular expression finds anywhere in the URL |
 #[derive(Clone, Debug)]
-pub(crate) struct UrlPattern {
+pub struct UrlPattern {
     text: String,
     regex: Regex,
 }
+
+/// Why a text is not a URL pattern.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the URL pattern is no good: {0}")]
+pub struct UrlPatternError(String);
+
+impl PartialEq for UrlPattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for UrlPattern {}
 
 impl fmt::Display for UrlPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -24,24 +46,30 @@ impl fmt::Display for UrlPattern {
     }
 }
 
-impl UrlPattern {
-    /// Parses a pattern.
-    pub(crate) fn parse(text: &str) -> Result<Self, Error> {
-        let invalid = |reason: String| Error::Invalid(format!("the URL pattern is no good: {reason}"));
+impl FromStr for UrlPattern {
+    type Err = UrlPatternError;
+
+    fn from_str(text: &str) -> Result<Self, UrlPatternError> {
         if text.is_empty() || text.len() > MAX_BYTES {
-            return Err(invalid(format!("it must have 1 to {MAX_BYTES} bytes")));
+            return Err(UrlPatternError(format!("it must have 1 to {MAX_BYTES} bytes")));
         }
         let expression = match text.strip_prefix("re=") {
             Some(expression) => expression.to_owned(),
             None => glob(text),
         };
-        let regex = RegexBuilder::new(&expression).size_limit(MAX_COMPILED_BYTES).build();
-        let regex = regex.map_err(|error| invalid(error.to_string()))?;
+        let regex = RegexBuilder::new(&expression).size_limit(MAX_COMPILED_BYTES).build().map_err(|error| {
+            // The lines before the last one show the place in the expression, as on a terminal.
+            let told = error.to_string();
+            let reason = told.lines().next_back().unwrap_or_default();
+            UrlPatternError(reason.strip_prefix("error: ").unwrap_or(reason).to_owned())
+        })?;
         Ok(Self { text: text.to_owned(), regex })
     }
+}
 
+impl UrlPattern {
     /// Whether a URL matches.
-    pub(crate) fn matches(&self, url: &str) -> bool {
+    pub fn matches(&self, url: &str) -> bool {
         self.regex.is_match(url)
     }
 }
@@ -85,7 +113,7 @@ mod tests {
     use super::*;
 
     fn matches(pattern: &str, url: &str) -> bool {
-        UrlPattern::parse(pattern).unwrap().matches(url)
+        pattern.parse::<UrlPattern>().unwrap().matches(url)
     }
 
     #[test]
@@ -102,16 +130,22 @@ mod tests {
     #[test]
     fn regular_expressions_match_anywhere() {
         assert!(matches(r"re=/item/\d+$", "http://h/item/42"));
-        assert!(UrlPattern::parse("re=(").is_err());
-        assert!(UrlPattern::parse("").is_err());
-        assert!(UrlPattern::parse("re=(((a{1000}){1000}){1000}){1000}").is_err());
+    }
+
+    #[test]
+    fn what_is_no_pattern_says_why() {
+        let why = |text: &str| text.parse::<UrlPattern>().unwrap_err().to_string();
+        assert_eq!(why("re=("), "the URL pattern is no good: unclosed group");
+        assert_eq!(why(""), "the URL pattern is no good: it must have 1 to 4096 bytes");
+        assert_eq!(why(&"a".repeat(4097)), why(""));
+        assert!(why("re=(((a{1000}){1000}){1000}){1000}").contains("size limit"));
     }
 
     proptest! {
         #[test]
         fn any_text_is_a_pattern_or_a_mistake(text in any::<String>(), odd in r"[*{},/?\[\]()a]{0,30}") {
-            let _ = UrlPattern::parse(&text);
-            prop_assert!(odd.is_empty() || UrlPattern::parse(&odd).is_ok());
+            let _ = text.parse::<UrlPattern>();
+            prop_assert!(odd.is_empty() || odd.parse::<UrlPattern>().is_ok());
         }
 
         #[test]

@@ -1,0 +1,3 @@
+"""Names a function, and has something else there."""
+
+modify_request = "a function"
