@@ -64,7 +64,8 @@ def _listed(given: Any) -> list[tuple[Any, Any]]:
     try:
         return [(name, value) for name, value in (given.items() if hasattr(given, "items") else given)]
     except (TypeError, ValueError):
-        raise TypeError('headers must be a dict such as {"x-test": "1"}, or a list of pairs such as ("x-test", "1")') from None
+        pair = '("x-test", "1")'
+        raise TypeError(f'headers must be a dict such as {{"x-test": "1"}}, or a list of pairs such as {pair}') from None
 
 
 def _checked(name: Any, value: Any) -> tuple[str, str]:

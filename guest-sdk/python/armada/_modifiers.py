@@ -54,11 +54,8 @@ def _function(name: str, function: str) -> Callable[[Any], Any] | None:
 async def _ask(name: str, function: str, modify: Callable[[Any], Any], about: Request | Response) -> None:
     returned = await call(modify, about)
     if returned is not None:
-        kind = type(returned).__name__
-        raise TypeError(
-            f"`{function}` of the module `{name}` has returned something ({kind}): it changes what it is given, and returns "
-            "nothing"
-        )
+        said = f"`{function}` of the module `{name}` has returned something ({type(returned).__name__})"
+        raise TypeError(f"{said}: it changes what it is given, and returns nothing")
 
 
 def _request(request: wit.Request) -> Request:

@@ -13,13 +13,11 @@ be async:
         if response.text is not None:
             response.text = response.text.replace("9.99", "0.00")
 
-They change what they are given, and return nothing. Headers may be set by name, or all at once to a `dict` or a list of pairs; a
-mistake in what is set is told where it is set. Modifiers run in an instance of their own: what their modules keep is not the script's, and
-of the capabilities they have only `armada.monitoring`. One that raises an exception, or takes too long, fails the
-request.
+They change what they are given, and return nothing. Headers are set by name, or all at once to a `dict` or a list of
+pairs; a mistake in what is set is told where it is set. Modifiers run in an instance of their own: what their modules keep
+is not the script's, and of the capabilities they have only `armada.monitoring`. One that raises an exception, or takes too
+long, fails the request.
 """
-
-from __future__ import annotations
 
 from __future__ import annotations
 
