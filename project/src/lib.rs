@@ -86,5 +86,5 @@ pub use schema::template_schema;
 pub use setting::{Form, Kind, Preset, Problem, Setting, markdown_table};
 pub use suggest::{counted, nearest};
 pub use test::{Test, TestReport};
-pub use traffic::{ModifierSettings, RuleAction, RuleSettings, TrafficSettings};
+pub use traffic::{FIXED_HEADERS, ModifierSettings, RuleAction, RuleSettings, TrafficSettings};
 pub use url_pattern::{UrlPattern, UrlPatternError};

@@ -20,6 +20,17 @@ const MODIFIERS: &str = "modifiers";
 const RULE: [&str; 6] = ["urls", "block", "redirect", "respond", "request_headers", "response_headers"];
 const RESPOND: [&str; 3] = ["status", "headers", "body"];
 const MODIFIER: [&str; 3] = ["name", "urls", "bodies"];
+/// Headers that carry a message, and that neither rules nor modifiers change; in lower case.
+pub const FIXED_HEADERS: [&str; 8] = [
+    "host",
+    "content-length",
+    "connection",
+    "upgrade",
+    "transfer-encoding",
+    "te",
+    "sec-websocket-key",
+    "sec-websocket-accept",
+];
 /// How many rules, how many modifiers, and how many headers of a rule there may be.
 const MOST: usize = 100;
 /// How many URL patterns there may be in all.
@@ -77,6 +88,29 @@ pub struct ModifierSettings {
     pub urls: Vec<UrlPattern>,
     /// Those of them whose bodies it gets; none where none is given.
     pub bodies: Vec<UrlPattern>,
+}
+
+impl RuleSettings {
+    /// Whether it is for a URL.
+    pub fn is_for(&self, url: &str) -> bool {
+        self.urls.is_empty() || any_matches(&self.urls, url)
+    }
+}
+
+impl ModifierSettings {
+    /// Whether it is asked about a URL.
+    pub fn is_asked_about(&self, url: &str) -> bool {
+        self.urls.is_empty() || any_matches(&self.urls, url)
+    }
+
+    /// Whether it gets the bodies of a URL.
+    pub fn gets_body_of(&self, url: &str) -> bool {
+        self.is_asked_about(url) && any_matches(&self.bodies, url)
+    }
+}
+
+fn any_matches(patterns: &[UrlPattern], url: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(url))
 }
 
 impl TrafficSettings {
@@ -281,6 +315,11 @@ impl Reader<'_> {
             self.problems.push(problem.help("names have letters, digits and hyphens"));
             return None;
         }
+        if FIXED_HEADERS.iter().any(|fixed| name.eq_ignore_ascii_case(fixed)) {
+            let wrong = format!("the header `{name}` is not to be changed: it is what carries the message");
+            self.problems.push(Problem::of_key(path, wrong));
+            return None;
+        }
         let value = match value {
             Value::Null => None,
             Value::String(text) if text.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) => {
@@ -424,6 +463,10 @@ mod tests {
         }
         for (headers, problem) in [
             (json!({"a b": "1"}), "[\"a b\"]: \"a b\" is no name for a header"),
+            (
+                json!({"Host": "x"}),
+                ".Host: the header `Host` is not to be changed: it is what carries the message",
+            ),
             (json!({"x": 1}), ".x: the value of the header `x` must be a text, found 1"),
             (json!({"x": ["1"]}), ".x: the value of the header `x` must be a text, found a list"),
             (json!({"x": "a\r\nb: c"}), ".x: the value of the header `x` may only have printable ASCII characters"),

@@ -23,10 +23,7 @@ use armada_protocol::Attempt;
 use armada_protocol::report::Artifact;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, LOCATION,
-    SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TE, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue, LOCATION};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
@@ -54,9 +51,6 @@ const WATCHES: usize = 100;
 /// How many bodies are held at once for modifiers, and how long one may take to come.
 const HELD: usize = 16;
 const HOLDING: Duration = Duration::from_secs(60);
-/// What carries a message, and is not to be changed by who looks at it.
-const FIXED: [HeaderName; 8] =
-    [HOST, CONTENT_LENGTH, CONNECTION, UPGRADE, TRANSFER_ENCODING, TE, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_ACCEPT];
 
 /// What is done to the traffic of an agent's browser, and what is seen of it.
 pub(crate) struct Traffic {

@@ -3,11 +3,11 @@
 //! What a modifier is shown and gives back as it was stays as it was, down to bytes that cannot be shown and to secrets,
 //! which are named and not shown.
 
+use armada_project::FIXED_HEADERS;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode, request, response};
 use url::Url;
 
-use super::FIXED;
 use crate::capabilities::proxy::body::{Body, whole};
 use crate::capabilities::secrets::Veil;
 use crate::contract::modifiers as wit;
@@ -26,7 +26,7 @@ pub(super) fn shown<'a>(headers: &'a HeaderMap, veil: &'a Veil) -> impl Iterator
 
 /// The headers that a modifier sees.
 pub(super) fn changeable(headers: &HeaderMap, veil: &Veil) -> Vec<wit::Header> {
-    let headers = shown(headers, veil).filter(|(name, _)| !FIXED.iter().any(|fixed| fixed.as_str() == name));
+    let headers = shown(headers, veil).filter(|(name, _)| !FIXED_HEADERS.contains(&name.as_str()));
     headers.map(|(name, value)| wit::Header { name, value }).collect()
 }
 
@@ -37,12 +37,12 @@ pub(super) fn change_headers(headers: &mut HeaderMap, given: &[wit::Header], vei
         return Err(format!("it has more than {HEADERS} headers, or {HEADER_BYTES} bytes of them"));
     }
     let mut changed = HeaderMap::new();
-    for (name, value) in headers.iter().filter(|(name, _)| FIXED.contains(name)) {
+    for (name, value) in headers.iter().filter(|(name, _)| FIXED_HEADERS.contains(&name.as_str())) {
         changed.append(name, value.clone());
     }
     for wit::Header { name, value } in given {
         let known = name.parse::<HeaderName>().map_err(|_| format!("{name:?} is no name for a header"))?;
-        if FIXED.contains(&known) {
+        if FIXED_HEADERS.contains(&known.as_str()) {
             continue;
         }
         let mut before = headers.get_all(&known).iter();

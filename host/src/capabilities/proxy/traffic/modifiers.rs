@@ -7,7 +7,7 @@
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use armada_project::{ModifierSettings, UrlPattern};
+use armada_project::ModifierSettings;
 use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 
@@ -22,7 +22,7 @@ const REASON: usize = 2_000;
 
 /// The modifiers of an agent, in the order in which they are asked.
 pub(super) struct Modifiers {
-    modifiers: Vec<Modifier>,
+    modifiers: Vec<ModifierSettings>,
     budget: Budget,
     /// How many bytes of a body a modifier gets at most.
     most_bytes: u64,
@@ -37,37 +37,17 @@ struct Source {
     capabilities: Weak<Capabilities>,
 }
 
-struct Modifier {
-    name: String,
-    urls: Vec<UrlPattern>,
-    bodies: Vec<UrlPattern>,
-}
-
-impl Modifier {
-    fn is_asked_about(&self, url: &str) -> bool {
-        self.urls.is_empty() || self.urls.iter().any(|pattern| pattern.matches(url))
-    }
-
-    fn gets_body_of(&self, url: &str) -> bool {
-        self.is_asked_about(url) && self.bodies.iter().any(|pattern| pattern.matches(url))
-    }
-
-    /// Why something does not go on, and who says so.
-    fn blames(&self, reason: &str) -> String {
-        format!("the modifier `{}`: {}", self.name, cut(reason, REASON))
-    }
+/// Why something does not go on, and which modifier says so.
+fn blame(modifier: &ModifierSettings, reason: &str) -> String {
+    format!("the modifier `{}`: {}", modifier.name, cut(reason, REASON))
 }
 
 impl Modifiers {
     /// The modifiers of these settings.
     pub(super) fn new(settings: &[ModifierSettings], seconds: f64, most_bytes: u64) -> Self {
-        let modifier = |settings: &ModifierSettings| {
-            let ModifierSettings { name, urls, bodies } = settings.clone();
-            Modifier { name, urls, bodies }
-        };
         let time = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         Self {
-            modifiers: settings.iter().map(modifier).collect(),
+            modifiers: settings.to_vec(),
             budget: Budget { cpu: time, wall: time, limit: "seconds_per_modification" },
             most_bytes,
             source: OnceLock::new(),
@@ -112,7 +92,7 @@ impl Modifiers {
                     let body = next.body.or(request.body);
                     request = Request { body, ..next };
                 }
-                RequestVerdict::Blocked(reason) => return Ok(RequestVerdict::Blocked(modifier.blames(&reason))),
+                RequestVerdict::Blocked(reason) => return Ok(RequestVerdict::Blocked(blame(modifier, &reason))),
                 answered @ RequestVerdict::Answered(_) => return Ok(answered),
             }
         }
@@ -140,7 +120,7 @@ impl Modifiers {
                     let body = next.body.or(response.body);
                     response = Response { body, ..next };
                 }
-                ResponseVerdict::Blocked(reason) => return Ok(ResponseVerdict::Blocked(modifier.blames(&reason))),
+                ResponseVerdict::Blocked(reason) => return Ok(ResponseVerdict::Blocked(blame(modifier, &reason))),
             }
         }
         Ok(if changed { ResponseVerdict::Changed(response) } else { ResponseVerdict::Unchanged })
@@ -149,7 +129,7 @@ impl Modifiers {
     /// Asks the instance, which is made if there is none, and dropped after a fault.
     async fn ask<V>(
         &self,
-        modifier: &Modifier,
+        modifier: &ModifierSettings,
         ask: impl for<'i> FnOnce(&'i mut Instance) -> BoxFuture<'i, Option<Answer<V>>> + Send,
     ) -> Result<V, Stopped> {
         let mut place = self.instance.lock().await;
@@ -172,7 +152,7 @@ impl Modifiers {
                 None => Err("the component has no modifiers".to_owned()),
             },
         };
-        answer.map_err(|reason| Stopped::Failed(modifier.blames(&reason)))
+        answer.map_err(|reason| Stopped::Failed(blame(modifier, &reason)))
     }
 
     async fn make(&self) -> Result<Instance, String> {

@@ -1,6 +1,6 @@
 //! Rules: what the host does to traffic without asking anybody, `config_proxy.rules`.
 
-use armada_project::{RuleAction, RuleSettings, UrlPattern};
+use armada_project::{RuleAction, RuleSettings};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, LOCATION};
 use http::{HeaderMap, Response, StatusCode};
@@ -11,7 +11,7 @@ use crate::capabilities::proxy::body::{Body, whole};
 pub(super) struct Rules(Vec<Rule>);
 
 struct Rule {
-    urls: Vec<UrlPattern>,
+    settings: RuleSettings,
     action: Action,
 }
 
@@ -38,15 +38,14 @@ impl Rules {
         let rule = |(index, settings): (usize, &RuleSettings)| {
             let action = Action::new(&settings.action);
             let action = action.map_err(|error| format!("config_proxy.rules[{index}]: {error}"))?;
-            Ok(Rule { urls: settings.urls.clone(), action })
+            Ok(Rule { settings: settings.clone(), action })
         };
         settings.iter().enumerate().map(rule).collect::<Result<_, String>>().map(Self)
     }
 
     fn of<'a>(&'a self, url: &'a str) -> impl Iterator<Item = (usize, &'a Action)> {
         let rules = self.0.iter().enumerate();
-        let matching =
-            rules.filter(move |(_, rule)| rule.urls.is_empty() || rule.urls.iter().any(|pattern| pattern.matches(url)));
+        let matching = rules.filter(move |(_, rule)| rule.settings.is_for(url));
         matching.map(|(index, rule)| (index, &rule.action))
     }
 
@@ -84,17 +83,12 @@ impl Rules {
 
 impl Action {
     fn new(settings: &RuleAction) -> Result<Self, String> {
-        let changeable = |name: &str| match name.parse::<HeaderName>() {
-            Ok(name) if super::FIXED.contains(&name) => {
-                Err(format!("`{name}` is not to be changed: it is what carries the message"))
-            }
-            named => named.map_err(|_| format!("{name:?} is no name for a header")),
-        };
+        let named = |name: &str| name.parse::<HeaderName>().map_err(|_| format!("{name:?} is no name for a header"));
         let valued =
             |value: &str| HeaderValue::from_str(value).map_err(|_| "a header has an impossible value".to_owned());
         let changes = |changes: &[(String, Option<String>)]| {
             let change = |(name, value): &(String, Option<String>)| {
-                Ok((changeable(name)?, value.as_deref().map(valued).transpose()?))
+                Ok((named(name)?, value.as_deref().map(valued).transpose()?))
             };
             changes.iter().map(change).collect::<Result<Vec<_>, String>>()
         };
@@ -108,7 +102,7 @@ impl Action {
                 let status = StatusCode::from_u16(*status).map_err(|_| format!("{status} is no HTTP status"))?;
                 let mut all = HeaderMap::new();
                 for (name, value) in headers {
-                    all.append(changeable(name)?, valued(value)?);
+                    all.append(named(name)?, valued(value)?);
                 }
                 Self::Answer { status, headers: all, body: body.clone().into() }
             }
