@@ -1,7 +1,7 @@
 //! What an agent costs before it does anything: from the start of its process to its first job, and its memory.
 //!
-//! Its component was compiled before, as a server does it for all agents of a run. The bare peer is this program, started with
-//! other arguments.
+//! Its component was compiled before, as a server does it for all agents of a run. The bare peer is this program,
+//! started with other arguments.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

@@ -38,8 +38,8 @@ for _ in range(int(count)):
     print(time.monotonic() - started)
 "#;
 
-/// A prefork worker of one process. Its script comes from Redis and is run with `exec`, where there is one. It writes how many
-/// jobs it has done.
+/// A prefork worker of one process. Its script comes from Redis and is run with `exec`, where there is one. It writes
+/// how many jobs it has done.
 const WORKER: &str = r#"
 import os, sys, threading
 from celery import Celery

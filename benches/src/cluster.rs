@@ -1,4 +1,5 @@
-//! What agents on many machines need, on this one: Redis, RabbitMQ and `armada serve` between them, each real and its own process.
+//! What agents on many machines need, on this one: Redis, RabbitMQ and `armada serve` between them, each real and its
+//! own process.
 
 use std::time::{Duration, Instant};
 

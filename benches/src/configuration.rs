@@ -1,6 +1,6 @@
-//! Making the messages of jobs, against `csv` and `serde_json` doing the same without the checks, the places of mistakes
-//! and the exact numbers: it reads the rows, reads the cells that look like JSON, merges them over a copy of the default,
-//! and writes one line each.
+//! Making the messages of jobs, against `csv` and `serde_json` doing the same without the checks, the places of
+//! mistakes and the exact numbers: it reads the rows, reads the cells that look like JSON, merges them over a copy of
+//! the default, and writes one line each.
 
 use std::io::Write as _;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Dispatch: jobs from a run's configuration into the store and on to a durable queue, each confirmed by the broker.
 //!
-//! The whole of it is what `armada serve` does between accepting a run and having all its jobs on the queue; no agent takes any
-//! meanwhile. Its part that speaks with the broker is measured by itself, too.
+//! The whole of it is what `armada serve` does between accepting a run and having all its jobs on the queue; no agent
+//! takes any meanwhile. Its part that speaks with the broker is measured by itself, too.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! What jobs report, on its way into SQLite, where every batch is on disk before it is said to be; and pages of a million events,
-//! as the server gives them.
+//! What jobs report, on its way into SQLite, where every batch is on disk before it is said to be; and pages of a
+//! million events, as the server gives them.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

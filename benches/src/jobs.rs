@@ -1,5 +1,5 @@
-//! Jobs that do nothing: how many of them an agent does one after the other, and how long one takes from being put on the queue
-//! to its outcome in the store. Every outcome is stored before its job is acknowledged.
+//! Jobs that do nothing: how many of them an agent does one after the other, and how long one takes from being put on
+//! the queue to its outcome in the store. Every outcome is stored before its job is acknowledged.
 
 use std::time::{Duration, Instant};
 

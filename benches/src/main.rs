@@ -1,8 +1,8 @@
-//! Measures what Armada costs, as ratios: each row against a peer that does the same work with less around it, in the same
-//! run on the same machine. Absolute times are shown, too, but say more about the machine.
+//! Measures what Armada costs, as ratios: each row against a peer that does the same work with less around it, in the
+//! same run on the same machine. Absolute times are shown, too, but say more about the machine.
 //!
-//! `make bench` measures everything; names as arguments choose (`instantiation host-call page configuration python start
-//! dispatch jobs agent events proxy`).
+//! `make bench` measures everything; names as arguments choose (`instantiation host-call page configuration python
+//! start dispatch jobs agent events proxy`).
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 

@@ -1,5 +1,5 @@
-//! Operations on a page from a guest, against the same ones of chromiumoxide from native Rust, each with a Chromium of its
-//! own on the same page.
+//! Operations on a page from a guest, against the same ones of chromiumoxide from native Rust, each with a Chromium of
+//! its own on the same page.
 
 use std::time::{Duration, Instant};
 

@@ -1,9 +1,10 @@
-//! The proxy of an agent's browser, which ends TLS on both sides: what a request costs on a connection that is kept, what a new
-//! connection costs, and the memory of the process; against no proxy at all, against the library that such a proxy is most
-//! simply made with, and against the program that most people take.
+//! The proxy of an agent's browser, which ends TLS on both sides: what a request costs on a connection that is kept,
+//! what a new connection costs, and the memory of the process; against no proxy at all, against the library that such a
+//! proxy is most simply made with, and against the program that most people take.
 //!
-//! One client and one server, the same for all of them, on this machine. Each proxy is a process of its own. Ours makes a
-//! connection to the server for every one of its client's, and looks up whose that is; hudsucker keeps its connections for all.
+//! One client and one server, the same for all of them, on this machine. Each proxy is a process of its own. Ours makes
+//! a connection to the server for every one of its client's, and looks up whose that is; hudsucker keeps its
+//! connections for all.
 
 mod client;
 mod server;

@@ -1,5 +1,5 @@
-//! A project in Python beside the same project in Rust, from its sources to a job that is done. Both run on the same host, so
-//! that the ratio is what a language costs.
+//! A project in Python beside the same project in Rust, from its sources to a job that is done. Both run on the same
+//! host, so that the ratio is what a language costs.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

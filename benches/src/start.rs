@@ -1,7 +1,7 @@
 //! From the start of `armada run` to a script that has its browser, against the start of the browser alone.
 //!
-//! The project has been built before. Its one job launches the browser and gives the time that this took: the peer's, with 0.3 s
-//! for everything else.
+//! The project has been built before. Its one job launches the browser and gives the time that this took: the peer's,
+//! with 0.3 s for everything else.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -15,9 +15,9 @@ use crate::test::Expression;
 
 /// Runs browser-automation projects in a sandbox, in parallel, each agent with a real Chromium.
 ///
-/// A project is a folder with a script (`ctx_script.py` or `ctx_script.rs`), a configuration (`config/`) and whatever else it
-/// needs. `armada new` makes one; `armada run` compiles it to one WebAssembly component and runs its jobs on this machine.
-/// `armada serve` is a server that runs the projects which `armada launch` sends it.
+/// A project is a folder with a script (`ctx_script.py` or `ctx_script.rs`), a configuration (`config/`) and whatever
+/// else it needs. `armada new` makes one; `armada run` compiles it to one WebAssembly component and runs its jobs on
+/// this machine. `armada serve` is a server that runs the projects which `armada launch` sends it.
 #[derive(Debug, Parser)]
 #[command(name = "armada", version, max_term_width = 100, propagate_version = true, subcommand_required = true)]
 #[command(
@@ -102,9 +102,9 @@ impl From<NewLanguage> for Language {
 
 /// Compile a project and check it without running it: its configuration, and what its script uses but is not granted.
 ///
-/// Every mistake is reported at once, with its file, line and column. Exits with 2 if the script uses something that it would
-/// be refused. Compiling a Python project runs none of its code outside the sandbox; compiling a Rust project runs the build
-/// scripts and procedural macros of the project and its dependencies on this machine.
+/// Every mistake is reported at once, with its file, line and column. Exits with 2 if the script uses something that it
+/// would be refused. Compiling a Python project runs none of its code outside the sandbox; compiling a Rust project
+/// runs the build scripts and procedural macros of the project and its dependencies on this machine.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     #[command(flatten)]
@@ -122,10 +122,10 @@ pub(crate) struct Check {
 
 /// Compile a project to one component, and put it into one file together with its configuration.
 ///
-/// The file holds all of `config/`, including any secrets in config_local.json and config_distant.json. Compiling a Python
-/// project runs none of its code outside the sandbox: packages are installed as wheels, and modules are imported in Wasm.
-/// Compiling a Rust project runs Cargo, and with it the build scripts and procedural macros of the project and its
-/// dependencies, on this machine and outside the sandbox.
+/// The file holds all of `config/`, including any secrets in config_local.json and config_distant.json. Compiling a
+/// Python project runs none of its code outside the sandbox: packages are installed as wheels, and modules are imported
+/// in Wasm. Compiling a Rust project runs Cargo, and with it the build scripts and procedural macros of the project and
+/// its dependencies, on this machine and outside the sandbox.
 #[derive(Debug, Args)]
 pub(crate) struct Build {
     #[command(flatten)]
@@ -142,10 +142,11 @@ pub(crate) struct Build {
 
 /// Run a project on this machine: build it, run its jobs in parallel agents, and write their results.
 ///
-/// Nothing else is needed but Chromium. The script runs in a sandbox: it can use the capabilities, hosts and limits that
-/// `run_message.sandbox` in config/config_template.json asks for, and nothing else. Compiling a Python project runs none of
-/// its code outside the sandbox. Compiling a Rust project does: Cargo runs the build scripts and procedural macros of the
-/// project and its dependencies on this machine. Ctrl-C ends the run in good order; a second one ends everything at once.
+/// Nothing else is needed but Chromium. The script runs in a sandbox: it can use the capabilities, hosts and limits
+/// that `run_message.sandbox` in config/config_template.json asks for, and nothing else. Compiling a Python project
+/// runs none of its code outside the sandbox. Compiling a Rust project does: Cargo runs the build scripts and
+/// procedural macros of the project and its dependencies on this machine. Ctrl-C ends the run in good order; a second
+/// one ends everything at once.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     #[command(flatten)]
@@ -179,10 +180,10 @@ pub(crate) struct Run {
 
 /// Launch a project on a server: build it, send what the server does not have, and say which run it is.
 ///
-/// Everything that can be checked is checked here first. The project is built on this machine, as `armada run` does it; the
-/// server gets its component, and the files in config/ that the run needs. A token for the server is taken from ARMADA_TOKEN.
-/// With --follow, the run is shown until it is over: exits with 0 if every job succeeded, with 1 if the run failed, and with 130 if
-/// it was cancelled. Ctrl-C ends only the following then, not the run.
+/// Everything that can be checked is checked here first. The project is built on this machine, as `armada run` does it;
+/// the server gets its component, and the files in config/ that the run needs. A token for the server is taken from
+/// ARMADA_TOKEN. With --follow, the run is shown until it is over: exits with 0 if every job succeeded, with 1 if the
+/// run failed, and with 130 if it was cancelled. Ctrl-C ends only the following then, not the run.
 #[derive(Debug, Args)]
 pub(crate) struct Launch {
     /// The project's folder, or a bundle that `armada build` wrote.
@@ -205,16 +206,17 @@ pub(crate) struct Launch {
 
 /// Run a project's own tests, in the sandbox and with real pages, and print what became of them as pytest does.
 ///
-/// Tests are in the project's `tests/`: in Python as for pytest, in Rust with `armada::tests!`. Each has an instance and a
-/// browser context of its own, and what the project is granted, limits included: one that hangs costs itself only. Several run
-/// at once: as many as this machine has processors, or --agents. Exits with 1 if tests failed, and with 2 if there are none.
+/// Tests are in the project's `tests/`: in Python as for pytest, in Rust with `armada::tests!`. Each has an instance
+/// and a browser context of its own, and what the project is granted, limits included: one that hangs costs itself
+/// only. Several run at once: as many as this machine has processors, or --agents. Exits with 1 if tests failed, and
+/// with 2 if there are none.
 #[derive(Debug, Args)]
 pub(crate) struct Test {
     /// The project's folder.
     #[arg(value_name = "PROJECT", default_value = ".")]
     pub(crate) project: PathBuf,
-    /// Which tests to run: a file, a folder, a class or a test, such as `tests/test_script.py::test_sorted[3]` [default: all].
-    /// When the first argument is one, the project is the current folder.
+    /// Which tests to run: a file, a folder, a class or a test, such as `tests/test_script.py::test_sorted[3]`
+    /// [default: all]. When the first argument is one, the project is the current folder.
     #[arg(value_name = "FILTER")]
     pub(crate) filters: Vec<String>,
     /// Only tests whose names match, such as `price and not slow`.
@@ -276,8 +278,8 @@ pub(crate) struct Config {
     /// Print every message as one JSON line: agents, then jobs.
     #[arg(long)]
     pub(crate) all: bool,
-    /// Show which layer and which line each value comes from. Without --agent, --job or --all, this covers the run, the first
-    /// agent and the first job.
+    /// Show which layer and which line each value comes from. Without --agent, --job or --all, this covers the run, the
+    /// first agent and the first job.
     #[arg(long, conflicts_with = "injected")]
     pub(crate) explain: bool,
     /// Include what a run adds: a run_id, and the component's digest and size. Compiles the project.
@@ -292,10 +294,11 @@ pub(crate) struct Config {
 
 /// Serve: take launches over HTTP, run their jobs in agents, keep what happens, and show it.
 ///
-/// Nothing else is needed: without --store-url, --amqp-url and --redis-url, what lasts is in a file of the data folder and the
-/// queue in this process. Every setting can be given here, as an environment variable, or in a TOML file under the same name
-/// (`listen = "0.0.0.0:8080"`, `agent_silence_seconds = 30`); what comes first in this list holds. Ctrl-C or SIGTERM ends it in
-/// order: agents hand back their jobs, and the next start goes on with the runs. A second one ends it at once.
+/// Nothing else is needed: without --store-url, --amqp-url and --redis-url, what lasts is in a file of the data folder
+/// and the queue in this process. Every setting can be given here, as an environment variable, or in a TOML file under
+/// the same name (`listen = "0.0.0.0:8080"`, `agent_silence_seconds = 30`); what comes first in this list holds. Ctrl-C
+/// or SIGTERM ends it in order: agents hand back their jobs, and the next start goes on with the runs. A second one
+/// ends it at once.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// How log lines are written. ARMADA_LOG says which are (`info`, `debug`, …) [default: warnings]. With
@@ -309,8 +312,8 @@ pub(crate) struct Serve {
     pub(crate) settings: ServeSettings,
 }
 
-/// What can be set by flag, environment and file alike. Secrets are better in the environment or the file: other users of the
-/// machine can see command lines.
+/// What can be set by flag, environment and file alike. Secrets are better in the environment or the file: other users
+/// of the machine can see command lines.
 #[derive(Debug, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ServeSettings {
@@ -327,14 +330,15 @@ pub(crate) struct ServeSettings {
     /// RabbitMQ, for jobs: `amqp://…` or `amqps://…` [default: a queue in this process].
     #[arg(long, value_name = "URL", env = "ARMADA_AMQP_URL", hide_env_values = true)]
     pub(crate) amqp_url: Option<String>,
-    /// Redis, for components, compiled or not, and agent messages: `redis://…` or `rediss://…` [default: in this process].
+    /// Redis, for components, compiled or not, and agent messages: `redis://…` or `rediss://…` [default: in this
+    /// process].
     #[arg(long, value_name = "URL", env = "ARMADA_REDIS_URL", hide_env_values = true)]
     pub(crate) redis_url: Option<String>,
     /// What clients have to send as bearer token [default: none].
     #[arg(long, value_name = "TOKEN", env = "ARMADA_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
-    /// Web pages of this origin, such as `https://example.org`, may use the API. May be repeated; a list in the file, called
-    /// `cors_origins`.
+    /// Web pages of this origin, such as `https://example.org`, may use the API. May be repeated; a list in the file,
+    /// called `cors_origins`.
     #[arg(long = "cors-origin", value_name = "ORIGIN", env = "ARMADA_CORS_ORIGINS", value_delimiter = ',')]
     pub(crate) cors_origins: Vec<String>,
     /// Who runs agents: processes of this machine, tasks of this process, or somebody else [default: processes].
@@ -346,8 +350,8 @@ pub(crate) struct ServeSettings {
     /// What is lent to agents: a TOML file with upstream proxies, databases and secrets [default: nothing].
     #[arg(long, value_name = "FILE", env = "ARMADA_INVENTORY")]
     pub(crate) inventory: Option<PathBuf>,
-    /// This host may be reached although it is not on the public internet, such as `localhost:8000` or `*.internal`. May be
-    /// repeated; a list in the file, called `private_hosts`.
+    /// This host may be reached although it is not on the public internet, such as `localhost:8000` or `*.internal`.
+    /// May be repeated; a list in the file, called `private_hosts`.
     #[arg(long = "private-host", value_name = "HOST", env = "ARMADA_PRIVATE_HOSTS", value_delimiter = ',')]
     pub(crate) private_hosts: Vec<HostPattern>,
     /// Which Chromium to use [default: the one on the PATH].
@@ -415,11 +419,11 @@ pub(crate) enum ServeAgents {
 
 /// Be an agent of a run: take its jobs one at a time, in a sandbox, with a browser.
 ///
-/// `armada run` and `armada serve` start agents themselves. With `armada serve --agents external` somebody else does, here or
-/// on another machine: one for each --index from 0 to the number of the run's agents, with --server, and in ARMADA_TOKEN the
-/// server's token or, better, the token of the run (POST /api/runs/ID/credential): it is good for this run only, and tells the
-/// server's public key, so that an agent need not compile what the server has compiled for the same kind of machine. An agent
-/// ends with its run. Told to end before (SIGTERM), it hands back its job and ends.
+/// `armada run` and `armada serve` start agents themselves. With `armada serve --agents external` somebody else does,
+/// here or on another machine: one for each --index from 0 to the number of the run's agents, with --server, and in
+/// ARMADA_TOKEN the server's token or, better, the token of the run (POST /api/runs/ID/credential): it is good for this
+/// run only, and tells the server's public key, so that an agent need not compile what the server has compiled for the
+/// same kind of machine. An agent ends with its run. Told to end before (SIGTERM), it hands back its job and ends.
 #[derive(Debug, Args)]
 pub(crate) struct Agent {
     /// The run's id.
@@ -434,8 +438,8 @@ pub(crate) struct Agent {
     /// The token of the run, or the server's.
     #[arg(long, value_name = "TOKEN", env = "ARMADA_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
-    /// How long a server that is away is waited for: the first time, and whenever the connection is cut. RabbitMQ, where it is
-    /// given, is waited for without end, and Redis for 30 seconds.
+    /// How long a server that is away is waited for: the first time, and whenever the connection is cut. RabbitMQ,
+    /// where it is given, is waited for without end, and Redis for 30 seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 600.0, value_parser = parse_seconds)]
     pub(crate) patience_seconds: f64,
     #[command(flatten)]
@@ -481,11 +485,12 @@ pub(crate) struct LayerArguments {
     /// The number of jobs, whatever the configuration says. If there are more rows, only the first ones run.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub(crate) jobs: Option<u64>,
-    /// Set the placeholder $env_NAME, over the file's value: JSON if it is valid JSON, otherwise text. May be repeated. Other
-    /// users of this machine can see command lines: for a secret, use --set-env.
+    /// Set the placeholder $env_NAME, over the file's value: JSON if it is valid JSON, otherwise text. May be repeated.
+    /// Other users of this machine can see command lines: for a secret, use --set-env.
     #[arg(long, value_name = "NAME=VALUE", value_parser = Overrides::parse_set)]
     pub(crate) set: Vec<(String, serde_json::Value)>,
-    /// Set the placeholder $env_NAME to the text of an environment variable, by default the one called NAME. May be repeated.
+    /// Set the placeholder $env_NAME to the text of an environment variable, by default the one called NAME. May be
+    /// repeated.
     #[arg(long, value_name = "NAME[=VARIABLE]", value_parser = Overrides::parse_set_env)]
     pub(crate) set_env: Vec<(String, String)>,
 }
@@ -506,8 +511,8 @@ pub(crate) struct CeilingArguments {
     /// A JSON file with the most that any project is allowed, in the form of run_message.sandbox [default: no ceiling].
     #[arg(long, value_name = "FILE", env = "ARMADA_CEILING")]
     pub(crate) ceiling: Option<PathBuf>,
-    /// This host may be reached although it is not on the public internet, such as `localhost:8000`, if the project asks for
-    /// it. May be repeated.
+    /// This host may be reached although it is not on the public internet, such as `localhost:8000`, if the project
+    /// asks for it. May be repeated.
     #[arg(long = "private-host", value_name = "HOST", env = "ARMADA_PRIVATE_HOSTS", value_delimiter = ',')]
     pub(crate) private_hosts: Vec<HostPattern>,
 }

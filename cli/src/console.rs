@@ -49,8 +49,8 @@ pub(crate) fn paint(text: &str, style: Style) -> String {
     format!("\u{1b}[{code}m{text}\u{1b}[0m")
 }
 
-/// A text that somebody else has written, such as a script or a page, for a terminal: what would move the cursor, change
-/// colours, ring, or turn the direction of the text round shows as `\u{1b}`. Line breaks are kept.
+/// A text that somebody else has written, such as a script or a page, for a terminal: what would move the cursor,
+/// change colours, ring, or turn the direction of the text round shows as `\u{1b}`. Line breaks are kept.
 pub(crate) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {

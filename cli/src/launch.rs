@@ -1,7 +1,7 @@
 //! `armada launch`: a project, or a bundle of one, on a server.
 //!
-//! Whatever is wrong is found here, before anything is sent: the lines concerned are at hand. The server gets the component if
-//! it does not have it, and then the launch, which can be repeated without launching twice.
+//! Whatever is wrong is found here, before anything is sent: the lines concerned are at hand. The server gets the
+//! component if it does not have it, and then the launch, which can be repeated without launching twice.
 
 mod follow;
 mod server;

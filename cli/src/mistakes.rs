@@ -1,4 +1,5 @@
-//! Telling people about mistakes: in colour with the lines concerned on a terminal, plainly elsewhere, as JSON if asked.
+//! Telling people about mistakes: in colour with the lines concerned on a terminal, plainly elsewhere, as JSON if
+//! asked.
 
 use std::io::{IsTerminal as _, Write as _};
 

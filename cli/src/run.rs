@@ -1,8 +1,8 @@
 //! `armada run`: a run on this machine, shown as it goes and summed up when it is over.
 //!
-//! One task launches the run and tells what happens; this one writes results and shows it. What is kept in memory of a run
-//! does not grow with its jobs. However it ends, it ends in this order: agents, results, what is shown, temporary files.
-//! With `--watch` there is one run after the other, each made from the folder as it is then.
+//! One task launches the run and tells what happens; this one writes results and shows it. What is kept in memory of a
+//! run does not grow with its jobs. However it ends, it ends in this order: agents, results, what is shown, temporary
+//! files. With `--watch` there is one run after the other, each made from the folder as it is then.
 
 pub(crate) mod json;
 mod live;
@@ -150,8 +150,8 @@ fn once(arguments: &Run, mut saves: Option<&mut Saves>) -> anyhow::Result<Ending
     ended
 }
 
-/// Runs, shows, and writes results, until the run is over. When results cannot be written or something is saved, the run ends
-/// in order.
+/// Runs, shows, and writes results, until the run is over. When results cannot be written or something is saved, the
+/// run ends in order.
 async fn drive(
     request: LaunchRequest,
     stores: Stores,

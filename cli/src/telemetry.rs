@@ -1,6 +1,7 @@
 //! Spans, sent to an OpenTelemetry collector where the standard's environment variables name one.
 //!
-//! They are exported in batches by a thread of their own, over HTTP; a collector that is away costs nothing but its spans.
+//! They are exported in batches by a thread of their own, over HTTP; a collector that is away costs nothing but its
+//! spans.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! `armada test`: a project's own tests, each a job of a run on this machine.
 //!
-//! The component is the project's with its tests in it, and says which there are; so collecting them runs nothing. Whatever one
-//! does (computes for ever, eats memory, hangs) is what a job may do, and costs itself only. What is printed looks as pytest's
-//! output does, because that is what people and their tools can read.
+//! The component is the project's with its tests in it, and says which there are; so collecting them runs nothing.
+//! Whatever one does (computes for ever, eats memory, hangs) is what a job may do, and costs itself only. What is
+//! printed looks as pytest's output does, because that is what people and their tools can read.
 
 mod expression;
 mod outcome;

@@ -55,7 +55,8 @@ pub struct AgentOptions {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AgentError {
-    /// The orchestrator, or a server between it and the agent, was away for too long, refused the agent, or makes no sense.
+    /// The orchestrator, or a server between it and the agent, was away for too long, refused the agent, or makes no
+    /// sense.
     #[error(transparent)]
     Protocol(#[from] ProtocolError),
     /// The component cannot be run.
@@ -301,8 +302,8 @@ impl Agent {
         }
     }
 
-    /// Runs a job in the instance, which is gone after a fault. Says, too, whether the job was stopped, and whether it is
-    /// to be handed back.
+    /// Runs a job in the instance, which is gone after a fault. Says, too, whether the job was stopped, and whether it
+    /// is to be handed back.
     async fn run_job(
         &mut self,
         message: String,

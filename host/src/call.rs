@@ -160,7 +160,8 @@ async fn wait<T>(
         let calls = &access.get().calls;
         let most = calls.grant.limits().concurrent_calls;
         let mut in_progress = calls.waiting.lock();
-        // What only waits for time to pass is counted by itself: a script whose calls are all in progress can still time them.
+        // What only waits for time to pass is counted by itself: a script whose calls are all in progress can still
+        // time them.
         if in_progress.values().filter(|(other, _)| other.timed == call.timed).count() as u64 >= most {
             return Err(Error::Limit(format!(
                 "{most} calls are in progress: await some, or raise run_message.sandbox.limits.concurrent_calls"

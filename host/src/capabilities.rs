@@ -1,7 +1,7 @@
 //! What a script can do.
 //!
-//! Each capability is a module of the same shape: what it keeps for the agent, its [`Life`], and the functions of its part
-//! of the contract. Each of those functions goes through [`call`](crate::call).
+//! Each capability is a module of the same shape: what it keeps for the agent, its [`Life`], and the functions of its
+//! part of the contract. Each of those functions goes through [`call`](crate::call).
 
 pub(crate) mod browser;
 pub(crate) mod database;
@@ -61,8 +61,8 @@ pub(crate) trait Life: Send + Sync {
     /// A job begins.
     fn begin_job(&self, _attempt: Attempt) {}
 
-    /// A job is over: what belonged to it goes. After a fault, everything that the script had goes. Says whether the rest
-    /// is still there; if not, the agent context has lost what it had.
+    /// A job is over: what belonged to it goes. After a fault, everything that the script had goes. Says whether the
+    /// rest is still there; if not, the agent context has lost what it had.
     async fn end_job(&self, _after_fault: bool) -> bool {
         true
     }
@@ -126,8 +126,8 @@ impl Capabilities {
         Ok(Self { grant, monitoring, proxy, database, fingerprint, http, identity, screen, secrets, traffic, browser })
     }
 
-    /// All of them in the order in which they are opened; they are closed in reverse. What stands on another comes after
-    /// it: the browser uses the screen, and both what the proxy and the fingerprint are.
+    /// All of them in the order in which they are opened; they are closed in reverse. What stands on another comes
+    /// after it: the browser uses the screen, and both what the proxy and the fingerprint are.
     fn in_order(&self) -> [&dyn Life; 7] {
         [&*self.monitoring, &*self.proxy, &*self.traffic, &*self.http, &*self.database, &*self.screen, &*self.browser]
     }

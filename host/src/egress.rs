@@ -1,12 +1,12 @@
 //! What may be connected to, and the one way of connecting.
 //!
-//! A request is known by its URL, and is decided before it is made. A connection is known by host and port, and is decided
-//! here when it is dialled: the grant allows the host, the name is resolved once, every address that it has is public (or
-//! the operator has named the host as a private one), and the connection goes to one of the addresses that were looked at.
-//! So no name can mean one thing when it is checked and another when it is used.
+//! A request is known by its URL, and is decided before it is made. A connection is known by host and port, and is
+//! decided here when it is dialled: the grant allows the host, the name is resolved once, every address that it has is
+//! public (or the operator has named the host as a private one), and the connection goes to one of the addresses that
+//! were looked at. So no name can mean one thing when it is checked and another when it is used.
 //!
-//! Which way it goes there is not the script's business: directly, or through an upstream proxy, which is then given the
-//! address that was looked at.
+//! Which way it goes there is not the script's business: directly, or through an upstream proxy, which is then given
+//! the address that was looked at.
 
 mod address;
 mod connection;
@@ -35,8 +35,8 @@ use crate::contract::Error;
 const CONNECTING: Duration = Duration::from_secs(60);
 /// How long one of several addresses may take before the next is tried.
 const ONE_ADDRESS: Duration = Duration::from_secs(10);
-/// How long a connection is silent before the other side is asked whether it is there, and how often it is then: one that
-/// has gone without a word is not waited for.
+/// How long a connection is silent before the other side is asked whether it is there, and how often it is then: one
+/// that has gone without a word is not waited for.
 const SILENT: Duration = Duration::from_secs(60);
 const ASKED_AGAIN: Duration = Duration::from_secs(15);
 /// How many addresses of one name are tried.

@@ -101,8 +101,8 @@ impl Sandbox {
         Ok(Self { engine, _ticker: Arc::new(Ticker { stop, thread: Some(thread) }) })
     }
 
-    /// Everything that decides which engines can load what this one compiles, as a number: the version, the configuration,
-    /// the processor.
+    /// Everything that decides which engines can load what this one compiles, as a number: the version, the
+    /// configuration, the processor.
     fn configuration(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.engine.precompile_compatibility_hash().hash(&mut hasher);

@@ -399,7 +399,8 @@ fn fault(error: &wasmtime::Error) -> Fault {
 /// The places of a backtrace that are in the author's own source, innermost first.
 fn traceback(backtrace: &WasmBacktrace) -> Vec<String> {
     const MOST: usize = 32;
-    // What the component exports, such as `[async-lift]armada:project/lifecycle@0.1.0#run-job`, is where a macro is called.
+    // What the component exports, such as `[async-lift]armada:project/lifecycle@0.1.0#run-job`, is where a macro is
+    // called.
     let is_export = |frame: &&FrameInfo| frame.func_name().is_some_and(|name| name.starts_with('['));
     let frames = backtrace.frames().iter().filter(|frame| !is_export(frame));
     let places = frames.flat_map(FrameInfo::symbols).filter_map(|symbol| {
@@ -415,8 +416,8 @@ fn traceback(backtrace: &WasmBacktrace) -> Vec<String> {
     places.take(MOST).collect()
 }
 
-/// Whether a source file is the author's. Builds name those by their place in the project, and all others by a path from
-/// the root.
+/// Whether a source file is the author's. Builds name those by their place in the project, and all others by a path
+/// from the root.
 fn is_authors(file: &str) -> bool {
     let elsewhere = ["/", "<", ".armada/"].iter().any(|start| file.starts_with(start));
     !elsewhere && !file.contains(":\\") && !file.contains("://") && !file.contains("{{root}}")

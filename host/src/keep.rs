@@ -1,7 +1,8 @@
 //! What the host keeps for an agent's scripts beyond one call, counted in bytes.
 //!
 //! A guest's memory is bounded, and so is what one call may pass; but what it passes again and again, to be kept as a
-//! route or a header, would grow without end. Whatever is kept is wrapped in [`Kept`], which counts as long as it lives.
+//! route or a header, would grow without end. Whatever is kept is wrapped in [`Kept`], which counts as long as it
+//! lives.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;

@@ -7,8 +7,8 @@
 //!          └─ capabilities ── tasks, monitoring, browser: what a script can do
 //! ```
 //!
-//! [`agent::run`] is all that a process needs to be an agent. What a script may do is its [grant](armada_project::Grant);
-//! nothing here trusts a component's bytes, a call's arguments, or a web page.
+//! [`agent::run`] is all that a process needs to be an agent. What a script may do is its
+//! [grant](armada_project::Grant); nothing here trusts a component's bytes, a call's arguments, or a web page.
 
 pub mod agent;
 mod call;

@@ -1,5 +1,5 @@
-//! Instances without an agent, a queue or a browser, and a browser's proxy without the browser: what `benches/` measures, and no
-//! part of the interface.
+//! Instances without an agent, a queue or a browser, and a browser's proxy without the browser: what `benches/`
+//! measures, and no part of the interface.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -76,7 +76,8 @@ pub struct InterceptingProxy {
 }
 
 impl InterceptingProxy {
-    /// Opens it on a free port, as an agent's browser has it. It trusts servers of this certificate (DER) and no others.
+    /// Opens it on a free port, as an agent's browser has it. It trusts servers of this certificate (DER) and no
+    /// others.
     pub async fn open(of: &Runner, certificate: Vec<u8>) -> Result<Self, String> {
         let of = of.capabilities.clone();
         let egress = Arc::new(Egress::through(of.grant.clone(), of.proxy.clone()));

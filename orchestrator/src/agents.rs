@@ -1,8 +1,8 @@
 //! Agents as processes of this machine: started, watched, started again, and ended.
 //!
-//! A process of its own keeps what goes wrong in one agent (a crash, a kill, the kernel's memory killer) from every other
-//! one. Each has a link to this process as its standard input; when either side dies, the other one notices at once, so
-//! a dead agent's job is taken by another, and no agent outlives its orchestrator.
+//! A process of its own keeps what goes wrong in one agent (a crash, a kill, the kernel's memory killer) from every
+//! other one. Each has a link to this process as its standard input; when either side dies, the other one notices at
+//! once, so a dead agent's job is taken by another, and no agent outlives its orchestrator.
 
 pub(crate) mod keep;
 mod printed;
@@ -81,8 +81,8 @@ impl Agents {
         }
     }
 
-    /// Keeps an agent going until its run is over, or `shutdown` has it hand back its job and end. Gives the reason if it had
-    /// to be given up before.
+    /// Keeps an agent going until its run is over, or `shutdown` has it hand back its job and end. Gives the reason if
+    /// it had to be given up before.
     pub(crate) async fn keep(self: Arc<Self>, index: u32, shutdown: CancellationToken) -> Result<(), String> {
         let over = is_over(&*self.connections.jobs, self.run, &shutdown);
         keep(index, over, async |over| {

@@ -1,8 +1,8 @@
 //! The conductor: it sees each run through its life, from its acceptance to its last job and on to its agents' end.
 //!
-//! A run is one task here, and everything it decides on is in the store: a server that was started again finds its runs there
-//! and goes on. The queue is only what wakes agents. Jobs are put on it when they are dispatched, when they get another
-//! attempt, and again when they seem to have been lost; the ledger sees to it that none is done twice.
+//! A run is one task here, and everything it decides on is in the store: a server that was started again finds its runs
+//! there and goes on. The queue is only what wakes agents. Jobs are put on it when they are dispatched, when they get
+//! another attempt, and again when they seem to have been lost; the ledger sees to it that none is done twice.
 
 mod crew;
 mod dispatch;
@@ -241,8 +241,8 @@ impl Conductor {
                 if let Some(last) = last {
                     last.await?;
                 }
-                // What has failed is in the store, too. Once the jobs are to be made again, nothing may come between them and
-                // whoever conducts their run.
+                // What has failed is in the store, too. Once the jobs are to be made again, nothing may come between
+                // them and whoever conducts their run.
                 if view.jobs_failed > 0 {
                     queue.delete_dead(run).await?;
                 }
@@ -287,8 +287,8 @@ impl Conductor {
         .await
     }
 
-    /// Ends: agents hand their jobs back, and whoever starts the server again goes on with its runs. Agents that take longer
-    /// than the grace are killed.
+    /// Ends: agents hand their jobs back, and whoever starts the server again goes on with its runs. Agents that take
+    /// longer than the grace are killed.
     pub async fn close(&self) {
         self.shared.ending.cancel();
         let deadline = Instant::now() + self.shared.settings.grace;
@@ -456,7 +456,8 @@ impl Conductor {
         }
     }
 
-    /// Stores how a run ended, and removes what only its agents needed. A failure counts unless something else has ended the run.
+    /// Stores how a run ended, and removes what only its agents needed. A failure counts unless something else has
+    /// ended the run.
     async fn end(&self, run: RunId, failure: Option<&Ending>) -> Result<(), ConductorError> {
         let Shared { store, queue, runs, .. } = &*self.shared;
         self.waiting().remove(&run);
@@ -487,8 +488,8 @@ impl Conductor {
         Ok(())
     }
 
-    /// Has the component compiled, once for all agents. Those of this machine find it in the cache; for others, it gives the
-    /// code.
+    /// Has the component compiled, once for all agents. Those of this machine find it in the cache; for others, it
+    /// gives the code.
     async fn compile(&self, digest: Digest, bytes: Arc<Vec<u8>>) -> Result<Option<Vec<u8>>, ConductorError> {
         let (cache, sandbox) = (self.shared.cache.clone(), self.shared.sandbox.clone());
         let is_for_others = matches!(self.shared.settings.agents, AgentMode::External);
@@ -499,8 +500,8 @@ impl Conductor {
         Ok(tokio::task::spawn_blocking(compile).await??)
     }
 
-    /// Stores what a component was compiled to where agents of a run find it. Gives its name, signed; nothing if it cannot
-    /// be stored: then they compile it themselves.
+    /// Stores what a component was compiled to where agents of a run find it. Gives its name, signed; nothing if it
+    /// cannot be stored: then they compile it themselves.
     async fn publish_code(
         &self,
         run: RunId,

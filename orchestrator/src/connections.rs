@@ -1,8 +1,9 @@
 //! The connections of clients: taken, bounded and ended.
 //!
-//! Whoever reaches the server's address can connect, with a token or without. So the head of a request has a bounded time to
-//! arrive, and connections may be so many only that the server still has files to open for what it does. A connection beyond
-//! that waits to be taken. One that has become something else, such as a link, keeps its place until it is closed.
+//! Whoever reaches the server's address can connect, with a token or without. So the head of a request has a bounded
+//! time to arrive, and connections may be so many only that the server still has files to open for what it does. A
+//! connection beyond that waits to be taken. One that has become something else, such as a link, keeps its place until
+//! it is closed.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -25,8 +26,8 @@ use tokio_util::task::TaskTracker;
 const HEAD: Duration = Duration::from_secs(30);
 /// How many connections there may be at most.
 const CONNECTIONS: u64 = 20_000;
-/// How many files this process wants to be able to open. What it starts inherits that, and there are programs that go through
-/// all numbers that a file may have: so it is not simply as many as possible.
+/// How many files this process wants to be able to open. What it starts inherits that, and there are programs that go
+/// through all numbers that a file may have: so it is not simply as many as possible.
 const FILES: u64 = 65_536;
 /// How long to wait when a connection cannot be taken: files may be closed until then.
 const TAKE_AGAIN: Duration = Duration::from_secs(1);
@@ -41,8 +42,8 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// As much as this process can afford; a quarter of the files that it may open is for other things. It may open more files
-    /// from now on, if it was not allowed to open enough.
+    /// As much as this process can afford; a quarter of the files that it may open is for other things. It may open
+    /// more files from now on, if it was not allowed to open enough.
     pub(crate) fn of_this_process() -> Self {
         let most = CONNECTIONS.min(open_files() / 4 * 3);
         Self { most: usize::try_from(most).unwrap_or(Semaphore::MAX_PERMITS), head: HEAD }
@@ -81,8 +82,8 @@ impl Connections {
         Self { head: bounds.head, places, tasks: TaskTracker::new(), cut: CancellationToken::new() }
     }
 
-    /// Takes connections and has the router answer what is asked over them, until it is told to end; then waits until what was
-    /// asked is answered.
+    /// Takes connections and has the router answer what is asked over them, until it is told to end; then waits until
+    /// what was asked is answered.
     pub(crate) async fn serve(&self, listener: TcpListener, router: Router, shutdown: CancellationToken) {
         while let Some(stream) = shutdown.run_until_cancelled(self.take(&listener)).await {
             let answering = answer(stream, router.clone(), self.head, shutdown.clone());
@@ -131,7 +132,8 @@ impl Connections {
     }
 }
 
-/// Answers what is asked over a connection. When it is told to end, it answers what was asked before, and nothing after.
+/// Answers what is asked over a connection. When it is told to end, it answers what was asked before, and nothing
+/// after.
 async fn answer(stream: Placed, router: Router, head: Duration, shutdown: CancellationToken) -> hyper::Result<()> {
     let mut serving = http1::Builder::new();
     serving.timer(TokioTimer::new()).header_read_timeout(head);

@@ -1,9 +1,9 @@
-//! What agents from elsewhere are given: a credential that is good for their run and for nothing else, and the public key that
-//! tells what this server has compiled.
+//! What agents from elsewhere are given: a credential that is good for their run and for nothing else, and the public
+//! key that tells what this server has compiled.
 //!
-//! Both follow from one secret, which is made once per data folder and readable by its owner only, so nothing else has to be
-//! stored: the credential is a keyed hash of the run's id, and the server's signing key is made from another one. They are told
-//! as one token, `CREDENTIAL.KEY`, both in hexadecimal digits.
+//! Both follow from one secret, which is made once per data folder and readable by its owner only, so nothing else has
+//! to be stored: the credential is a keyed hash of the run's id, and the server's signing key is made from another one.
+//! They are told as one token, `CREDENTIAL.KEY`, both in hexadecimal digits.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -61,8 +61,8 @@ impl Credentials {
         format!("{credential}.{}", self.signing.verifying_key())
     }
 
-    /// Whether this is the token of that run, of which only the credential counts; found out in the same time whatever is wrong
-    /// with it.
+    /// Whether this is the token of that run, of which only the credential counts; found out in the same time whatever
+    /// is wrong with it.
     pub fn knows(&self, run: RunId, token: &str) -> bool {
         let (credential, _key) = token.split_once('.').unwrap_or((token, ""));
         let digits = credential.as_bytes().chunks(2).map(|pair| {

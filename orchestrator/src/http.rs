@@ -1,7 +1,7 @@
 //! The API over HTTP: what happened and happens, what runs are told to do, and who may ask.
 //!
-//! Routes and the OpenAPI document come from the same lines, so neither knows one that the other does not. The paths are those of
-//! the system that Armada succeeds, with or without a slash at the end, and under `/tracking` too.
+//! Routes and the OpenAPI document come from the same lines, so neither knows one that the other does not. The paths
+//! are those of the system that Armada succeeds, with or without a slash at the end, and under `/tracking` too.
 
 mod agents;
 mod artifacts;
@@ -110,8 +110,8 @@ impl Api {
         self.links.streams.close().await;
     }
 
-    /// Ends those who watch, once they have heard what happened last. To be called when nothing happens any more, before the
-    /// store is closed.
+    /// Ends those who watch, once they have heard what happened last. To be called when nothing happens any more,
+    /// before the store is closed.
     pub async fn close_watchers(&self) {
         self.watchers.close().await;
     }

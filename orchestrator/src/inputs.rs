@@ -1,8 +1,9 @@
 //! What a run is launched with: configuration, CSV files, options and component, as files.
 //!
-//! They are kept for as long as the run is: a server that is started again reads them to go on with the run, and a replay
-//! launches another run with them. Until a run is accepted they lie under `uploads`, and go with whoever holds them;
-//! [`Inputs::keep`] moves them to `runs/<run>`. Components are kept once, under their digest, since many runs share one.
+//! They are kept for as long as the run is: a server that is started again reads them to go on with the run, and a
+//! replay launches another run with them. Until a run is accepted they lie under `uploads`, and go with whoever holds
+//! them; [`Inputs::keep`] moves them to `runs/<run>`. Components are kept once, under their digest, since many runs
+//! share one.
 
 mod components;
 mod receive;
@@ -39,7 +40,8 @@ pub struct LaunchOptions {
     /// The project's name, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
-    /// `local` or `distant`: which tune file `configtune` is, or which one of a bundle is used. `distant` if it is not said.
+    /// `local` or `distant`: which tune file `configtune` is, or which one of a bundle is used. `distant` if it is not
+    /// said.
     #[schema(value_type = Option<String>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
@@ -56,9 +58,9 @@ pub struct LaunchOptions {
 }
 
 impl LaunchOptions {
-    /// Who says nothing is a client of the system that Armada succeeds, and from there a server is the distant one. `armada launch`
-    /// always says the mode: the one that `armada run` takes, too, so that a project is the same on a server until somebody
-    /// wants it otherwise.
+    /// Who says nothing is a client of the system that Armada succeeds, and from there a server is the distant one.
+    /// `armada launch` always says the mode: the one that `armada run` takes, too, so that a project is the same on a
+    /// server until somebody wants it otherwise.
     fn mode(&self) -> Mode {
         self.mode.unwrap_or(Mode::Distant)
     }
@@ -127,7 +129,8 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// What a run of this data folder was launched with. Reads all of the configuration, so not on a thread of the runtime.
+    /// What a run of this data folder was launched with. Reads all of the configuration, so not on a thread of the
+    /// runtime.
     pub fn open(data: &Path, run: RunId) -> Result<Self, InputsError> {
         Self::read(data, run, &Self::folder(data, run), None)
     }
@@ -188,7 +191,8 @@ impl Inputs {
         &self.kept.project
     }
 
-    /// The resolved configuration. It reads its rows from where the inputs are now: after [`Inputs::keep`], open them again.
+    /// The resolved configuration. It reads its rows from where the inputs are now: after [`Inputs::keep`], open them
+    /// again.
     pub fn configuration(&self) -> &Configuration {
         &self.configuration
     }

@@ -1,8 +1,8 @@
 //! A run on one machine, from launch to its last job.
 //!
-//! However a run ends (drained, cancelled, without an agent that could go on, by a mistake in its files), its agents are
-//! told to end and are waited for, and every job that has not ended by then ends with that reason: there is one outcome
-//! for each job. What is in memory does not grow with the jobs.
+//! However a run ends (drained, cancelled, without an agent that could go on, by a mistake in its files), its agents
+//! are told to end and are waited for, and every job that has not ended by then ends with that reason: there is one
+//! outcome for each job. What is in memory does not grow with the jobs.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,8 +37,8 @@ pub struct LaunchRequest {
     pub artifacts: Option<PathBuf>,
     /// How agents are started.
     pub agent: AgentCommand,
-    /// The tests to run, as the component asks for them, if it was built with its project's tests: each is a job, with the
-    /// message of the first job and this under [`TEST_KEY`]; all agents have the message of the first one.
+    /// The tests to run, as the component asks for them, if it was built with its project's tests: each is a job, with
+    /// the message of the first job and this under [`TEST_KEY`]; all agents have the message of the first one.
     pub tests: Option<Vec<Value>>,
 }
 

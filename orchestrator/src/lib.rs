@@ -1,9 +1,9 @@
 //! The control plane: it launches runs, dispatches their jobs, and looks after their agents.
 //!
-//! - [`launch`] is the whole of one run without a server, for `armada run`: a ledger in memory, agents as processes of this
-//!   machine, and what happens told as it happens, as [`Change`](armada_protocol::Change)s.
-//! - [`server`] is `armada serve`: the SQL [`store`], the [`conductor`] with the life of every run, and the API ([`http`]),
-//!   started and ended in order.
+//! - [`launch`] is the whole of one run without a server, for `armada run`: a ledger in memory, agents as processes of
+//!   this machine, and what happens told as it happens, as [`Change`](armada_protocol::Change)s.
+//! - [`server`] is `armada serve`: the SQL [`store`], the [`conductor`] with the life of every run, and the API
+//!   ([`http`]), started and ended in order.
 //!
 //! Both start agents with [`agents`].
 

@@ -18,8 +18,8 @@ const DRIFT: Duration = Duration::from_secs(60);
 /// How long nothing is removed after the wall clock has moved by more than that: somebody may put it right again.
 const DOUBT: Duration = Duration::from_secs(3600);
 
-/// Removes components that no run needs any more, and, if they are not kept for ever, runs once they have ended for so long, and
-/// what was told of others before; until the server ends.
+/// Removes components that no run needs any more, and, if they are not kept for ever, runs once they have ended for so
+/// long, and what was told of others before; until the server ends.
 pub(crate) async fn keep(
     store: Store,
     conductor: Conductor,

@@ -1,7 +1,7 @@
 //! The server: store, queue, conductor and API put together, started in order and ended in the reverse.
 //!
-//! Whatever is there already is found again: runs go on where they were. When it ends, it takes no more launches, has agents
-//! hand back their jobs, answers what was asked, tells those who watch what happened last, and closes the store.
+//! Whatever is there already is found again: runs go on where they were. When it ends, it takes no more launches, has
+//! agents hand back their jobs, answers what was asked, tells those who watch what happened last, and closes the store.
 
 use std::fs::{File, TryLockError};
 use std::net::SocketAddr;

@@ -1,9 +1,9 @@
 //! The store: what happened, in SQL, and who is told of it.
 //!
 //! One process writes, through one writer that puts what waits into one transaction (`writer`): so `seq` numbers what
-//! happens without gaps that fill later, and a reader who has seen up to a number has missed nothing below it. Decisions
-//! (does this job get another attempt, is the run drained) are made in the transaction that stores what they follow from.
-//! SQLite needs nothing installed; PostgreSQL is taken by URL; the statements are the same.
+//! happens without gaps that fill later, and a reader who has seen up to a number has missed nothing below it.
+//! Decisions (does this job get another attempt, is the run drained) are made in the transaction that stores what they
+//! follow from. SQLite needs nothing installed; PostgreSQL is taken by URL; the statements are the same.
 
 mod agents;
 mod attempts;
@@ -106,8 +106,8 @@ impl StoreError {
     }
 }
 
-/// Whether what a database says with this code may pass: it ends, it is full or busy, others were faster. What breaks a rule of
-/// the tables does so the next time, too.
+/// Whether what a database says with this code may pass: it ends, it is full or busy, others were faster. What breaks a
+/// rule of the tables does so the next time, too.
 fn may_pass(code: &str) -> bool {
     if code.len() == SQLSTATE {
         // <https://www.postgresql.org/docs/current/errcodes-appendix.html>
@@ -115,8 +115,8 @@ fn may_pass(code: &str) -> bool {
         const LOCKED: [&str; 3] = ["25006", "25P03", "55P03"];
         return CLASSES.iter().any(|class| code.starts_with(class)) || LOCKED.contains(&code);
     }
-    // <https://sqlite.org/rescode.html>: the lowest byte says of which kind it is. BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR,
-    // FULL, CANTOPEN, PROTOCOL, SCHEMA.
+    // <https://sqlite.org/rescode.html>: the lowest byte says of which kind it is. BUSY, LOCKED, NOMEM, READONLY,
+    // INTERRUPT, IOERR, FULL, CANTOPEN, PROTOCOL, SCHEMA.
     const KINDS: [u32; 10] = [5, 6, 7, 8, 9, 10, 13, 14, 15, 17];
     code.parse::<u32>().is_ok_and(|code| KINDS.contains(&(code & 0xff)))
 }

@@ -1,9 +1,9 @@
 //! A bundle: component, configuration and CSV files in one file.
 //!
-//! It is a tar archive, so that anybody can look into it: `bundle.json` says what it is, `component.wasm` is the component,
-//! and `config/` has the configuration as it is in the project's folder. The same project gives the same bytes. Whoever reads
-//! one trusts nothing in it: what is not one of these files, as a plain file, is refused, so no name in an archive ever
-//! becomes a path.
+//! It is a tar archive, so that anybody can look into it: `bundle.json` says what it is, `component.wasm` is the
+//! component, and `config/` has the configuration as it is in the project's folder. The same project gives the same
+//! bytes. Whoever reads one trusts nothing in it: what is not one of these files, as a plain file, is refused, so no
+//! name in an archive ever becomes a path.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -169,8 +169,8 @@ impl Bundle {
         archive.into_inner()?.flush()
     }
 
-    /// Writes the files of a bundle into a folder: `component.wasm` and `config/…`. They must not be there yet. When the bundle
-    /// is not right in any way, nothing is left of it.
+    /// Writes the files of a bundle into a folder: `component.wasm` and `config/…`. They must not be there yet. When
+    /// the bundle is not right in any way, nothing is left of it.
     pub fn unpack(from: impl Read, folder: &Path, limits: &BundleLimits) -> Result<Bundle, BundleError> {
         let mut archive = tar::Archive::new(from);
         let mut unpacked = Unpacked::default();

@@ -12,8 +12,9 @@ use crate::test::Test;
 
 /// The section in which SDKs leave their name and version.
 pub(crate) const SDK_SECTION: &str = "armada:sdk";
-/// The section with the capabilities that the project's own sources speak of, where the component imports them all: what the
-/// imports of an interpreter tell nothing about. It is for people: what a component may do is decided elsewhere.
+/// The section with the capabilities that the project's own sources speak of, where the component imports them all:
+/// what the imports of an interpreter tell nothing about. It is for people: what a component may do is decided
+/// elsewhere.
 pub(crate) const USES_SECTION: &str = "armada:uses";
 /// The section with the project's own tests, one JSON object per line, where they are part of the component.
 pub(crate) const TESTS_SECTION: &str = "armada:tests";

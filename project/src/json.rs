@@ -95,8 +95,9 @@ impl Tree for Value {
     }
 }
 
-/// Reads a JSON text into a tree with places, which all lie in `source`, and says what is wrong with it. There is a tree
-/// unless the text is no JSON: what is not acceptable is unknown in it, so that everything else can still be checked.
+/// Reads a JSON text into a tree with places, which all lie in `source`, and says what is wrong with it. There is a
+/// tree unless the text is no JSON: what is not acceptable is unknown in it, so that everything else can still be
+/// checked.
 pub(crate) fn read(text: &str, source: Source) -> (Option<Node>, Vec<Fault>) {
     let mut reader = Reader::new(text, false);
     let mut root: Option<Node> = reader.document(0);

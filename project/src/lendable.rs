@@ -1,7 +1,7 @@
 //! What an operator has under names and a project asks for by them: databases and secrets.
 //!
-//! Like hosts, each name needs both keys: the project asks for it, and the operator's ceiling does not withhold it. That
-//! the operator has something of that name at all is a third thing, and is known where it is lent.
+//! Like hosts, each name needs both keys: the project asks for it, and the operator's ceiling does not withhold it.
+//! That the operator has something of that name at all is a third thing, and is known where it is lent.
 
 use serde::{Deserialize, Serialize};
 

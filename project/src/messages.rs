@@ -52,7 +52,8 @@ impl Messages {
         Ok(())
     }
 
-    /// Says of every value of the next message where it came from, instead of making the message. `None` after the last.
+    /// Says of every value of the next message where it came from, instead of making the message. `None` after the
+    /// last.
     pub fn explain(&mut self) -> Option<Result<Vec<Explained>, Mistake>> {
         let (index, mut seen) = (self.next, Recorder::default());
         let message = self.step(|plan, row| match row {

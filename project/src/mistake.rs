@@ -234,7 +234,8 @@ impl Mistakes {
         self.mistakes.is_empty()
     }
 
-    /// `value` if nothing is wrong, else the mistakes in the order of files (the template, then first found first) and lines.
+    /// `value` if nothing is wrong, else the mistakes in the order of files (the template, then first found first) and
+    /// lines.
     pub(crate) fn unless_any<T>(mut self, value: impl FnOnce() -> T) -> Result<T, Mistakes> {
         if self.is_empty() {
             return Ok(value());

@@ -139,8 +139,8 @@ impl Overrides {
         Ok((name.to_owned(), value))
     }
 
-    /// Takes apart the `NAME=VARIABLE` of `--set-env`, or `NAME` where both are called the same, and reads the variable.
-    /// Its value is a text, whatever it looks like, and is on no command line for others to see.
+    /// Takes apart the `NAME=VARIABLE` of `--set-env`, or `NAME` where both are called the same, and reads the
+    /// variable. Its value is a text, whatever it looks like, and is on no command line for others to see.
     pub fn parse_set_env(argument: &str) -> Result<(String, String), InvalidSet> {
         let (name, variable) = argument.split_once('=').unwrap_or((argument, argument));
         if name.is_empty() {

@@ -1,7 +1,7 @@
 //! Notes on URLs in messages that pages may not request.
 //!
-//! A forgotten port is the usual reason, and it would show only when jobs fail. A message may well have URLs that no page
-//! is meant to visit, so these are notes, and few: one for each host, of the template and the first rows.
+//! A forgotten port is the usual reason, and it would show only when jobs fail. A message may well have URLs that no
+//! page is meant to visit, so these are notes, and few: one for each host, of the template and the first rows.
 
 use std::collections::HashSet;
 

@@ -30,8 +30,8 @@ use crate::traffic::{self, ModifierSettings};
 /// The most agents that a run may have.
 const MAX_AGENTS: u64 = 10_000;
 
-/// The URL patterns of rows that are read before the rest is left to agents, who say what is wrong when they open: a pattern
-/// can take milliseconds.
+/// The URL patterns of rows that are read before the rest is left to agents, who say what is wrong when they open: a
+/// pattern can take milliseconds.
 const MOST_PATTERNS: usize = 2_000;
 
 /// Notes that are kept; a file of a million rows could give as many.

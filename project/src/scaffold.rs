@@ -8,7 +8,8 @@ use include_dir::{Dir, include_dir};
 use crate::project::Language;
 use crate::sdk;
 
-/// Names that no Rust project can have: the crates that its Cargo.toml names and those that come with Rust, and the keywords.
+/// Names that no Rust project can have: the crates that its Cargo.toml names and those that come with Rust, and the
+/// keywords.
 const TAKEN: &str = "armada serde \
     alloc compiler_builtins core proc_macro std test \
     abstract as async await become box break const continue crate do dyn else enum extern false final fn for gen if impl \

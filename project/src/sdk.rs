@@ -1,9 +1,9 @@
 //! The SDK's own source, carried along in this program.
 //!
-//! A Rust project's Cargo.toml names the SDK by a path in its own folder, `.armada/guest-sdk/rust`, and this puts it there:
-//! the SDK that this very program's host knows, on any machine, with nothing to look up anywhere. The folder is not for
-//! version control; a project that names another path (as the examples here do) gets none. A Python project is always built
-//! with the SDK that is carried along; what is put into its folder is for editors.
+//! A Rust project's Cargo.toml names the SDK by a path in its own folder, `.armada/guest-sdk/rust`, and this puts it
+//! there: the SDK that this very program's host knows, on any machine, with nothing to look up anywhere. The folder is
+//! not for version control; a project that names another path (as the examples here do) gets none. A Python project is
+//! always built with the SDK that is carried along; what is put into its folder is for editors.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -98,7 +98,8 @@ fn write(path: &Path, content: &[u8]) -> Result<(), (PathBuf, io::Error)> {
         .map_err(|error| (path.to_owned(), error))
 }
 
-/// What is Armada's own in a project is written where it is called to be, not where a link leads that came with the project.
+/// What is Armada's own in a project is written where it is called to be, not where a link leads that came with the
+/// project.
 fn refuse_links(path: &Path) -> Result<(), (PathBuf, io::Error)> {
     let from_own = |part: &&Path| part.components().any(|part| part.as_os_str() == FOLDER);
     match path.ancestors().take_while(from_own).find(|part| part.is_symlink()) {

@@ -91,8 +91,8 @@ pub(crate) fn shown(name: &str) -> String {
     shortened(name).chars().map(harmless).collect()
 }
 
-/// A character that can be written to a terminal: control characters are replaced, and what has no width or turns the direction
-/// of the text round.
+/// A character that can be written to a terminal: control characters are replaced, and what has no width or turns the
+/// direction of the text round.
 pub(crate) fn harmless(c: char) -> char {
     let is_unseen =
         matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');

@@ -1,7 +1,8 @@
 //! The tests that a component has: what `armada test` runs.
 //!
-//! A component that was built with its project's tests lists them in a section of its own, so what there is to run is known
-//! without running anything. The list is the author's: it says what to ask the component for, and nothing depends on it.
+//! A component that was built with its project's tests lists them in a section of its own, so what there is to run is
+//! known without running anything. The list is the author's: it says what to ask the component for, and nothing depends
+//! on it.
 
 use serde::Deserialize;
 

@@ -161,8 +161,8 @@ pub(crate) fn open_regular(path: &Path, name: &str) -> Result<Option<File>, Mist
     File::open(path).map(Some).map_err(|error| unreadable(name, &error))
 }
 
-/// The same for a file of the project in `root`. A link that leads out of it is refused: what a project contains becomes part of
-/// what its script is told, and that must not be a file of whoever runs it.
+/// The same for a file of the project in `root`. A link that leads out of it is refused: what a project contains
+/// becomes part of what its script is told, and that must not be a file of whoever runs it.
 pub(crate) fn open_in(root: &Path, name: &str) -> Result<Option<File>, Mistake> {
     let path = root.join(name);
     let opened = open_regular(&path, name)?;

@@ -1,8 +1,8 @@
 //! What is done to a browser's traffic: `config_proxy.rules` and `config_proxy.modifiers`.
 //!
-//! A rule says what becomes of requests, and the host does it without asking anybody. A modifier is a module of the project
-//! (in Rust: a name in `armada::project!`) that is asked; it says for which URLs, and of which it gets the bodies. A body
-//! that nobody asks for is never held.
+//! A rule says what becomes of requests, and the host does it without asking anybody. A modifier is a module of the
+//! project (in Rust: a name in `armada::project!`) that is asked; it says for which URLs, and of which it gets the
+//! bodies. A body that nobody asks for is never held.
 
 use serde_json::{Map, Value};
 
@@ -463,10 +463,7 @@ mod tests {
         }
         for (headers, problem) in [
             (json!({"a b": "1"}), "[\"a b\"]: \"a b\" is no name for a header"),
-            (
-                json!({"Host": "x"}),
-                ".Host: the header `Host` is not to be changed: it is what carries the message",
-            ),
+            (json!({"Host": "x"}), ".Host: the header `Host` is not to be changed: it is what carries the message"),
             (json!({"x": 1}), ".x: the value of the header `x` must be a text, found 1"),
             (json!({"x": ["1"]}), ".x: the value of the header `x` must be a text, found a list"),
             (json!({"x": "a\r\nb: c"}), ".x: the value of the header `x` may only have printable ASCII characters"),

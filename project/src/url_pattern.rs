@@ -1,7 +1,7 @@
 //! Patterns of URLs: globs over the whole URL, or regular expressions after `re=`.
 //!
-//! They are what a project says of its traffic, and what a script gives to `page.route`, `wait_for_url` and watches. Parsed
-//! once, a pattern has a bounded size, and matching takes time that is linear in the URL.
+//! They are what a project says of its traffic, and what a script gives to `page.route`, `wait_for_url` and watches.
+//! Parsed once, a pattern has a bounded size, and matching takes time that is linear in the URL.
 
 use std::fmt;
 use std::str::FromStr;

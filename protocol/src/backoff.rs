@@ -1,5 +1,6 @@
-//! How long to wait before a server that is away is tried again: 100 ms at first, then twice as long each time, up to two
-//! seconds. Every wait is drawn at random from a range, so that the many who lost the same server do not come back at once.
+//! How long to wait before a server that is away is tried again: 100 ms at first, then twice as long each time, up to
+//! two seconds. Every wait is drawn at random from a range, so that the many who lost the same server do not come back
+//! at once.
 
 use std::fmt::Display;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Texts that are not to be seen: credentials, addresses that have them, secrets. Whatever has one can be logged, and is logged
-//! without it.
+//! Texts that are not to be seen: credentials, addresses that have them, secrets. Whatever has one can be logged, and
+//! is logged without it.
 
 use std::fmt;
 

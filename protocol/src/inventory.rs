@@ -1,8 +1,8 @@
 //! What an operator has to lend: upstream proxies, connections to databases, secrets.
 //!
-//! One TOML file names them, and the process that reads it lends them to agents: what a run's grant names, to that run's
-//! agents, over their links. Scripts know the names; addresses and credentials stay with the hosts of agents, and nothing of
-//! this is stored.
+//! One TOML file names them, and the process that reads it lends them to agents: what a run's grant names, to that
+//! run's agents, over their links. Scripts know the names; addresses and credentials stay with the hosts of agents, and
+//! nothing of this is stored.
 
 mod upstream;
 

@@ -20,16 +20,16 @@ impl RunId {
         Self(Uuid::new_v4())
     }
 
-    /// Names the job at a place of the run, from 0. It follows from run and place, so that a job has its name whether it
-    /// was ever dispatched or not, and one that is dispatched twice is the same job.
+    /// Names the job at a place of the run, from 0. It follows from run and place, so that a job has its name whether
+    /// it was ever dispatched or not, and one that is dispatched twice is the same job.
     pub fn job(self, index: u64) -> Uuid {
         // The run's own name is random; below its version and variant there are 62 bits.
         let place = u128::from(index.wrapping_add(1)) & (u128::MAX >> 66);
         Uuid::from_u128(self.0.as_u128() ^ place)
     }
 
-    /// The place of the job of this name: where [`RunId::job`] has it; or, of a job that somebody else has named, one from
-    /// [`FOREIGN_PLACES`] on, which is always the same for the same name.
+    /// The place of the job of this name: where [`RunId::job`] has it; or, of a job that somebody else has named, one
+    /// from [`FOREIGN_PLACES`] on, which is always the same for the same name.
     pub fn place(self, job: Uuid) -> u64 {
         match u64::try_from(self.0.as_u128() ^ job.as_u128()) {
             Ok(place @ 1..=FOREIGN_PLACES) => place - 1,
@@ -42,9 +42,9 @@ impl RunId {
     }
 }
 
-/// The first place of those that jobs have which the run does not know from its own launch. They are as many again: every
-/// place is a number that JavaScript has exactly, and that chance gives twice in one of nine thousand runs with a million
-/// such jobs.
+/// The first place of those that jobs have which the run does not know from its own launch. They are as many again:
+/// every place is a number that JavaScript has exactly, and that chance gives twice in one of nine thousand runs with a
+/// million such jobs.
 pub const FOREIGN_PLACES: u64 = 1 << 52;
 
 impl Default for RunId {
@@ -78,8 +78,8 @@ pub struct Job {
     pub message: Box<RawValue>,
 }
 
-/// One process of an agent. An agent that is started again is another incarnation: what the one before had begun, it does not
-/// know of.
+/// One process of an agent. An agent that is started again is another incarnation: what the one before had begun, it
+/// does not know of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Incarnation {
     /// The agent's number within its run, from 0.
@@ -129,7 +129,8 @@ pub struct AgentRecord {
 pub struct CompiledRef {
     /// The configuration of the engines that can load it.
     pub engine: String,
-    /// The orchestrator's signature of component, configuration and code, in hexadecimal digits. Nobody else can make it.
+    /// The orchestrator's signature of component, configuration and code, in hexadecimal digits. Nobody else can make
+    /// it.
     pub signature: String,
 }
 

@@ -1,8 +1,8 @@
 //! Lending what an operator's [inventory](crate::inventory) has to agents.
 //!
-//! Databases and secrets are lent to every agent whose run's grant names them. An upstream proxy is leased, one to an agent at
-//! a time: whoever asks gets the one that fits and is used least, and one that has failed rests for a while. Leases are
-//! counted in this process; they end when the agent gives its proxy back, leases another, or is gone.
+//! Databases and secrets are lent to every agent whose run's grant names them. An upstream proxy is leased, one to an
+//! agent at a time: whoever asks gets the one that fits and is used least, and one that has failed rests for a while.
+//! Leases are counted in this process; they end when the agent gives its proxy back, leases another, or is gone.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -53,8 +53,8 @@ pub trait Lender: Send + Sync {
     /// What is lent to an agent for as long as it lives.
     async fn lent(&self, run: RunId, by: Incarnation) -> Result<Lent, ProtocolError>;
 
-    /// Leases an upstream proxy to an agent, in place of the one that it had, which it keeps where this fails. Fails with `NotFound` when the operator has none
-    /// like it, and with `Unavailable` when all like it are taken.
+    /// Leases an upstream proxy to an agent, in place of the one that it had, which it keeps where this fails. Fails
+    /// with `NotFound` when the operator has none like it, and with `Unavailable` when all like it are taken.
     async fn lease(&self, run: RunId, by: Incarnation, wanted: Wanted) -> Result<Upstream, ProtocolError>;
 
     /// The agent is done with the proxy that it had, if it had one; perhaps because it has failed.

@@ -1,9 +1,9 @@
 //! The queue, the store and the ledger, as an agent in another process sees them: over one stream of frames.
 //!
-//! For an agent of this machine the orchestrator makes a pair of connected sockets, keeps one end ([`serve`]) and gives the
-//! other to the agent's process as its standard input ([`Link::connect`]). Nothing listens, so nothing else can connect; and
-//! when either process dies, the other one's end closes. An agent from elsewhere has a connection to the server's API become
-//! a link ([`RemoteLink`]), and makes another when that is cut.
+//! For an agent of this machine the orchestrator makes a pair of connected sockets, keeps one end ([`serve`]) and gives
+//! the other to the agent's process as its standard input ([`Link::connect`]). Nothing listens, so nothing else can
+//! connect; and when either process dies, the other one's end closes. An agent from elsewhere has a connection to the
+//! server's API become a link ([`RemoteLink`]), and makes another when that is cut.
 
 mod client;
 mod frame;

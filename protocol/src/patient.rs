@@ -1,8 +1,9 @@
-//! A ledger that is waited for: what it cannot take now, because its store is away or the way to it is cut, it is asked again.
+//! A ledger that is waited for: what it cannot take now, because its store is away or the way to it is cut, it is asked
+//! again.
 //!
-//! Everything that is asked of a ledger can be asked twice (attempts belong to an incarnation, reports are numbered, outcomes to
-//! an attempt), so asking again loses nothing and doubles nothing. Whoever asks waits meanwhile: an agent does not take
-//! another job before the outcome of the last one is stored.
+//! Everything that is asked of a ledger can be asked twice (attempts belong to an incarnation, reports are numbered,
+//! outcomes to an attempt), so asking again loses nothing and doubles nothing. Whoever asks waits meanwhile: an agent
+//! does not take another job before the outcome of the last one is stored.
 
 use std::sync::Arc;
 use std::time::Duration;

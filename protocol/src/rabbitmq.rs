@@ -1,9 +1,9 @@
 //! The queues of runs in RabbitMQ: durable queues named by their runs, with messages as Celery has them.
 //!
-//! A connection is made when it is first needed and again whenever it was lost; who publishes or asks waits for that with
-//! patience, and who consumes for as long as it takes. Each thing done has a channel of its own, because a channel is closed
-//! with the first thing on it that fails. Attempts are not counted here, and messages that come twice do no harm: the
-//! ledger knows.
+//! A connection is made when it is first needed and again whenever it was lost; who publishes or asks waits for that
+//! with patience, and who consumes for as long as it takes. Each thing done has a channel of its own, because a channel
+//! is closed with the first thing on it that fails. Attempts are not counted here, and messages that come twice do no
+//! harm: the ledger knows.
 
 mod celery;
 mod connection;
@@ -117,8 +117,8 @@ impl BrokerError {
 
 impl RabbitQueue {
     /// The broker at an address such as `amqp://user:password@host:5672/virtual-host`. It is not connected to yet.
-    /// `name` is what its connections are called in the broker's own lists. Who asks something of a broker that is away waits
-    /// for 30 seconds; who consumes, for as long as it takes.
+    /// `name` is what its connections are called in the broker's own lists. Who asks something of a broker that is away
+    /// waits for 30 seconds; who consumes, for as long as it takes.
     pub fn new(url: &str, name: &str) -> Result<Self, ProtocolError> {
         Self::with_patience(url, name, PATIENCE)
     }

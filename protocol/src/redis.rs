@@ -1,9 +1,9 @@
 //! Components, compiled or not, and agent records in Redis, for agents on many machines.
 //!
 //! An agent's record is where the predecessor has it and in its form: the agent message as JSON under
-//! `{run_id}{agent_index}`, with what Armada needs beside it under one key more. Everything expires, so that nothing is left
-//! of runs whose orchestrator never came back; who goes on with a run says so from time to time. Every command is one that
-//! may be given twice, and is given again while Redis is away.
+//! `{run_id}{agent_index}`, with what Armada needs beside it under one key more. Everything expires, so that nothing is
+//! left of runs whose orchestrator never came back; who goes on with a run says so from time to time. Every command is
+//! one that may be given twice, and is given again while Redis is away.
 
 use std::fmt;
 use std::time::Duration;
@@ -56,9 +56,9 @@ struct Own {
 }
 
 impl RedisRunStore {
-    /// The server at an address such as `redis://user:password@host:6379/0`, or `rediss://…` for TLS. It is not connected
-    /// to yet. What is stored is kept for this long after it was last stored or its run last kept. Who asks something of a
-    /// server that is away waits for 30 seconds.
+    /// The server at an address such as `redis://user:password@host:6379/0`, or `rediss://…` for TLS. It is not
+    /// connected to yet. What is stored is kept for this long after it was last stored or its run last kept. Who asks
+    /// something of a server that is away waits for 30 seconds.
     pub fn new(url: &str, expiry: Duration) -> Result<Self, ProtocolError> {
         Self::with_patience(url, expiry, PATIENCE)
     }

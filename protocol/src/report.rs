@@ -96,8 +96,8 @@ pub struct Artifact {
 }
 
 impl Artifact {
-    /// Whether a file may have this name: one path component of 1 to 200 bytes, that no shell takes for an option or hides,
-    /// and that shows all its characters in their order.
+    /// Whether a file may have this name: one path component of 1 to 200 bytes, that no shell takes for an option or
+    /// hides, and that shows all its characters in their order.
     pub fn is_allowed_name(name: &str) -> bool {
         let invisible = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
         let forbidden = |c: char| matches!(c, '/' | '\\') || c.is_control() || invisible(c);

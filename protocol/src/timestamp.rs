@@ -1,4 +1,5 @@
-//! How moments are written: to the millisecond, always with three digits, so that they sort as text and have one length.
+//! How moments are written: to the millisecond, always with three digits, so that they sort as text and have one
+//! length.
 
 use jiff::Timestamp;
 use serde::Serializer;

@@ -1,7 +1,7 @@
 //! Over what orchestrator and agents speak: a queue, a store that is read once, and a ledger of what happened.
 //!
-//! Each is two traits: what agents see of it, and what the orchestrator does with it besides. An agent's end of a link has
-//! the first only.
+//! Each is two traits: what agents see of it, and what the orchestrator does with it besides. An agent's end of a link
+//! has the first only.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -79,16 +79,17 @@ pub trait Broker: JobQueue {
     /// Makes the run's queue, if it is not there yet.
     async fn declare(&self, run: RunId) -> Result<(), ProtocolError>;
 
-    /// Puts jobs on the run's queue, in their order, and returns once the queue has them all. Waits while the queue is full,
-    /// so a run of a million jobs never has a million messages in memory. When it fails, some may be on the queue.
+    /// Puts jobs on the run's queue, in their order, and returns once the queue has them all. Waits while the queue is
+    /// full, so a run of a million jobs never has a million messages in memory. When it fails, some may be on the
+    /// queue.
     async fn publish(&self, run: RunId, jobs: Vec<Job>) -> Result<(), ProtocolError>;
 
-    /// How many jobs wait to be taken, those that an agent has and has not settled not counted; nothing where the queue does
-    /// not know.
+    /// How many jobs wait to be taken, those that an agent has and has not settled not counted; nothing where the queue
+    /// does not know.
     async fn waiting(&self, run: RunId) -> Result<Option<u64>, ProtocolError>;
 
-    /// Puts jobs that have failed for good on the run's queue of dead jobs, where there is one, for whoever wants to look at
-    /// them. It stays when the run's queue is deleted.
+    /// Puts jobs that have failed for good on the run's queue of dead jobs, where there is one, for whoever wants to
+    /// look at them. It stays when the run's queue is deleted.
     async fn bury(&self, run: RunId, jobs: Vec<Job>) -> Result<(), ProtocolError>;
 
     /// Removes the run's queue of dead jobs and what is on it.
@@ -125,8 +126,8 @@ pub trait RunStore: Send + Sync {
     async fn agent(&self, run: RunId, index: u32) -> Result<AgentRecord, ProtocolError>;
 }
 
-/// The store of what agents read, as the orchestrator of runs keeps it. Components, compiled or not, are there once for all
-/// runs, and for as long as there is a run that they were put for.
+/// The store of what agents read, as the orchestrator of runs keeps it. Components, compiled or not, are there once for
+/// all runs, and for as long as there is a run that they were put for.
 #[async_trait]
 pub trait Registry: RunStore {
     /// Keeps a component under its digest, for a run.
@@ -153,8 +154,8 @@ pub enum Start {
     Attempt(Attempt),
     /// The job has ended already: settle the delivery and go on.
     Ended,
-    /// Another agent is at it, and the ledger sees to it that the job is delivered again if that one dies: settle the delivery
-    /// and go on.
+    /// Another agent is at it, and the ledger sees to it that the job is delivered again if that one dies: settle the
+    /// delivery and go on.
     Elsewhere,
     /// The run is paused: keep the delivery, and ask again in so many milliseconds.
     Paused {
@@ -216,17 +217,17 @@ pub trait JobStore: Send + Sync {
     /// Says that an agent is alive. One that is silent for too long is taken for dead, and its job given to another.
     async fn alive(&self, run: RunId, by: Incarnation) -> Result<(), ProtocolError>;
 
-    /// Opens an attempt at a delivered job, or says why not. An attempt that was opened before and never finished, because
-    /// its agent died, is closed by this; when it was the last one allowed, the job ends with it. Asked twice by the same
-    /// incarnation, it gives the same attempt.
+    /// Opens an attempt at a delivered job, or says why not. An attempt that was opened before and never finished,
+    /// because its agent died, is closed by this; when it was the last one allowed, the job ends with it. Asked twice
+    /// by the same incarnation, it gives the same attempt.
     async fn start(&self, run: RunId, job: &Job, by: Incarnation) -> Result<Start, ProtocolError>;
 
-    /// Adds to what is known of an attempt: its reports from this number on, counted from 0, so that what is said twice is
-    /// there once. Reports of an attempt that is no longer open are dropped.
+    /// Adds to what is known of an attempt: its reports from this number on, counted from 0, so that what is said twice
+    /// is there once. Reports of an attempt that is no longer open are dropped.
     async fn report(&self, attempt: Attempt, first: u64, reports: Vec<Report>) -> Result<(), ProtocolError>;
 
-    /// Closes an attempt and decides, in the same step, whether the job and the run end with it. Asked twice, it answers
-    /// twice the same.
+    /// Closes an attempt and decides, in the same step, whether the job and the run end with it. Asked twice, it
+    /// answers twice the same.
     async fn finish(&self, attempt: Attempt, outcome: Outcome) -> Result<Next, ProtocolError>;
 
     /// Waits until the agents of this run are to stop.
@@ -263,15 +264,15 @@ pub trait Ledger: JobStore {
     /// Opens the ledger of a run.
     async fn open(&self, run: RunId, options: RunOptions) -> Result<(), ProtocolError>;
 
-    /// Says that every job of the run has been dispatched, and how many there are. The run is drained once that many have
-    /// ended, and its agents are told to stop.
+    /// Says that every job of the run has been dispatched, and how many there are. The run is drained once that many
+    /// have ended, and its agents are told to stop.
     async fn dispatched(&self, run: RunId, total: u64) -> Result<(), ProtocolError>;
 
     /// Cancels the run, unless it is drained: its agents are told to end their jobs.
     async fn cancel(&self, run: RunId) -> Result<(), ProtocolError>;
 
-    /// Ends every one of the run's jobs, of so many, that has not ended, whether it was begun, dispatched, or neither: no
-    /// agent will take it any more.
+    /// Ends every one of the run's jobs, of so many, that has not ended, whether it was begun, dispatched, or neither:
+    /// no agent will take it any more.
     async fn abandon(&self, run: RunId, total: u64, outcome: Outcome) -> Result<(), ProtocolError>;
 
     /// Closes the ledger of a run.

@@ -1,7 +1,7 @@
 //! A wall clock that a test sets, for processes that it starts.
 //!
-//! `libfaketime` answers those who ask the C library what time it is. The monotonic clock goes on as it does when somebody
-//! sets a machine's clock, and so do the times of files.
+//! `libfaketime` answers those who ask the C library what time it is. The monotonic clock goes on as it does when
+//! somebody sets a machine's clock, and so do the times of files.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,6 @@
-//! A network between a client and a server that a test can cut: while it is, connections stay open and nothing comes through
-//! them, as when a cable is pulled. What was sent comes through when it is mended. It can also lose the answer to one thing.
+//! A network between a client and a server that a test can cut: while it is, connections stay open and nothing comes
+//! through them, as when a cable is pulled. What was sent comes through when it is mended. It can also lose the answer
+//! to one thing.
 
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -82,7 +83,8 @@ impl Cut {
         self.is_cut.send_replace(true);
     }
 
-    /// Lets the next thing through that a client says with these bytes in it, and ends its connection instead of the answer.
+    /// Lets the next thing through that a client says with these bytes in it, and ends its connection instead of the
+    /// answer.
     pub fn lose_the_answer_to(&self, what: &'static [u8]) {
         *self.loses.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
     }

@@ -40,8 +40,8 @@ impl Serve {
         Self::start_within(&[], arguments, variables, log)
     }
 
-    /// The same, by a command that makes its process the server's: the server's own command follows, and `ARMADA_DATA` is its
-    /// data folder.
+    /// The same, by a command that makes its process the server's: the server's own command follows, and `ARMADA_DATA`
+    /// is its data folder.
     pub fn start_within(wrapper: &[&str], arguments: &[&str], variables: &[(&str, &str)], log: Stdio) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("temp")).unwrap();

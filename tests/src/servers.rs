@@ -1,9 +1,9 @@
-//! Redis, RabbitMQ, PostgreSQL and MariaDB, each private to a test: on free ports of this machine, with a folder of its own, and gone
-//! with the test, however that ends.
+//! Redis, RabbitMQ, PostgreSQL and MariaDB, each private to a test: on free ports of this machine, with a folder of its
+//! own, and gone with the test, however that ends.
 //!
-//! A server runs in a process group that a shell leads. The shell waits for the end of its standard input, which is held by the
-//! test, and then kills the whole group: so killing a server is closing a pipe, and no server outlives a test that was killed.
-//! What servers have stored stays when they are killed, and is there again after a restart.
+//! A server runs in a process group that a shell leads. The shell waits for the end of its standard input, which is
+//! held by the test, and then kills the whole group: so killing a server is closing a pipe, and no server outlives a
+//! test that was killed. What servers have stored stays when they are killed, and is there again after a restart.
 
 use std::ffi::OsString;
 use std::io::{Read as _, Write as _};
@@ -255,8 +255,8 @@ fn answers(port: u16, question: &[u8], answer: &[u8]) -> bool {
     ask().unwrap_or(false)
 }
 
-/// A port that nobody listens on. It is below those that connections of a Linux machine are given (from 32,768 on): until a server
-/// has taken it, and while it is killed, nobody else gets it by chance.
+/// A port that nobody listens on. It is below those that connections of a Linux machine are given (from 32,768 on):
+/// until a server has taken it, and while it is killed, nobody else gets it by chance.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     const PORTS: std::ops::Range<u32> = 10_000..32_000;

@@ -1,7 +1,7 @@
 //! Upstream proxies, and a page that says who asks for it.
 //!
-//! Each proxy connects from a loopback address of its own, so that a page can tell which one a request has come through, or
-//! that it has come through none.
+//! Each proxy connects from a loopback address of its own, so that a page can tell which one a request has come
+//! through, or that it has come through none.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

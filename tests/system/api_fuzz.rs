@@ -1,5 +1,5 @@
-//! Requests that nobody would think of, made by Schemathesis from the API's own description: whatever is asked, the server never
-//! fails, and answers as it says that it does.
+//! Requests that nobody would think of, made by Schemathesis from the API's own description: whatever is asked, the
+//! server never fails, and answers as it says that it does.
 
 use std::path::Path;
 use std::process::Command;

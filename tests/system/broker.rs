@@ -38,8 +38,8 @@ async fn shared() -> (Arc<Server>, RabbitQueue, RunId) {
     (server, queue, run)
 }
 
-/// A broker to be killed, a queue of jobs there, and a run that has one which outlives that: a broker writes down that there
-/// is a queue two seconds late, unless it is told to.
+/// A broker to be killed, a queue of jobs there, and a run that has one which outlives that: a broker writes down that
+/// there is a queue two seconds late, unless it is told to.
 async fn to_be_killed() -> (Server, RabbitQueue, RunId) {
     let server = tokio::task::spawn_blocking(|| rabbitmq("")).await.unwrap();
     let (queue, run) = (queue_of(&server), RunId::new());

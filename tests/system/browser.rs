@@ -1,5 +1,5 @@
-//! The browser, function by function, from inside a script: each guest of `tests/guests/browser` is a list of cases, and
-//! every function of the contract is called by one of them.
+//! The browser, function by function, from inside a script: each guest of `tests/guests/browser` is a list of cases,
+//! and every function of the contract is called by one of them.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};

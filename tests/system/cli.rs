@@ -85,8 +85,8 @@ fn the_folder_that_one_is_in_becomes_a_project_if_it_is_empty() {
     assert_eq!(code, 0, "{told}");
 }
 
-/// Types into a terminal that asks for the language of a new project. Gives the exit code, what the terminal showed, and the
-/// folder in which the project is, if it was made.
+/// Types into a terminal that asks for the language of a new project. Gives the exit code, what the terminal showed,
+/// and the folder in which the project is, if it was made.
 fn answer(keys: &[u8]) -> (Option<i32>, String, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let terminal = openpty(None, None).unwrap();

@@ -108,8 +108,8 @@ fn a_python_script_reaches_nothing_of_the_machine() {
     assert!(!Path::new("/tmp/armada-was-here").exists());
 }
 
-/// Runs the cases that a project of `tests/projects` tells when it is asked for none, and fails unless all pass; gives what
-/// else it told.
+/// Runs the cases that a project of `tests/projects` tells when it is asked for none, and fails unless all pass; gives
+/// what else it told.
 fn all_cases_pass(component: &[u8], cases: &Value, site: &Site) {
     let cases: Vec<&str> = cases.as_array().unwrap().iter().map(|case| case.as_str().unwrap()).collect();
     assert!(cases.len() > 20, "{cases:?}");
@@ -289,7 +289,8 @@ fn requirements_that_cannot_work_are_refused_by_name_with_what_to_do() {
     assert!(said.contains("options are not allowed here"), "{said}");
 }
 
-/// Makes a wheel that needs something from elsewhere, and that something: a source distribution that tells when its code runs.
+/// Makes a wheel that needs something from elsewhere, and that something: a source distribution that tells when its
+/// code runs.
 const MAKE_PACKAGES: &str = r#"
 import os, sys, zipfile
 folder = sys.argv[1]

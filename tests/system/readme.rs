@@ -1,5 +1,5 @@
-//! What the README shows works: both of its projects, in both languages, exactly as they stand there, against sites of this
-//! machine.
+//! What the README shows works: both of its projects, in both languages, exactly as they stand there, against sites of
+//! this machine.
 
 use std::path::{Path, PathBuf};
 

@@ -8,8 +8,8 @@ use armada_tests::command::{armada, armada_for, finish};
 use armada_tests::site::Site;
 use armada_tests::target_folder;
 
-/// A Rust project as `armada new` makes it, but for the site that it visits. It is compiled once for all tests that need one,
-/// which take turns; a file that a test changes is put back by [`Scaffold::with`].
+/// A Rust project as `armada new` makes it, but for the site that it visits. It is compiled once for all tests that
+/// need one, which take turns; a file that a test changes is put back by [`Scaffold::with`].
 pub(crate) struct Scaffold {
     pub(crate) root: PathBuf,
     pub(crate) site: Site,

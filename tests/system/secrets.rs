@@ -1,4 +1,5 @@
-//! Secrets: typed into pages of their origins and sent to them, hidden from scripts, and revealed by a grant of its own.
+//! Secrets: typed into pages of their origins and sent to them, hidden from scripts, and revealed by a grant of its
+//! own.
 
 use armada_protocol::Hidden;
 use armada_protocol::inventory::Secret;

@@ -1,5 +1,5 @@
-//! The control plane, end to end: launches over HTTP, agents as processes, and every outcome once in the store, whatever is
-//! killed meanwhile.
+//! The control plane, end to end: launches over HTTP, agents as processes, and every outcome once in the store,
+//! whatever is killed meanwhile.
 
 use std::collections::BTreeSet;
 
@@ -205,7 +205,8 @@ fn through_redis_rabbitmq_and_postgresql_every_outcome_is_there_once() {
     assert_eq!(serve.end(), Some(0));
 }
 
-/// Has a run with jobs that wait in their first attempt, does something to it, and expects every job to succeed in the end.
+/// Has a run with jobs that wait in their first attempt, does something to it, and expects every job to succeed in the
+/// end.
 fn survives(servers: &mut Servers, act: impl FnOnce(&mut Servers, &mut Serve, &str)) {
     let mut serve = servers.serve();
     let kinds: Vec<&str> = ["wait_once", "wait_once", "wait_once"].into_iter().chain(quick(40)).collect();

@@ -1,5 +1,5 @@
-//! The thinnest intercepting proxy that hudsucker makes: `hudsucker-peer CERTIFICATE` trusts servers of that certificate (DER),
-//! prints the port that it listens on, and serves until it is killed.
+//! The thinnest intercepting proxy that hudsucker makes: `hudsucker-peer CERTIFICATE` trusts servers of that
+//! certificate (DER), prints the port that it listens on, and serves until it is killed.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

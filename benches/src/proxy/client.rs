@@ -1,5 +1,5 @@
-//! The client that asks through proxies. It takes every certificate, as proxies have authorities of their own making, and
-//! checks only that who shows it has its key.
+//! The client that asks through proxies. It takes every certificate, as proxies have authorities of their own making,
+//! and checks only that who shows it has its key.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

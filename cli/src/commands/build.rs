@@ -44,7 +44,8 @@ fn write_bundle(project: &Project, component: &Component, path: &Path) -> std::i
     Ok(())
 }
 
-/// Compiles a project, with its own tests or without, showing what the compiler does; what it printed is shown when it fails.
+/// Compiles a project, with its own tests or without, showing what the compiler does; what it printed is shown when it
+/// fails.
 pub(crate) fn compile(project: &Project, cache: &CacheArguments, tests: bool) -> anyhow::Result<Component> {
     /// Nothing to compile takes less than this, and nothing is shown.
     const QUICK: Duration = Duration::from_millis(400);

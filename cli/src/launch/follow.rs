@@ -1,7 +1,7 @@
 //! Following a run on a server until it is over, as if it were one of this machine.
 //!
-//! What happens comes as a stream of numbered changes. When the stream breaks, it is taken up after the last number: nothing is
-//! missed and nothing counted twice.
+//! What happens comes as a stream of numbered changes. When the stream breaks, it is taken up after the last number:
+//! nothing is missed and nothing counted twice.
 
 mod jobs;
 

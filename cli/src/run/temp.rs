@@ -1,8 +1,8 @@
 //! The folder of a run's temporary files: browser profiles, downloads, sockets.
 //!
 //! A lock on a file in it is shared with every process of the run, by inheritance: agents, and the browsers that they
-//! start. While any of them lives, the lock is held. So the folder is removed when nobody can write to it any more, and a
-//! folder whose lock is free belongs to a run that was killed: the next run removes it.
+//! start. While any of them lives, the lock is held. So the folder is removed when nobody can write to it any more, and
+//! a folder whose lock is free belongs to a run that was killed: the next run removes it.
 
 use std::fs::{self, File, Permissions};
 use std::os::fd::OwnedFd;

@@ -1,8 +1,8 @@
 //! `armada run --watch`: a run, and another one whenever a file of the project is saved.
 //!
-//! Each folder of the project is watched by itself, so that those that nobody writes by hand can be left out: a build fills
-//! `target/` with thousands, and a system watches only so many. Many files that are saved at once, or one that an editor
-//! saves in several steps, are one change, which is over when nothing has followed for a moment.
+//! Each folder of the project is watched by itself, so that those that nobody writes by hand can be left out: a build
+//! fills `target/` with thousands, and a system watches only so many. Many files that are saved at once, or one that an
+//! editor saves in several steps, are one change, which is over when nothing has followed for a moment.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

@@ -1,5 +1,5 @@
-//! Serves the site on this machine until it is told to end: `armada-sites --port 8080`; and with `--upstream`, a proxy to
-//! reach it through.
+//! Serves the site on this machine until it is told to end: `armada-sites --port 8080`; and with `--upstream`, a proxy
+//! to reach it through.
 
 use std::io::Write as _;
 
@@ -16,8 +16,8 @@ struct Arguments {
     /// The port to listen on; 0 for any that is free. The site's URL is printed.
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// Also be an upstream proxy, on any port that is free. Its URL is printed, too, and every connection that it carries
-    /// on standard error.
+    /// Also be an upstream proxy, on any port that is free. Its URL is printed, too, and every connection that it
+    /// carries on standard error.
     #[arg(long)]
     upstream: bool,
 }

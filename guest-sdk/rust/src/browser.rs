@@ -1,9 +1,9 @@
 //! A real Chromium, driven by the host.
 //!
-//! [`Browser`] opens [`Page`]s; a [`Locator`] finds elements of a page when it is used, waits for them, and acts on them.
-//! Selectors are CSS, `text=`, `role=`, `xpath=`, `label=` and others, joined with ` >> `; a locator that needs one element
-//! fails when two match. Every function that may take time returns an [`Operation`](crate::Operation): set its options,
-//! then await it.
+//! [`Browser`] opens [`Page`]s; a [`Locator`] finds elements of a page when it is used, waits for them, and acts on
+//! them. Selectors are CSS, `text=`, `role=`, `xpath=`, `label=` and others, joined with ` >> `; a locator that needs
+//! one element fails when two match. Every function that may take time returns an [`Operation`](crate::Operation): set
+//! its options, then await it.
 //!
 //! ```no_run
 //! # use armada::{Agent, Result, browser::Role};

@@ -31,8 +31,8 @@ pub trait AgentContext: Sized + 'static {
     /// exhausted limit), or when the browser has been lost or has had its number of jobs (`jobs_per_browser`).
     async fn open(agent_message: Message) -> Result<Self>;
 
-    /// Called after the last job, and before the browser is started anew. Not called after a fault, nor when the browser
-    /// has been lost.
+    /// Called after the last job, and before the browser is started anew. Not called after a fault, nor when the
+    /// browser has been lost.
     async fn close(self) -> Result<()> {
         Ok(())
     }

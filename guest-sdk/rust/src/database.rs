@@ -11,9 +11,10 @@
 //! # }
 //! ```
 //!
-//! The placeholders are those of the database: `$1` for PostgreSQL, `?` for MySQL, MariaDB and SQLite, `@P1` for SQL Server.
-//! Parameters are a tuple, an array or a `Vec` of what can be a [`Value`]. A project names the databases that it uses in
-//! `run_message.sandbox.databases`; where they are, and how to sign in there, only the operator's inventory says.
+//! The placeholders are those of the database: `$1` for PostgreSQL, `?` for MySQL, MariaDB and SQLite, `@P1` for SQL
+//! Server. Parameters are a tuple, an array or a `Vec` of what can be a [`Value`]. A project names the databases that
+//! it uses in `run_message.sandbox.databases`; where they are, and how to sign in there, only the operator's inventory
+//! says.
 
 use std::panic::Location;
 

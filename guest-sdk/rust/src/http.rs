@@ -14,8 +14,8 @@
 //! # }
 //! ```
 //!
-//! They go to the run's allowed hosts only, and so do redirects, of which ten are followed. The capability `http` has to
-//! be among `run_message.sandbox.capabilities`.
+//! They go to the run's allowed hosts only, and so do redirects, of which ten are followed. The capability `http` has
+//! to be among `run_message.sandbox.capabilities`.
 
 use std::fmt;
 use std::rc::Rc;
@@ -91,7 +91,8 @@ impl Request {
         self
     }
 
-    /// Sends a secret of the operator's in a header, without the script seeing it; other headers of its name are left out.
+    /// Sends a secret of the operator's in a header, without the script seeing it; other headers of its name are left
+    /// out.
     ///
     /// ```no_run
     /// # async fn f() -> armada::Result<()> {
@@ -106,8 +107,8 @@ impl Request {
     ///
     /// It goes to the origins that the operator has bound it to, and is not sent on to another when it is redirected:
     /// elsewhere, the request is [denied](ErrorKind::Denied). The secret's name has to be among
-    /// `run_message.sandbox.secrets`. What the server makes of it is its own affair: one that answers with what it was sent
-    /// shows it to the script.
+    /// `run_message.sandbox.secrets`. What the server makes of it is its own affair: one that answers with what it was
+    /// sent shows it to the script.
     pub fn secret_header(mut self, name: impl Into<String>, secret: impl Into<Secret>) -> Self {
         let Secret { name: secret, prefix } = secret.into();
         self.request.secret_headers.push(wit::SecretHeader { name: name.into(), prefix, secret });

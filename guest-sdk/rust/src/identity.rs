@@ -9,8 +9,8 @@
 //! # Ok::<(), armada::Error>(())
 //! ```
 //!
-//! None of them exists. A job has the same person in every attempt, and every other job another one. Who it is holds for
-//! one version of Armada: the next may make up others.
+//! None of them exists. A job has the same person in every attempt, and every other job another one. Who it is holds
+//! for one version of Armada: the next may make up others.
 
 use std::panic::Location;
 
@@ -58,8 +58,8 @@ pub fn current() -> Result<Identity, Error> {
     wit::current().map_err(|error| Error::from_wit(error, at))
 }
 
-/// One more person, who depends on the run, the job and the options. Fails for a locale that there are no people of, and
-/// while no job runs.
+/// One more person, who depends on the run, the job and the options. Fails for a locale that there are no people of,
+/// and while no job runs.
 #[track_caller]
 pub fn generate(options: Options) -> Result<Identity, Error> {
     let at = Location::caller();

@@ -38,8 +38,8 @@
 //! - [`tests!`] is how tests of a project are written.
 //! - [`Error`] is what a host call gives when it does not succeed, [`Failure`] what a script returns.
 //!
-//! Host calls may overlap: [`join!`] and [`try_join!`] run several at once, [`join_all`] and [`try_join_all`] as many as
-//! an iterator gives, and dropping one cancels it.
+//! Host calls may overlap: [`join!`] and [`try_join!`] run several at once, [`join_all`] and [`try_join_all`] as many
+//! as an iterator gives, and dropping one cancels it.
 
 mod context;
 mod error;

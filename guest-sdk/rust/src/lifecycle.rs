@@ -97,8 +97,8 @@ impl<A: AgentContext> Default for Slot<A> {
 ///
 /// The script is an `async fn ctx_script(job_ctx: &mut JobContext, agent_ctx: &mut AgentContext) -> armada::Result<T>`
 /// (`&` will do, too), where `T` is anything that `serde` can write as JSON: it becomes the job's result. Without
-/// contexts of its own, a project has [`Agent`](crate::Agent) and [`Job`](crate::Job). `modifiers: { "name": Type }` comes last, if
-/// there are any: see [`modifiers`](crate::modifiers).
+/// contexts of its own, a project has [`Agent`](crate::Agent) and [`Job`](crate::Job). `modifiers: { "name": Type }`
+/// comes last, if there are any: see [`modifiers`](crate::modifiers).
 #[macro_export]
 macro_rules! project {
     (script: $script:path $(, modifiers: $modifiers:tt)? $(,)?) => {

@@ -1,7 +1,7 @@
 //! What a project does to its browser's traffic, beside the script.
 //!
-//! A modifier is a type with a name in [`project!`](crate::project) and in `config_proxy.modifiers`, which says for which URLs it
-//! is asked and of which it gets the bodies:
+//! A modifier is a type with a name in [`project!`](crate::project) and in `config_proxy.modifiers`, which says for
+//! which URLs it is asked and of which it gets the bodies:
 //!
 //! ```no_run
 //! use armada::Result;
@@ -24,8 +24,8 @@
 //! armada::project! { script: ctx_script::ctx_script, modifiers: { "prices": addon::Prices } }
 //! ```
 //!
-//! Modifiers run in an instance of their own: what they keep in statics is not the script's, and of the capabilities they
-//! have only [`monitoring`](crate::monitoring). One that fails, or takes too long, fails the request.
+//! Modifiers run in an instance of their own: what they keep in statics is not the script's, and of the capabilities
+//! they have only [`monitoring`](crate::monitoring). One that fails, or takes too long, fails the request.
 
 use crate::error::Result;
 

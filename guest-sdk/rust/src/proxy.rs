@@ -1,7 +1,7 @@
 //! The way out: the upstream proxy that pages and requests leave through.
 //!
-//! Whether there is one is said by `config_proxy` in the agent's configuration; the operator, who lends it, alone knows its
-//! address and credentials.
+//! Whether there is one is said by `config_proxy` in the agent's configuration; the operator, who lends it, alone knows
+//! its address and credentials.
 //!
 //! ```no_run
 //! # use armada::{Agent, Job, Result};
@@ -64,7 +64,8 @@ impl Proxy {
         wit::status().map_err(|error| Error::from_wit(error, at))
     }
 
-    /// Watches requests of the browser whose URL matches a pattern, as those of [`Page::route`](crate::browser::Page::route) are.
+    /// Watches requests of the browser whose URL matches a pattern, as those of
+    /// [`Page::route`](crate::browser::Page::route) are.
     #[track_caller]
     pub fn watch(&self, pattern: impl AsRef<str>) -> Result<Watch, Error> {
         Watch::new(pattern.as_ref(), false, Location::caller())
@@ -76,8 +77,8 @@ impl Proxy {
         Watch::new(pattern.as_ref(), true, Location::caller())
     }
 
-    /// Leases another upstream proxy: in a job for this job, in the agent context for all jobs to come. Connections through
-    /// the one before are cut.
+    /// Leases another upstream proxy: in a job for this job, in the agent context for all jobs to come. Connections
+    /// through the one before are cut.
     ///
     /// Fails with [`ErrorKind::NotFound`](crate::ErrorKind) when the operator has none like it.
     #[track_caller]
@@ -165,7 +166,8 @@ impl Watch {
 
     /// The next exchange that is over; waits for one if need be.
     ///
-    /// Fails with [`ErrorKind::Limit`](crate::ErrorKind) once if more went through than the limit `bytes_kept` allows to be kept.
+    /// Fails with [`ErrorKind::Limit`](crate::ErrorKind) once if more went through than the limit `bytes_kept` allows
+    /// to be kept.
     #[track_caller]
     pub fn next(&self) -> Operation<NextOptions, Exchange> {
         let handle = self.handle.clone();

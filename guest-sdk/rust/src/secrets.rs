@@ -1,8 +1,8 @@
 //! Secrets of the operator, by name.
 //!
-//! A script uses a secret without seeing it: [`Locator::fill_secret`](crate::browser::Locator::fill_secret) has the host type it
-//! into pages of the origins that the operator has bound it to. A project names the secrets that it uses in
-//! `run_message.sandbox.secrets`, and those that it sees in `run_message.sandbox.revealed_secrets`.
+//! A script uses a secret without seeing it: [`Locator::fill_secret`](crate::browser::Locator::fill_secret) has the
+//! host type it into pages of the origins that the operator has bound it to. A project names the secrets that it uses
+//! in `run_message.sandbox.secrets`, and those that it sees in `run_message.sandbox.revealed_secrets`.
 
 use std::panic::Location;
 

@@ -1,7 +1,7 @@
 //! The project's own tests, behind [`tests!`](crate::tests): what they are given, and how one of them is run.
 //!
-//! Each test is a job of its own, in an instance of its own: a panic, or an exhausted limit, ends that one only. Which tests
-//! there are stands in a section of the component, so that it is known before anything runs.
+//! Each test is a job of its own, in an instance of its own: a panic, or an exhausted limit, ends that one only. Which
+//! tests there are stands in a section of the component, so that it is known before anything runs.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -18,8 +18,8 @@ use crate::message::Message;
 /// The key of a job message under which the test is named.
 const TEST: &str = "armada_test";
 
-/// Something that tests are given: a parameter of the type `&Page` is a fresh page. A project's own contexts are fixtures,
-/// too; a type of your own becomes one with this trait.
+/// Something that tests are given: a parameter of the type `&Page` is a fresh page. A project's own contexts are
+/// fixtures, too; a type of your own becomes one with this trait.
 ///
 /// ```no_run
 /// use armada::browser::Page;
@@ -239,10 +239,11 @@ fn ignored(attributes: &str) -> Option<String> {
 /// }
 /// ```
 ///
-/// Parameters are [fixtures](crate::Fixture): `&Page` is a fresh page in the test's own browser context, `&BrowserContext` that
-/// context, `&Browser` the browser; the project's own agent context and job context are opened for the test with the messages of
-/// the first agent and the first job. A test fails when it panics or returns an error. In lib.rs, `#[cfg(test)] mod tests;` makes
-/// the file part of the component when tests are run, and at no other time.
+/// Parameters are [fixtures](crate::Fixture): `&Page` is a fresh page in the test's own browser context,
+/// `&BrowserContext` that context, `&Browser` the browser; the project's own agent context and job context are opened
+/// for the test with the messages of the first agent and the first job. A test fails when it panics or returns an
+/// error. In lib.rs, `#[cfg(test)] mod tests;` makes the file part of the component when tests are run, and at no other
+/// time.
 #[macro_export]
 macro_rules! tests {
     ($(

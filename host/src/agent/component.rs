@@ -1,8 +1,8 @@
-//! How an agent comes by its component: from its cache; or as the orchestrator has compiled it, if that is signed and for this
-//! kind of machine; or from its source, which it compiles itself.
+//! How an agent comes by its component: from its cache; or as the orchestrator has compiled it, if that is signed and
+//! for this kind of machine; or from its source, which it compiles itself.
 //!
-//! What the orchestrator has compiled comes through stores that others may write to. Whatever is wrong with it is told, and costs
-//! no more than the time to compile.
+//! What the orchestrator has compiled comes through stores that others may write to. Whatever is wrong with it is told,
+//! and costs no more than the time to compile.
 
 use armada_project::Digest;
 use armada_protocol::{AgentRecord, CompiledRef, ProtocolError, RunStore};
@@ -86,8 +86,8 @@ mod tests {
     /// The smallest component.
     const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
 
-    /// An agent on a machine of its own, and a store from which it can get something compiled only: what is there under the
-    /// component's digest is another one.
+    /// An agent on a machine of its own, and a store from which it can get something compiled only: what is there under
+    /// the component's digest is another one.
     struct Place {
         _folder: tempfile::TempDir,
         cache: ComponentCache,
@@ -122,7 +122,8 @@ mod tests {
             load(&self.sandbox, self.cache.clone(), key, &self.record, &*self.runs).await
         }
 
-        /// What was compiled is not used. What is there to be compiled is not used either, until it is what it should be.
+        /// What was compiled is not used. What is there to be compiled is not used either, until it is what it should
+        /// be.
         async fn compiles_itself(&self, key: Option<VerifyingKey>) {
             let refused = self.load(key).await;
             let is_other = matches!(refused, Err(AgentError::Component(ComponentError::OtherDigest { .. })));

@@ -133,7 +133,8 @@ fn no_options() -> wit::ContextOptions {
 }
 
 impl Browser {
-    /// The browser of an agent; it is not launched yet. `notice` is told of what is done to pages and not by their script.
+    /// The browser of an agent; it is not launched yet. `notice` is told of what is done to pages and not by their
+    /// script.
     pub(crate) fn new(means: &Means<'_>, parts: Parts, notice: impl Fn(String) + Send + Sync + 'static) -> Self {
         let Parts { egress, fingerprint, screen, traffic, veil } = parts;
         let Means { grant, options, .. } = means;
@@ -199,8 +200,8 @@ impl Browser {
         self.scope.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The Chromium, launched when it is first asked for. One that has died stays dead until the job is over: the script
-    /// has lost what it had there.
+    /// The Chromium, launched when it is first asked for. One that has died stays dead until the job is over: the
+    /// script has lost what it had there.
     async fn chromium(&self) -> Result<Arc<Chromium>, Error> {
         let mut chromium = self.chromium.lock().await;
         match &*chromium {
@@ -284,8 +285,9 @@ impl Life for Browser {
         scope.jobs += 1;
     }
 
-    /// A job is over: the contexts that were opened in it go. After a fault everything goes that a script had. A browser
-    /// that has died, or does not do as it is told, goes, too: says whether it is still there, or was not needed.
+    /// A job is over: the contexts that were opened in it go. After a fault everything goes that a script had. A
+    /// browser that has died, or does not do as it is told, goes, too: says whether it is still there, or was not
+    /// needed.
     async fn end_job(&self, after_fault: bool) -> bool {
         let (of_job, made_in_job, of_agent) = {
             let mut scope = self.scope();

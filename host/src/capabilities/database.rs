@@ -1,9 +1,10 @@
 //! Databases of the operator: `wit/deps/database.wit`.
 //!
-//! An agent connects to a database when a script first asks it something, keeps a few connections, and closes them when it
-//! ends. What a script says goes to the server as one prepared statement with its parameters apart. Whatever is lent for
-//! reading is held to that by the server's own read-only transactions (or a file that is opened for reading), and never by a
-//! look at the statement alone. Addresses and credentials are known here and in nothing that a script is told.
+//! An agent connects to a database when a script first asks it something, keeps a few connections, and closes them when
+//! it ends. What a script says goes to the server as one prepared statement with its parameters apart. Whatever is lent
+//! for reading is held to that by the server's own read-only transactions (or a file that is opened for reading), and
+//! never by a look at the statement alone. Addresses and credentials are known here and in nothing that a script is
+//! told.
 
 mod errors;
 mod guest;
@@ -141,7 +142,8 @@ impl Life for Databases {
         scope.jobs += 1;
     }
 
-    /// A job is over: its transactions are rolled back. Those of the agent context go with what holds them, after a fault too.
+    /// A job is over: its transactions are rolled back. Those of the agent context go with what holds them, after a
+    /// fault too.
     async fn end_job(&self, _after_fault: bool) -> bool {
         let begun = {
             let mut scope = self.scope();
@@ -192,8 +194,8 @@ impl Transaction {
         changed
     }
 
-    /// Takes the connection out, for one statement at a time. Whoever stops waiting for it, or exceeds a limit, ends the
-    /// transaction: it goes with the connection.
+    /// Takes the connection out, for one statement at a time. Whoever stops waiting for it, or exceeds a limit, ends
+    /// the transaction: it goes with the connection.
     async fn take(&self) -> Result<Taken<'_>, Error> {
         let mut place = self.lease.lock().await;
         let lease = place.take().ok_or_else(over)?;

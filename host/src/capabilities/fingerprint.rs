@@ -2,8 +2,8 @@
 //!
 //! A profile says what a device is; the Chromium that really runs says which version it is, and the agent's settings
 //! where it is. Together they are a [`Device`], which the browser is launched with and which every page and worker is
-//! given before its first script runs. It is for seeing a site as its visitors do: nothing here hides that the browser is
-//! automated.
+//! given before its first script runs. It is for seeing a site as its visitors do: nothing here hides that the browser
+//! is automated.
 
 mod device;
 mod places;
@@ -99,8 +99,8 @@ impl Fingerprint {
         })
     }
 
-    /// The device that the browser shows, or none where the settings do not ask for one. What is asked for and not granted
-    /// is refused, rather than shown as something else.
+    /// The device that the browser shows, or none where the settings do not ask for one. What is asked for and not
+    /// granted is refused, rather than shown as something else.
     pub(super) async fn device(&self) -> Result<Option<Arc<Device>>, Error> {
         if !self.settings.fingerprint_enabled {
             return Ok(None);

@@ -1,8 +1,8 @@
 //! A script's own HTTP requests: `wit/deps/http.wit`.
 //!
-//! What a request may be is decided in [`request`], how it is carried in [`client`], and how its response is received in
-//! [`body`]. Connections belong to whoever asked for them: those of a job end with it, so that nothing of one job (an open
-//! response, a connection by a proxy of its own) is another's.
+//! What a request may be is decided in [`request`], how it is carried in [`client`], and how its response is received
+//! in [`body`]. Connections belong to whoever asked for them: those of a job end with it, so that nothing of one job
+//! (an open response, a connection by a proxy of its own) is another's.
 
 mod body;
 mod client;

@@ -1,8 +1,8 @@
 //! Made-up people: `wit/deps/identity.wit`.
 //!
 //! A person is drawn by a generator that is seeded with the run, the job and what was asked for. So nothing is kept: a
-//! job that is tried again gets the same person, on whatever agent. No clock is asked either, which is why everybody was
-//! born within the same fixed years.
+//! job that is tried again gets the same person, on whatever agent. No clock is asked either, which is why everybody
+//! was born within the same fixed years.
 
 mod locales;
 

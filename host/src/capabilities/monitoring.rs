@@ -45,7 +45,8 @@ pub(crate) struct Monitoring {
     grant: Arc<Grant>,
     /// Where reports wait that are too many for memory.
     folder: PathBuf,
-    /// Host calls hold it while they report, which may include a write to the backlog's file: bounded, as the backlog is.
+    /// Host calls hold it while they report, which may include a write to the backlog's file: bounded, as the backlog
+    /// is.
     state: Mutex<State>,
     arrived: Notify,
 }
@@ -96,8 +97,8 @@ impl Monitoring {
         self.state().job.is_some()
     }
 
-    /// Sends reports out as they come, until the job is over; then use [`finish_job`](Self::finish_job) for the rest, if this
-    /// has not failed.
+    /// Sends reports out as they come, until the job is over; then use [`finish_job`](Self::finish_job) for the rest,
+    /// if this has not failed.
     pub(crate) async fn send_reports(
         &self,
         jobs: &dyn JobStore,

@@ -1,8 +1,9 @@
 //! The screen that a browser has its windows on: `wit/deps/screen.wit`.
 //!
-//! A project that wants a visible browser gets a virtual display of its own, an [`Xvfb`], which is started with the agent
-//! context and ends with it. Only an operator can have windows on the machine's own display; that is theirs, so no script
-//! gets a picture of it. A browser that was to be visible is never run without a window instead: sites tell the two apart.
+//! A project that wants a visible browser gets a virtual display of its own, an [`Xvfb`], which is started with the
+//! agent context and ends with it. Only an operator can have windows on the machine's own display; that is theirs, so
+//! no script gets a picture of it. A browser that was to be visible is never run without a window instead: sites tell
+//! the two apart.
 
 mod picture;
 mod xvfb;

@@ -1,9 +1,9 @@
 //! Secrets of the operator: `wit/deps/secrets.wit`.
 //!
-//! A secret is used for a script at the origins that it is bound to, and the script does not see it. What a page has been given
-//! could be read back from it, so whatever the browser says is looked through for secrets that were given to pages, by a
-//! [`Veil`]. That is no wall: a page that writes a text backwards shows it. The wall is that a secret goes to its own origins
-//! and no other.
+//! A secret is used for a script at the origins that it is bound to, and the script does not see it. What a page has
+//! been given could be read back from it, so whatever the browser says is looked through for secrets that were given to
+//! pages, by a [`Veil`]. That is no wall: a page that writes a text backwards shows it. The wall is that a secret goes
+//! to its own origins and no other.
 
 mod veil;
 

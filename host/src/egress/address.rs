@@ -1,8 +1,9 @@
 //! Which addresses are on the public internet.
 //!
-//! What is not is this machine, its network, or a way of writing such an address in another form. The ranges are those of
-//! the IANA special-purpose address registries (RFC 6890 and its updates) that are not globally reachable, and the forms
-//! of IPv6 that carry an IPv4 address: a connection to one of those would end wherever the machine's routes take it.
+//! What is not is this machine, its network, or a way of writing such an address in another form. The ranges are those
+//! of the IANA special-purpose address registries (RFC 6890 and its updates) that are not globally reachable, and the
+//! forms of IPv6 that carry an IPv4 address: a connection to one of those would end wherever the machine's routes take
+//! it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

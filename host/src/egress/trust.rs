@@ -1,11 +1,11 @@
 //! TLS with the servers that are connected to: whom to believe that they are who they say.
 //!
 //! Certificates are checked against the authorities that the system trusts (`SSL_CERT_FILE` and `SSL_CERT_DIR` name
-//! others), for the name or address that was asked for. A server that fails the check is told apart from one that fails:
-//! whoever asked may want to go on.
+//! others), for the name or address that was asked for. A server that fails the check is told apart from one that
+//! fails: whoever asked may want to go on.
 //!
-//! The authorities are the same for everybody and are read once. What servers give to be known again by (TLS sessions) is
-//! each owner's: a server must not see that two agents are of one machine.
+//! The authorities are the same for everybody and are read once. What servers give to be known again by (TLS sessions)
+//! is each owner's: a server must not see that two agents are of one machine.
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,8 +1,8 @@
 //! Connecting through an upstream proxy: HTTP (`CONNECT`), the same in TLS, or SOCKS5.
 //!
-//! The proxy is the operator's choice, so that where it is needs no grant; it may well be on a private network. What went
-//! wrong is told apart: a proxy that fails is given back for another one, and a target that it does not reach is not its
-//! fault. Nothing that is told has its address or credentials, or words of its own.
+//! The proxy is the operator's choice, so that where it is needs no grant; it may well be on a private network. What
+//! went wrong is told apart: a proxy that fails is given back for another one, and a target that it does not reach is
+//! not its fault. Nothing that is told has its address or credentials, or words of its own.
 
 mod http;
 mod socks5;

@@ -3,8 +3,8 @@
 //! What is compiled is native code, and the engine runs it unchecked: a flipped bit in a file is executed, not refused.
 //! So each file comes with a keyed tag over its content, the component's digest and the engine's configuration; the key
 //! is made once per cache and readable by its owner only. A file that is damaged, was written by somebody else, or
-//! belongs to another component or configuration has no valid tag, and is compiled again. What another machine has compiled
-//! is taken in only if the agent's server has signed it, and has a tag of this cache from then on.
+//! belongs to another component or configuration has no valid tag, and is compiled again. What another machine has
+//! compiled is taken in only if the agent's server has signed it, and has a tag of this cache from then on.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -283,16 +283,16 @@ impl Entry {
 #[allow(unsafe_code, reason = "native code is run as it is; see SAFETY")]
 fn from_file(sandbox: &Sandbox, path: &Path) -> wasmtime::Result<Component> {
     // SAFETY: the content was made by `precompile_component` of an engine of this configuration, here or by the server
-    // that has signed it, as its tag has just proved. The file is only ever replaced by renaming, never written to in place,
-    // in a folder that only its owner can write to.
+    // that has signed it, as its tag has just proved. The file is only ever replaced by renaming, never written to in
+    // place, in a folder that only its owner can write to.
     unsafe { Component::deserialize_file(&sandbox.engine, path) }
 }
 
 /// Loads a component that has no file.
 #[allow(unsafe_code, reason = "native code is run as it is; see SAFETY")]
 fn from_memory(sandbox: &Sandbox, compiled: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: the bytes come from `precompile_component` of this very engine, or of another one of this configuration by
-    // the agent's server, as its signature has proved.
+    // SAFETY: the bytes come from `precompile_component` of this very engine, or of another one of this configuration
+    // by the agent's server, as its signature has proved.
     unsafe { Component::deserialize(&sandbox.engine, compiled) }
 }
 

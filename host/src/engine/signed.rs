@@ -1,9 +1,10 @@
-//! Signatures of compiled components: only the server makes them, and everybody who is told its public key can check them.
+//! Signatures of compiled components: only the server makes them, and everybody who is told its public key can check
+//! them.
 //!
-//! What is compiled is native code, and an engine runs it unchecked. On its way to agents of other machines it passes stores
-//! and agents that must not be able to replace it. So the server signs it (Ed25519), and agents have nothing that they could
-//! sign with. A signature is over the component, the engine's configuration and the code, and over no run: what a server has
-//! compiled for one run is good for its others, so a cache may keep it for all of them.
+//! What is compiled is native code, and an engine runs it unchecked. On its way to agents of other machines it passes
+//! stores and agents that must not be able to replace it. So the server signs it (Ed25519), and agents have nothing
+//! that they could sign with. A signature is over the component, the engine's configuration and the code, and over no
+//! run: what a server has compiled for one run is good for its others, so a cache may keep it for all of them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -55,8 +56,8 @@ impl VerifyingKey {
         from_hex(text).map(Self)
     }
 
-    /// The key that a server tells its agents with the token `CREDENTIAL.KEY` of their run. None is told with the server's own
-    /// token.
+    /// The key that a server tells its agents with the token `CREDENTIAL.KEY` of their run. None is told with the
+    /// server's own token.
     pub fn of_token(token: &str) -> Option<Self> {
         Self::from_hex(token.split_once('.')?.1)
     }
@@ -76,8 +77,8 @@ impl fmt::Display for VerifyingKey {
     }
 }
 
-/// What signatures and the tags of caches are made of: the hash of a component, of a configuration of engines, and of the code
-/// that these compile the component to.
+/// What signatures and the tags of caches are made of: the hash of a component, of a configuration of engines, and of
+/// the code that these compile the component to.
 pub(super) fn statement(configuration: u64, digest: Digest, code: &[u8]) -> digest::Digest {
     let mut context = digest::Context::new(&SHA256);
     context.update(b"armada compiled component 2\n");

@@ -1,4 +1,5 @@
-//! Keeping an agent going: it is started again when it ends before its run does, for as long as that comes to something.
+//! Keeping an agent going: it is started again when it ends before its run does, for as long as that comes to
+//! something.
 //!
 //! It makes no difference here whether an agent is a process or a task: both have lives, which end with a reason.
 
@@ -7,8 +8,8 @@ use std::time::Duration;
 use armada_protocol::{JobStore, ProtocolError, RunId};
 use tokio_util::sync::CancellationToken;
 
-/// How many times in a row an agent may end without having taken any job before it is given up. One that dies in a job may
-/// be started as often as jobs have attempts.
+/// How many times in a row an agent may end without having taken any job before it is given up. One that dies in a job
+/// may be started as often as jobs have attempts.
 const FRUITLESS_STARTS: u32 = 3;
 /// How long to wait before starting an agent again: twice this, and twice as long each time.
 const RESTART: Duration = Duration::from_millis(100);
@@ -40,8 +41,8 @@ pub(crate) async fn is_over(jobs: &dyn JobStore, run: RunId, shutdown: &Cancella
     }
 }
 
-/// Keeps an agent going until this is over, which is told to the life that goes on then. Gives the reason if the agent had to be
-/// given up before.
+/// Keeps an agent going until this is over, which is told to the life that goes on then. Gives the reason if the agent
+/// had to be given up before.
 pub(crate) async fn keep<L: Future<Output = Life>>(
     index: u32,
     over: impl Future<Output = ()>,

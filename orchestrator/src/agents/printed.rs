@@ -1,7 +1,7 @@
 //! What agents print on standard error: log lines, which are passed on at their level, and a last word when one dies.
 //!
-//! An agent has the log filter of this process, so what it prints has been asked for. What every agent of a run warns of
-//! is told once.
+//! An agent has the log filter of this process, so what it prints has been asked for. What every agent of a run warns
+//! of is told once.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};

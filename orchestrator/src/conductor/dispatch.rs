@@ -1,7 +1,7 @@
 //! Dispatch: every job of a run into the store and on to the queue, a batch at a time, from wherever it was left off.
 //!
-//! A batch is stored before it is published, and said to be on the queue after: a server that dies in between finds jobs that
-//! wait, and publishes them. One batch is stored while the one before it is published.
+//! A batch is stored before it is published, and said to be on the queue after: a server that dies in between finds
+//! jobs that wait, and publishes them. One batch is stored while the one before it is published.
 
 use armada_project::Configuration;
 use armada_protocol::{Job, ProtocolError, RunId};

@@ -1,9 +1,10 @@
 //! What is left on the queue of a run whose jobs have ended.
 //!
-//! Whoever knows a run may put jobs on its queue. They count from the moment that they are taken from there: so it can be
-//! decided in one transaction, without asking the queue, that every job has ended, and one that was put there just then must not
-//! go with the queue. It is taken as an agent takes it; the ledger knows it, or enters it as one that nobody has done, which
-//! makes the run a failed one with something to retry. Who cancels a run wants no more of what is on its queue.
+//! Whoever knows a run may put jobs on its queue. They count from the moment that they are taken from there: so it can
+//! be decided in one transaction, without asking the queue, that every job has ended, and one that was put there just
+//! then must not go with the queue. It is taken as an agent takes it; the ledger knows it, or enters it as one that
+//! nobody has done, which makes the run a failed one with something to retry. Who cancels a run wants no more of what
+//! is on its queue.
 
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ use super::{Conductor, ConductorError, Shared};
 const NOBODY: u32 = u32::MAX;
 /// How long a queue that has something may take to deliver it.
 const DELIVERY: Duration = Duration::from_secs(1);
-/// How long, and how many, messages are taken: somebody who goes on putting them there does not keep the run from ending.
+/// How long, and how many, messages are taken: somebody who goes on putting them there does not keep the run from
+/// ending.
 const LONGEST: Duration = Duration::from_secs(30);
 const MOST: u32 = 100_000;
 

@@ -1,8 +1,8 @@
 //! Tending: what a run needs from time to time while its agents work.
 //!
-//! Jobs that get another attempt go back on the queue when it is time, those that have failed for good to the queue of dead
-//! jobs; agents that are silent for too long are taken for dead; and jobs that should be on the queue and are not are put there
-//! again. A store or a queue that is away is waited for.
+//! Jobs that get another attempt go back on the queue when it is time, those that have failed for good to the queue of
+//! dead jobs; agents that are silent for too long are taken for dead; and jobs that should be on the queue and are not
+//! are put there again. A store or a queue that is away is waited for.
 
 use std::time::{Duration, Instant};
 
@@ -23,8 +23,8 @@ const KEEP: Duration = Duration::from_secs(3600);
 const BATCH: i64 = 500;
 
 impl Conductor {
-    /// Dispatches a run's jobs and looks after it. Ends only when the run cannot go on: with the reason, or with a mistake in its
-    /// files.
+    /// Dispatches a run's jobs and looks after it. Ends only when the run cannot go on: with the reason, or with a
+    /// mistake in its files.
     pub(super) async fn tend(&self, run: RunId, configuration: &Configuration) -> Result<String, ConductorError> {
         let dispatching = async {
             loop {

@@ -1,8 +1,8 @@
 //! Everything that happens, as it happens: `/api/changes`, a WebSocket.
 //!
-//! Messages come in the order of their numbers, none twice, and whoever comes back with the last number has missed nothing: what
-//! was before comes from the store. Who is slow is told how much was left out of the stream, and then gets it from the store
-//! as well; who does not read at all is dropped. The server never waits for either.
+//! Messages come in the order of their numbers, none twice, and whoever comes back with the last number has missed
+//! nothing: what was before comes from the store. Who is slow is told how much was left out of the stream, and then
+//! gets it from the store as well; who does not read at all is dropped. The server never waits for either.
 
 use std::time::Duration;
 
@@ -56,7 +56,8 @@ pub(super) fn unlisted() -> Router<Api> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct WatchParams {
-    /// The number of the last change that is known: what came after it comes first. Without it, what happens from now on.
+    /// The number of the last change that is known: what came after it comes first. Without it, what happens from now
+    /// on.
     after: Option<u64>,
     /// Only what happens to this run.
     run: Option<Uuid>,
@@ -72,7 +73,8 @@ pub(super) struct ChangeMessage {
     #[serde(skip_serializing_if = "Option::is_none")]
     run_uuid: Option<Uuid>,
     /// `run`, `agent`, `job`, `report`, `artifact`, `run_deleted`; `watching`, first: from `seq` on nothing is missing;
-    /// `lagged`: what follows comes late; `forgotten`: what came up to `seq` is not all kept any more, so look at how things are.
+    /// `lagged`: what follows comes late; `forgotten`: what came up to `seq` is not all kept any more, so look at how
+    /// things are.
     kind: &'static str,
     /// The thing, as its own path shows it.
     #[serde(skip_serializing_if = "Option::is_none")]

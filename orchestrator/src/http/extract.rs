@@ -1,6 +1,7 @@
 //! What requests carry, checked: a parameter that is not known, twice there or of another type is refused by its name.
 //!
-//! Parameters are described by the same types that read them, so the OpenAPI document knows exactly those that are taken.
+//! Parameters are described by the same types that read them, so the OpenAPI document knows exactly those that are
+//! taken.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -37,7 +38,8 @@ pub(super) struct Received<T>(pub(super) T);
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct PageParams {
-    /// Which page, from 1. Pages reach to the 100000th row; cursors (`before`, `after`) reach everywhere and are faster.
+    /// Which page, from 1. Pages reach to the 100000th row; cursors (`before`, `after`) reach everywhere and are
+    /// faster.
     #[param(minimum = 1)]
     pub(super) page: Option<u64>,
     /// How many rows a page has [default: 10].
@@ -97,8 +99,8 @@ pub(super) struct ListOf<T> {
     page: u64,
     /// How many rows a page has.
     page_size: u64,
-    /// Where to go on: to be given as `after` if this was asked for with it, otherwise as `before`; null at the end. A filter
-    /// may leave a page with few rows, or none, before the end.
+    /// Where to go on: to be given as `after` if this was asked for with it, otherwise as `before`; null at the end. A
+    /// filter may leave a page with few rows, or none, before the end.
     next: Option<u64>,
 }
 

@@ -1,6 +1,6 @@
-//! Who may ask. The API launches programs, so a page of another origin that a user of this machine happens to visit must not
-//! reach it, neither by a request that a browser sends for it nor by a name that it has point here; and with a token, nobody
-//! who does not know it.
+//! Who may ask. The API launches programs, so a page of another origin that a user of this machine happens to visit
+//! must not reach it, neither by a request that a browser sends for it nor by a name that it has point here; and with a
+//! token, nobody who does not know it.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Launching: `POST /bot/start`.
 //!
-//! A launch is accepted once everything about it is right; what follows is seen in the run. A client that does not know whether
-//! its launch came through repeats it with the same `Idempotency-Key`, and gets the same run.
+//! A launch is accepted once everything about it is right; what follows is seen in the run. A client that does not know
+//! whether its launch came through repeats it with the same `Idempotency-Key`, and gets the same run.
 
 use armada_protocol::RunId;
 use axum::Json;

@@ -1,8 +1,8 @@
 //! Agents that come from elsewhere: a request that becomes a link.
 //!
-//! After the upgrade the connection carries the frames of [`armada_protocol::link`], as the standard input of an agent of this
-//! machine does. An agent whose connection is cut comes back with the same incarnation and goes on; one that is not heard of for
-//! too long is taken for dead by whoever looks after its run.
+//! After the upgrade the connection carries the frames of [`armada_protocol::link`], as the standard input of an agent
+//! of this machine does. An agent whose connection is cut comes back with the same incarnation and goes on; one that is
+//! not heard of for too long is taken for dead by whoever looks after its run.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,8 +56,9 @@ pub(super) fn is_link(path: &str) -> bool {
 /// A credential.
 #[derive(Debug, Serialize, ToSchema)]
 struct CredentialView {
-    /// What agents of the run send as bearer token: `ARMADA_TOKEN` of `armada agent`. Two parts in hexadecimal digits with a dot
-    /// between them: the credential, and the public key that the server's signatures of compiled components are checked with.
+    /// What agents of the run send as bearer token: `ARMADA_TOKEN` of `armada agent`. Two parts in hexadecimal digits
+    /// with a dot between them: the credential, and the public key that the server's signatures of compiled components
+    /// are checked with.
     token: String,
 }
 
@@ -70,8 +71,8 @@ async fn credential(State(api): State<Api>, Named(run): Named<Uuid>) -> Result<J
     Ok(Json(CredentialView { token: api.credentials.token(RunId(run)) }))
 }
 
-/// The links that there are, at most one for each agent of a run. The newest one counts: an agent whose connection was cut does
-/// not wait until that is noticed here.
+/// The links that there are, at most one for each agent of a run. The newest one counts: an agent whose connection was
+/// cut does not wait until that is noticed here.
 #[derive(Clone)]
 pub(super) struct AgentLinks {
     pub(super) streams: Streams,
@@ -102,8 +103,8 @@ impl AgentLinks {
         self.runs().get(&run).map(|links| links.allowance.clone())
     }
 
-    /// Counts a link for as long as this is held, in the place of the one that the agent had; if it had none, only if there may
-    /// be one more. The allowance is that of the run's first link.
+    /// Counts a link for as long as this is held, in the place of the one that the agent had; if it had none, only if
+    /// there may be one more. The allowance is that of the run's first link.
     fn admit(&self, run: RunId, agent: u32, allowance: Allowance) -> Option<Linked> {
         let mut runs = self.runs();
         let older = runs.get(&run).and_then(|links| links.agents.get(&agent));

@@ -1,5 +1,5 @@
-//! Numbers for Prometheus: `/metrics`. Counters and durations are kept as things happen; what the store knows is asked for when
-//! somebody looks.
+//! Numbers for Prometheus: `/metrics`. Counters and durations are kept as things happen; what the store knows is asked
+//! for when somebody looks.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;

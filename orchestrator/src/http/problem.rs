@@ -1,7 +1,7 @@
 //! What goes wrong, as the API says it: `application/problem+json` (RFC 9457).
 //!
-//! A client's own mistakes are all told at once, each with its place where it has one. Of what goes wrong in here a client
-//! learns only that it did: the cause goes to the log, since it may name files, statements or addresses.
+//! A client's own mistakes are all told at once, each with its place where it has one. Of what goes wrong in here a
+//! client learns only that it did: the cause goes to the log, since it may name files, statements or addresses.
 
 use std::fmt::Display;
 
@@ -30,7 +30,8 @@ pub struct Problem {
     pub status: u16,
     /// What went wrong this time, and what to do.
     pub detail: String,
-    /// What is wrong in what was sent, all of it; of a file with too many mistakes, the first ones and how many more there are.
+    /// What is wrong in what was sent, all of it; of a file with too many mistakes, the first ones and how many more
+    /// there are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mistakes: Vec<MistakeView>,
 }

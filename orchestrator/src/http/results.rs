@@ -121,8 +121,8 @@ fn row(job: &JobView) -> [String; 9] {
     ]
 }
 
-/// A value in a cell: text as it is, everything else as JSON. What a spreadsheet would take for a formula gets an apostrophe
-/// before it, which makes it text.
+/// A value in a cell: text as it is, everything else as JSON. What a spreadsheet would take for a formula gets an
+/// apostrophe before it, which makes it text.
 fn cell(value: &RawValue) -> String {
     match serde_json::from_str(value.get()) {
         Ok(Value::Null) => String::new(),

@@ -98,8 +98,8 @@ async fn delete(State(api): State<Api>, Named(run): Named<Uuid>) -> Result<Statu
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Ends a run before its jobs have: those that are being made end now, and the others are not begun. It has ended when its
-/// status says so.
+/// Ends a run before its jobs have: those that are being made end now, and the others are not begun. It has ended when
+/// its status says so.
 #[utoipa::path(post, path = "/api/runs/{run_uuid}/cancel", tag = "runs", operation_id = "cancel_run",
     params(("run_uuid" = Uuid, Path)), responses((status = 202, description = "The run", body = RunView), Failures))]
 async fn cancel(State(api): State<Api>, Named(run): Named<Uuid>) -> Result<(StatusCode, Json<RunView>), Problem> {

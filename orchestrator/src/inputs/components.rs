@@ -1,7 +1,7 @@
 //! Components on disk: one file per digest, there as a whole or not at all.
 //!
-//! A component stays for as long as there is a run that was launched with it; and for a while after somebody was told that it is
-//! here, since they may launch a run with it. A file's time says when that was.
+//! A component stays for as long as there is a run that was launched with it; and for a while after somebody was told
+//! that it is here, since they may launch a run with it. A file's time says when that was.
 
 use std::fs;
 use std::io;

@@ -1,8 +1,8 @@
 //! Receiving a launch: a multipart body, streamed to disk part by part, and looked into once all of it is there.
 //!
-//! Whoever sends it may be hostile or slow: every part has its limit, every wait has its end, and what has not been understood
-//! yet is never much, since it is kept in memory. What is received is in a folder that goes with the request, however that
-//! ends. All that is wrong with a launch is told at once.
+//! Whoever sends it may be hostile or slow: every part has its limit, every wait has its end, and what has not been
+//! understood yet is never much, since it is kept in memory. What is received is in a folder that goes with the
+//! request, however that ends. All that is wrong with a launch is told at once.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -54,7 +54,8 @@ pub struct LaunchForm {
     /// `config_template.json`. Needed unless there is a `bundle`.
     #[schema(format = Binary)]
     pub configtemplate: Option<String>,
-    /// What fills in the template's placeholders: `config_distant.json`, or `config_local.json` where the mode is `local`.
+    /// What fills in the template's placeholders: `config_distant.json`, or `config_local.json` where the mode is
+    /// `local`.
     #[schema(format = Binary)]
     pub configtune: Option<String>,
     /// `data_job.csv`.
@@ -223,8 +224,8 @@ impl Spool {
     }
 }
 
-/// A body that is given in small pieces, one at a time, so that whoever looks for parts in it does not read on while there is
-/// something to be understood; and that ends with an error if that finds none for too long.
+/// A body that is given in small pieces, one at a time, so that whoever looks for parts in it does not read on while
+/// there is something to be understood; and that ends with an error if that finds none for too long.
 struct Pieces {
     body: BodyDataStream,
     rest: Bytes,

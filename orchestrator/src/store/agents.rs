@@ -17,8 +17,8 @@ impl Store {
         !self.live.of(run).heard().is_empty()
     }
 
-    /// The agents of a run that have not been heard of for longer than they may be silent. Who has a job and was not heard of
-    /// since this process began, or since another process took its number, has as long from now on.
+    /// The agents of a run that have not been heard of for longer than they may be silent. Who has a job and was not
+    /// heard of since this process began, or since another process took its number, has as long from now on.
     pub(crate) async fn silent_agents(&self, run: RunId) -> Result<Vec<Incarnation>, StoreError> {
         let select = "SELECT DISTINCT agent, incarnation FROM jobs WHERE run_id = $1 AND status = 'Running'";
         let rows = sqlx::query(select).bind(run.to_string()).fetch_all(self.pool()).await?;
@@ -31,8 +31,8 @@ impl Store {
         Ok(silent.map(|(by, _)| *by).collect())
     }
 
-    /// Takes an agent for dead: the job that it had goes to another. Nothing is known of its process if that was not this
-    /// one's child.
+    /// Takes an agent for dead: the job that it had goes to another. Nothing is known of its process if that was not
+    /// this one's child.
     pub(crate) async fn agent_is_gone(&self, run: RunId, by: Incarnation, reason: String) -> Result<(), StoreError> {
         let (live, retry) = (self.live.of(run), self.retry.clone());
         live.heard().remove(&by);

@@ -1,5 +1,5 @@
-//! Attempts at jobs: begun, closed, and given to others when their agent is gone. What becomes of the job, and of its run, is
-//! decided in the same transaction.
+//! Attempts at jobs: begun, closed, and given to others when their agent is gone. What becomes of the job, and of its
+//! run, is decided in the same transaction.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -75,8 +75,8 @@ pub(super) fn died(agent: Option<u32>, attempt: i64) -> Outcome {
     Outcome::failed(Cause::Agent, format!("{agent} died during attempt {attempt}"))
 }
 
-/// Whether a job that this run does not have is one of another run, or will be once that is dispatched: somebody has copied its
-/// message, or wants to take its place.
+/// Whether a job that this run does not have is one of another run, or will be once that is dispatched: somebody has
+/// copied its message, or wants to take its place.
 pub(super) async fn is_of_another_run(book: &mut Book, run: RunId, job: Uuid) -> Result<bool, StoreError> {
     let select = sqlx::query("SELECT id FROM jobs WHERE id = $1").bind(job.to_string());
     if select.fetch_optional(book.sql()).await?.is_some() {
@@ -89,8 +89,8 @@ pub(super) async fn is_of_another_run(book: &mut Book, run: RunId, job: Uuid) ->
     Ok(select.bind(run.to_string()).fetch_optional(book.sql()).await?.is_some())
 }
 
-/// A job that somebody else has put on the queue. Its name says where it is in the run, whatever the message does; its place
-/// is another one if that is taken.
+/// A job that somebody else has put on the queue. Its name says where it is in the run, whatever the message does; its
+/// place is another one if that is taken.
 pub(super) async fn insert(book: &mut Book, run: RunId, job: &Job, allowed: i64) -> Result<Found, StoreError> {
     let taken = sqlx::query("SELECT id FROM jobs WHERE run_id = $1 AND place = $2");
     let place = whole(run.place(job.uuid));

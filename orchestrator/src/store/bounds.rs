@@ -1,6 +1,8 @@
-//! What an attempt may report: checked here again, because an agent from elsewhere may be anything that has its run's credential.
+//! What an attempt may report: checked here again, because an agent from elsewhere may be anything that has its run's
+//! credential.
 //!
-//! Agents keep their scripts to the run's limits, and count in the same way; whatever is beyond them comes from no agent of ours.
+//! Agents keep their scripts to the run's limits, and count in the same way; whatever is beyond them comes from no
+//! agent of ours.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -15,8 +17,8 @@ use uuid::Uuid;
 use super::views::count;
 use super::{Store, StoreError};
 
-/// How long the text of an event or a line of the log, of a progress, or of what an agent says of itself may be, in bytes. Agents
-/// cut theirs earlier.
+/// How long the text of an event or a line of the log, of a progress, or of what an agent says of itself may be, in
+/// bytes. Agents cut theirs earlier.
 pub(super) const TEXT_BYTES: usize = 64 << 10;
 /// What a report counts beside its text, in bytes, as agents count it.
 const RECORD_BYTES: u64 = 100;

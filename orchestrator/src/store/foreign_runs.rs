@@ -1,7 +1,7 @@
 //! Runs that somebody else conducts and reports here, as clients of the system that Armada succeeds do.
 //!
-//! Nothing is decided about them: what they report is stored. A run that is conducted here is not reported to: its ledger
-//! alone says what became of its jobs.
+//! Nothing is decided about them: what they report is stored. A run that is conducted here is not reported to: its
+//! ledger alone says what became of its jobs.
 
 use armada_protocol::RunId;
 use futures::FutureExt as _;

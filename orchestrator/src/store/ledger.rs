@@ -1,7 +1,7 @@
 //! The ledger in SQL: attempts, reports and outcomes, as agents ask for them.
 //!
-//! The queue may deliver a job twice, late or never; what is decided here holds. A job belongs to the process of an agent that
-//! began its last attempt, for as long as that process is heard of.
+//! The queue may deliver a job twice, late or never; what is decided here holds. A job belongs to the process of an
+//! agent that began its last attempt, for as long as that process is heard of.
 
 use std::time::{Duration, Instant};
 
@@ -109,7 +109,8 @@ impl JobStore for Store {
                             return Ok(Start::Attempt(found.last_attempt(run, job.uuid)));
                         }
                         let holder = found.holder().filter(|holder| holder.agent != by.agent);
-                        // One that was not heard of since this process began may still be, for as long as it may be silent.
+                        // One that was not heard of since this process began may still be, for as long as it may be
+                        // silent.
                         let is_alive = |holder| {
                             live.heard().entry(holder).or_insert_with(Instant::now).elapsed() < lease
                         };
@@ -164,7 +165,8 @@ impl JobStore for Store {
                         return Err(StoreError::NotFound(format!("job {}", attempt.job)));
                     };
                     if !found.is_open(attempt) {
-                        // Said before, or too late: another attempt was begun, or the job has ended. What was decided then holds.
+                        // Said before, or too late: another attempt was begun, or the job has ended. What was decided
+                        // then holds.
                         let is_again = !found.status.has_ended() && found.attempts == i64::from(attempt.number);
                         return Ok(if is_again { Next::Later } else { Next::Ended });
                     }

@@ -1,5 +1,6 @@
-//! What is kept in memory of the runs that go on: whom to tell that one is over, who was heard of when, and what waits for
-//! another attempt. All of it can be made again from the tables, and from silence; moments are those of the monotonic clock.
+//! What is kept in memory of the runs that go on: whom to tell that one is over, who was heard of when, and what waits
+//! for another attempt. All of it can be made again from the tables, and from silence; moments are those of the
+//! monotonic clock.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,8 +1,8 @@
 //! What is read of the store: lists in pages, and single things.
 //!
-//! A list stays fast however long it is: rows are found by an index in the order in which they are shown, and where a filter
-//! has none, a bounded number of rows is looked at and the cursor says where to go on. Newest comes first, as in the system that
-//! Armada succeeds; after a cursor, what is newer comes in its order, so that a list can be followed.
+//! A list stays fast however long it is: rows are found by an index in the order in which they are shown, and where a
+//! filter has none, a bounded number of rows is looked at and the cursor says where to go on. Newest comes first, as in
+//! the system that Armada succeeds; after a cursor, what is newer comes in its order, so that a list can be followed.
 
 mod list;
 
@@ -155,8 +155,8 @@ impl Store {
         is_conducted(self.pool(), run).await
     }
 
-    /// Jobs that have ended, in the order of their places, from a place on: as many as have about so many bytes of results,
-    /// but one at least. Says from which place to go on; nothing when there are no more.
+    /// Jobs that have ended, in the order of their places, from a place on: as many as have about so many bytes of
+    /// results, but one at least. Says from which place to go on; nothing when there are no more.
     pub(crate) async fn results(
         &self,
         run: Uuid,
@@ -217,8 +217,8 @@ impl Store {
         Ok(changes)
     }
 
-    /// Whether something that happened after a change may be kept no more: up to which one nothing is. Of a run that was
-    /// removed, it is kept that it was.
+    /// Whether something that happened after a change may be kept no more: up to which one nothing is. Of a run that
+    /// was removed, it is kept that it was.
     pub(crate) async fn forgotten_after(&self, after: u64, run: Option<Uuid>) -> Result<Option<u64>, StoreError> {
         // What is stored while this is asked is later than what is asked for.
         let last = self.last_seq();

@@ -1,7 +1,7 @@
 //! What is forgotten: runs that ended long enough ago, and what was told of others as long ago.
 //!
-//! A run may have a million events. They go in small parts, each a write of its own, so that nobody who reports something waits
-//! for long meanwhile.
+//! A run may have a million events. They go in small parts, each a write of its own, so that nobody who reports
+//! something waits for long meanwhile.
 
 use armada_protocol::RunId;
 use futures::FutureExt as _;

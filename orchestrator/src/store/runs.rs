@@ -217,7 +217,8 @@ impl Store {
             .await
     }
 
-    /// The next jobs that are to be put on the queue, without those that wait for their time. While the run is dispatched, only those that were there before.
+    /// The next jobs that are to be put on the queue, without those that wait for their time. While the run is
+    /// dispatched, only those that were there before.
     pub(crate) async fn waiting_jobs(
         &self,
         run: RunId,
@@ -290,8 +291,8 @@ impl Store {
         self.stop_run(run, Ending { reason: None, outcome: Outcome::Cancelled }).await
     }
 
-    /// Has a run end before its jobs have, and its agents told so. The first ending that is stored stays: whoever sees to it,
-    /// also after a restart, finds it.
+    /// Has a run end before its jobs have, and its agents told so. The first ending that is stored stays: whoever sees
+    /// to it, also after a restart, finds it.
     pub(crate) async fn stop_run(&self, run: RunId, ending: Ending) -> Result<RunView, StoreError> {
         let live = self.live.of(run);
         let ending = serde_json::to_string(&ending)?;

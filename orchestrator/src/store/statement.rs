@@ -1,7 +1,7 @@
 //! A statement that is put together from parts.
 //!
-//! Its placeholders are `$1`, `$2`, …, which SQLite and PostgreSQL both read; sqlx' own builder writes `?` for a database that it
-//! learns of at run time, which PostgreSQL does not. What comes from outside is only ever bound.
+//! Its placeholders are `$1`, `$2`, …, which SQLite and PostgreSQL both read; sqlx' own builder writes `?` for a
+//! database that it learns of at run time, which PostgreSQL does not. What comes from outside is only ever bound.
 
 use sqlx::any::{Any, AnyArguments, AnyRow};
 use sqlx::query::{Query, QueryAs};

@@ -1,7 +1,7 @@
 //! What the store promises, for SQLite and for PostgreSQL alike.
 //!
-//! A case is a function that is given an empty store; every one of them is carried out with both databases. What is for one
-//! database only is a test of its own.
+//! A case is a function that is given an empty store; every one of them is carried out with both databases. What is for
+//! one database only is a test of its own.
 
 mod agents;
 mod attempts;

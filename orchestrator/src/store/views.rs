@@ -1,8 +1,7 @@
 //! What the store shows of what happened: the same JSON in the API's answers and in the stream of changes.
 //!
-//! Names follow the system that Armada succeeds where it has the thing (`run_uuid`, `job_status`, `event_content`, …), so that
-//! what reads its API can read this one. Moments are RFC 3339 in UTC, to the
-//! millisecond.
+//! Names follow the system that Armada succeeds where it has the thing (`run_uuid`, `job_status`, `event_content`, …),
+//! so that what reads its API can read this one. Moments are RFC 3339 in UTC, to the millisecond.
 
 use armada_protocol::timestamp;
 use jiff::Timestamp;

@@ -1,8 +1,8 @@
 //! The one writer: what waits to be written goes into one transaction, and is answered once that is committed.
 //!
-//! A commit costs the same for one write as for a hundred, so under load writes wait for each other and share one. A write
-//! that fails is undone by itself (a savepoint); when the transaction fails, all of them have. When only the answer to a commit was
-//! lost, the database is asked.
+//! A commit costs the same for one write as for a hundred, so under load writes wait for each other and share one. A
+//! write that fails is undone by itself (a savepoint); when the transaction fails, all of them have. When only the
+//! answer to a commit was lost, the database is asked.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +20,8 @@ use super::{StoreError, StoredChange};
 const WAITING: usize = 256;
 /// How long a transaction may take.
 const TRANSACTION: Duration = Duration::from_secs(30);
-/// How long a database that has gone away during a commit is waited for, to ask whether it has done it, and how often it is asked.
+/// How long a database that has gone away during a commit is waited for, to ask whether it has done it, and how often
+/// it is asked.
 const UNKNOWN: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// How many rows one statement inserts: more make it costly to read, and SQLite takes 32,766 values at most.
@@ -132,8 +133,8 @@ trait Write: Send {
 }
 
 impl StoreError {
-    /// What each write of a transaction that failed is told. That it is refused is only known of one that was alone: others may
-    /// go well the next time.
+    /// What each write of a transaction that failed is told. That it is refused is only known of one that was alone:
+    /// others may go well the next time.
     fn of_all(&self, is_alone: bool) -> Self {
         match self {
             Self::Refused(told) if is_alone => Self::Refused(told.clone()),
@@ -208,7 +209,8 @@ impl Writer {
         self.shared.seq.load(Ordering::Acquire)
     }
 
-    /// Has something written. It is, or is not, whatever becomes of whoever waits for it. Once this answers, it is on the disk.
+    /// Has something written. It is, or is not, whatever becomes of whoever waits for it. Once this answers, it is on
+    /// the disk.
     pub(super) async fn write<T, F>(&self, act: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -217,9 +219,9 @@ impl Writer {
         self.ask(true, act).await
     }
 
-    /// The same for what agents say of their jobs, which need not wait for the disk: it survives whatever becomes of this process,
-    /// and is on the disk a moment later. With SQLite, a power cut in between takes it back, agents and all, as if their machine
-    /// had ended a moment earlier: the ledger has the jobs done again.
+    /// The same for what agents say of their jobs, which need not wait for the disk: it survives whatever becomes of
+    /// this process, and is on the disk a moment later. With SQLite, a power cut in between takes it back, agents and
+    /// all, as if their machine had ended a moment earlier: the ledger has the jobs done again.
     pub(super) async fn note<T, F>(&self, act: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -301,8 +303,8 @@ struct Written {
     is_committing: bool,
 }
 
-/// Whether a transaction that seems to have failed was committed, and only the answer was lost: then the last of its changes is
-/// there. A database that is away is waited for.
+/// Whether a transaction that seems to have failed was committed, and only the answer was lost: then the last of its
+/// changes is there. A database that is away is waited for.
 async fn was_committed(pool: &AnyPool, last: u64) -> bool {
     let last = i64::try_from(last).unwrap_or(i64::MAX);
     let begun = Instant::now();

@@ -1,8 +1,8 @@
 //! Projects in Python: componentize-py makes a component of an interpreter and what it has imported.
 //!
 //! None of the project's code runs on this machine itself: packages are installed from wheels only, which runs none of
-//! theirs, and modules are imported by the interpreter in Wasm, which sees copies of the project's files and nothing else.
-//! What was built is kept under the digest of all that it was built from.
+//! theirs, and modules are imported by the interpreter in Wasm, which sees copies of the project's files and nothing
+//! else. What was built is kept under the digest of all that it was built from.
 
 mod packages;
 mod sources;
@@ -132,8 +132,8 @@ fn make(
     // In the order of the folders that `_component.py` names.
     let folders = ["sdk", "reference", "project", "packages", "word"].map(|name| folder.join(name));
     let [own, reference, project, installed, word] = &folders;
-    // The interpreter may write to what it sees, and it would see the packages of the environment that componentize-py is
-    // installed in, unless there is another environment: this one, which is empty.
+    // The interpreter may write to what it sees, and it would see the packages of the environment that componentize-py
+    // is installed in, unless there is another environment: this one, which is empty.
     let environment = folder.join("environment");
     fs::create_dir_all(environment.join("site-packages")).map_err(at(&environment))?;
     command.env("VIRTUAL_ENV", &environment);

@@ -5,8 +5,8 @@
 //! the same sources give the same component.
 //!
 //! Build scripts and procedural macros run on this machine, as Cargo has it. But which compiler works is for whoever
-//! builds to say: a `.cargo/config.toml` or `rust-toolchain.toml` in the project's folder, which could name any program,
-//! is not read, because Cargo and rustup are started elsewhere and look for these where they start.
+//! builds to say: a `.cargo/config.toml` or `rust-toolchain.toml` in the project's folder, which could name any
+//! program, is not read, because Cargo and rustup are started elsewhere and look for these where they start.
 
 use std::ffi::OsStr;
 use std::io::{self, BufReader};
@@ -60,7 +60,8 @@ pub(super) fn build(
     Ok(Component::read(bytes)?)
 }
 
-/// A program that reads no configuration and chooses no toolchain by the folder that it is started in, nor by one above.
+/// A program that reads no configuration and chooses no toolchain by the folder that it is started in, nor by one
+/// above.
 fn elsewhere(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.current_dir("/");

@@ -1,7 +1,7 @@
 //! Upstream proxies, as an operator's file names them.
 //!
-//! What is read here is what agents get: an address that can be dialled, credentials that are shown nowhere, and what is
-//! known of where the proxy's traffic comes out.
+//! What is read here is what agents get: an address that can be dialled, credentials that are shown nowhere, and what
+//! is known of where the proxy's traffic comes out.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -19,8 +19,8 @@ use crate::{
 
 /// How large the JSON or the payload of a frame may be: more than the largest result or artifact that a grant allows.
 pub(super) const MAX_PART_BYTES: usize = (1 << 30) + (1 << 20);
-/// How much of a frame arrives, or is taken by the other side, within [`CHUNK_TIME`] at least. Otherwise the stream is given up:
-/// what has arrived takes memory for as long as the rest is waited for.
+/// How much of a frame arrives, or is taken by the other side, within [`CHUNK_TIME`] at least. Otherwise the stream is
+/// given up: what has arrived takes memory for as long as the rest is waited for.
 const CHUNK_BYTES: u64 = 16 << 20;
 /// See [`CHUNK_BYTES`].
 pub(super) const CHUNK_TIME: Duration = Duration::from_secs(60);

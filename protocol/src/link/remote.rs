@@ -1,8 +1,8 @@
 //! The same link from another machine: a connection to the server's API that is made again whenever it is lost.
 //!
 //! What was asked over a connection that broke is asked again over the next one; everything that is asked can be (see
-//! [`Patient`](crate::patient::Patient)). That a connection is dead, and not only silent, shows by the agent's own heartbeat: it
-//! is answered, or the connection is given up, unless something large is on its way before it.
+//! [`Patient`](crate::patient::Patient)). That a connection is dead, and not only silent, shows by the agent's own
+//! heartbeat: it is answered, or the connection is given up, unless something large is on its way before it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -90,8 +90,8 @@ impl RemoteLink {
         Ok(Self { shared: Arc::new(Shared { client, url, token, by, patience, link: Mutex::default(), transfers }) })
     }
 
-    /// Asks over a connection, and again over another one for as long as there is patience. Without a limit, it waits for
-    /// something to happen.
+    /// Asks over a connection, and again over another one for as long as there is patience. Without a limit, it waits
+    /// for something to happen.
     async fn ask<T, F>(&self, limit: Option<Duration>, ask: impl Fn(Arc<Link>) -> F) -> Result<T, ProtocolError>
     where
         F: Future<Output = Result<T, ProtocolError>>,
@@ -168,7 +168,8 @@ impl Shared {
         }
     }
 
-    /// Lets a connection go that is of no use any more, unless another has taken its place. Whoever waits on it is told.
+    /// Lets a connection go that is of no use any more, unless another has taken its place. Whoever waits on it is
+    /// told.
     async fn give_up(&self, link: &Arc<Link>) {
         link.close();
         let mut current = self.link.lock().await;
@@ -327,7 +328,8 @@ impl JobConsumer for Consumer {
 }
 
 impl Consumer {
-    /// Settles a delivery, unless the connection is gone that it came over: then it is delivered again, and the ledger knows.
+    /// Settles a delivery, unless the connection is gone that it came over: then it is delivered again, and the ledger
+    /// knows.
     async fn settle(&mut self, tag: u64, is_done: bool) -> Result<(), ProtocolError> {
         let Some((link, consumer)) = &mut self.current else { return Ok(()) };
         let settled = async { if is_done { consumer.acknowledge(tag).await } else { consumer.requeue(tag).await } };

@@ -25,7 +25,8 @@ const SMALL_BYTES: u64 = 64 << 10;
 const UNIT_BYTES: u64 = 1 << 10;
 /// How long a link from elsewhere may be silent. Its agent has something to say every few seconds.
 const SILENCE: Duration = Duration::from_secs(300);
-/// What a request of an agent from elsewhere may have besides artifacts: the result of a job, with what JSON makes of it.
+/// What a request of an agent from elsewhere may have besides artifacts: the result of a job, with what JSON makes of
+/// it.
 const BESIDES_ARTIFACTS: u64 = 16 << 20;
 /// What a request of an agent from elsewhere may have in any case.
 const ANY_REQUEST: u64 = 32 << 20;

@@ -1,8 +1,8 @@
-//! Jobs as messages of Celery's protocol, version 2: a program in Python can feed agents, and a Celery worker can take what
-//! the orchestrator publishes. <https://docs.celeryq.dev/en/stable/internals/protocol.html>
+//! Jobs as messages of Celery's protocol, version 2: a program in Python can feed agents, and a Celery worker can take
+//! what the orchestrator publishes. <https://docs.celeryq.dev/en/stable/internals/protocol.html>
 //!
-//! What cannot be a job is no error of whoever takes it from the queue: [`decode`] says in words why, for those who look at the
-//! queue of dead jobs.
+//! What cannot be a job is no error of whoever takes it from the queue: [`decode`] says in words why, for those who
+//! look at the queue of dead jobs.
 
 use armada_project::Digest;
 use jiff::Timestamp;
@@ -25,7 +25,8 @@ const INDEX: &str = "armada_index";
 const REASON: &str = "armada_reason";
 /// How many bytes of a reason are kept.
 const MAX_REASON: usize = 500;
-/// How many bytes of headers go along to the queue of dead jobs: all headers of a message travel in one frame of 128 KiB.
+/// How many bytes of headers go along to the queue of dead jobs: all headers of a message travel in one frame of 128
+/// KiB.
 const MAX_HEADERS: usize = 32 << 10;
 
 /// How many bytes a message may have.

@@ -1,8 +1,8 @@
 //! A connection to the broker, made in bounded time.
 //!
-//! A thread of the library's speaks for a connection, also while it is being made. Whoever gives up an attempt has no hold on
-//! that thread, and a server that takes the connection and then is silent would keep it for ever: so what is given up has its
-//! socket shut down under it, which ends the thread.
+//! A thread of the library's speaks for a connection, also while it is being made. Whoever gives up an attempt has no
+//! hold on that thread, and a server that takes the connection and then is silent would keep it for ever: so what is
+//! given up has its socket shut down under it, which ends the thread.
 
 use std::io;
 use std::net::{Shutdown, TcpStream};

@@ -1,7 +1,8 @@
 //! An agent's consumer: one delivery at a time, over as many connections as it takes.
 //!
-//! When the connection or the channel is lost, the broker delivers again what was not settled, to whichever agent asks; what
-//! this consumer had can be settled no more, and need not be. A queue that was there and is gone is the end of its run.
+//! When the connection or the channel is lost, the broker delivers again what was not settled, to whichever agent asks;
+//! what this consumer had can be settled no more, and need not be. A queue that was there and is gone is the end of its
+//! run.
 
 use std::sync::Arc;
 
@@ -67,8 +68,8 @@ impl Consumer {
         self.note(settled);
     }
 
-    /// That a delivery cannot be settled because its channel is gone is fine: the broker delivers it again, and the ledger
-    /// knows what became of the job.
+    /// That a delivery cannot be settled because its channel is gone is fine: the broker delivers it again, and the
+    /// ledger knows what became of the job.
     fn note(&mut self, settled: Result<bool, BrokerError>) {
         if let Err(error) = settled {
             tracing::debug!("a delivery was lost before it was settled: {error}");

@@ -1,7 +1,7 @@
 //! What a server tells of a run's jobs, as what a run of this machine tells of its own.
 //!
-//! The server tells how a job is now and, one by one, what it reports; here are the changes that lead there, and a job that
-//! has ended is given with everything that it reported. That is kept for as long as the job goes on.
+//! The server tells how a job is now and, one by one, what it reports; here are the changes that lead there, and a job
+//! that has ended is given with everything that it reported. That is kept for as long as the job goes on.
 
 use std::collections::HashMap;
 

@@ -39,8 +39,8 @@ impl Browser {
         Operation::new((), |()| async { wit::current_context().await.map(BrowserContext::from) })
     }
 
-    /// Makes a context of its own, which shares nothing with others. One that is made while a job runs is closed with the
-    /// job.
+    /// Makes a context of its own, which shares nothing with others. One that is made while a job runs is closed with
+    /// the job.
     #[track_caller]
     pub fn new_context(&self) -> Operation<ContextOptions, BrowserContext> {
         Operation::new(ContextOptions::default(), |options| async {
@@ -49,8 +49,8 @@ impl Browser {
     }
 }
 
-/// An isolated session of the browser: cookies, storage and cache. It closes when its last clone is dropped, unless it is
-/// the current job's.
+/// An isolated session of the browser: cookies, storage and cache. It closes when its last clone is dropped, unless it
+/// is the current job's.
 #[derive(Clone, Debug)]
 pub struct BrowserContext {
     handle: Rc<wit::BrowserContext>,

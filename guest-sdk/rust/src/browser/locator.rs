@@ -289,7 +289,8 @@ element_functions! {
     /// Replaces the value of an input, a text area or an editable element.
     fn fill(value: impl Into<String> = value.into()) -> ActionOptions => () =
         |page, selector, options| page.fill(selector, value, options);
-    /// Replaces the value of an input or a text area by a secret of the operator, by its name; see [`secrets`](crate::secrets).
+    /// Replaces the value of an input or a text area by a secret of the operator, by its name; see
+    /// [`secrets`](crate::secrets).
     fn fill_secret(name: impl Into<String> = name.into()) -> ActionOptions => () =
         |page, selector, options| page.fill_secret(selector, name, options);
     /// Empties an input, a text area or an editable element.

@@ -1,10 +1,10 @@
 //! The connection to Chromium: the DevTools protocol over a pair of pipes.
 //!
-//! The protocol's commands and types are chromiumoxide's; the connection is our own, because what runs in the browser is
-//! not trusted: messages are bounded in size (an answer that is too large fails its own call and nothing else), every
-//! call ends when the browser does, and events are handled one by one as they arrive, in order with the answers, so no
-//! queue of them can grow. A pipe, unlike a port, can be reached by nobody else, and closes with this process: Chromium
-//! then ends by itself, however we died.
+//! The protocol's commands and types are chromiumoxide's; the connection is our own, because what runs in the browser
+//! is not trusted: messages are bounded in size (an answer that is too large fails its own call and nothing else),
+//! every call ends when the browser does, and events are handled one by one as they arrive, in order with the answers,
+//! so no queue of them can grow. A pipe, unlike a port, can be reached by nobody else, and closes with this process:
+//! Chromium then ends by itself, however we died.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -396,8 +396,8 @@ fn veiled<'a>(shared: &Shared, said: Option<&'a RawValue>) -> Cow<'a, RawValue> 
     shared.veil.json(said, replace_lone_surrogates).map_or(Cow::Borrowed(said), Cow::Owned)
 }
 
-/// Reads JSON of the browser as a `T`. Pages can hold text that is no valid Unicode, which the browser writes as escapes
-/// of lone surrogates; they become U+FFFD.
+/// Reads JSON of the browser as a `T`. Pages can hold text that is no valid Unicode, which the browser writes as
+/// escapes of lone surrogates; they become U+FFFD.
 pub(crate) fn decode<T: DeserializeOwned>(json: &RawValue) -> Result<T, CdpError> {
     match serde_json::from_str(json.get()) {
         Ok(value) => Ok(value),

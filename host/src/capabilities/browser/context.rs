@@ -132,7 +132,8 @@ impl Registry {
         Ok((expected, opening))
     }
 
-    /// Counts a context that is asked for, unless there are too many. Those that are made for nobody any more are waited for.
+    /// Counts a context that is asked for, unless there are too many. Those that are made for nobody any more are
+    /// waited for.
     pub(super) async fn expect_context(self: &Arc<Self>, pages: usize) -> Result<Expected, Error> {
         let most = pages.saturating_add(OWN_CONTEXTS);
         let mut has_room = false;
@@ -153,8 +154,8 @@ impl Registry {
         Ok(Expected { registry: self.clone(), count: |entries| &mut entries.expected_contexts })
     }
 
-    /// Waits until nothing is asked for any more, and no page is left of a context that is closed. Says whether it came to
-    /// that.
+    /// Waits until nothing is asked for any more, and no page is left of a context that is closed. Says whether it came
+    /// to that.
     pub(super) async fn settled(&self) -> bool {
         self.until(|entries| {
             entries.expected_pages == 0
@@ -164,9 +165,9 @@ impl Registry {
         .await
     }
 
-    /// Does what must come to its end once it has begun, even when whoever waits for it is gone: what the browser makes for
-    /// nobody would stay. Then, what it gives is dropped, and so must be something that closes what was made. The work is
-    /// to be short, and counted as [`Expected`]: whoever gives up may begin anew.
+    /// Does what must come to its end once it has begun, even when whoever waits for it is gone: what the browser makes
+    /// for nobody would stay. Then, what it gives is dropped, and so must be something that closes what was made. The
+    /// work is to be short, and counted as [`Expected`]: whoever gives up may begin anew.
     pub(super) async fn see_through<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
@@ -234,7 +235,8 @@ impl Context {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The time that a call may take: what the script says, else the context's default, and never more than the grant's.
+    /// The time that a call may take: what the script says, else the context's default, and never more than the
+    /// grant's.
     pub(super) fn deadline(&self, timeout_ms: Option<u32>, default: impl FnOnce(Times) -> Duration) -> Deadline {
         let asked = match timeout_ms {
             Some(milliseconds) => Duration::from_millis(milliseconds.into()),

@@ -1,8 +1,8 @@
 //! The frames of a page, kept up to date by the browser's events.
 //!
-//! This is bookkeeping only: which frames there are, which document each has, how far it has loaded, in which JavaScript
-//! worlds it can be reached, and whether it is on its way to another document. Who waits for something looks here after
-//! every event.
+//! This is bookkeeping only: which frames there are, which document each has, how far it has loaded, in which
+//! JavaScript worlds it can be reached, and whether it is on its way to another document. Who waits for something looks
+//! here after every event.
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -1,8 +1,8 @@
 //! From a selector to the element: through frames, with patience.
 //!
-//! The looking and waiting is done by the page engine in slices of half a second, so that most waits cost one round trip; this
-//! side follows the selector through frames, starts again after navigations, and turns what was seen into an error that
-//! says it.
+//! The looking and waiting is done by the page engine in slices of half a second, so that most waits cost one round
+//! trip; this side follows the selector through frames, starts again after navigations, and turns what was seen into an
+//! error that says it.
 
 use std::time::Duration;
 
@@ -126,7 +126,8 @@ fn held_is_gone() -> Error {
 }
 
 impl Page {
-    /// Does something with the one element that a selector finds, once that can be done: see `operations` in `page/acts.js`.
+    /// Does something with the one element that a selector finds, once that can be done: see `operations` in
+    /// `page/acts.js`.
     pub(super) async fn with_element<T: DeserializeOwned>(
         &self,
         selector: &str,

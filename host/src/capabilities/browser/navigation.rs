@@ -1,7 +1,8 @@
 //! Going from document to document.
 //!
-//! Nothing here asks "are we there yet?": who navigates notes what is known before, acts, and looks at every event after.
-//! What was true before the act therefore never counts as its result, and what happens during it is never missed.
+//! Nothing here asks "are we there yet?": who navigates notes what is known before, acts, and looks at every event
+//! after. What was true before the act therefore never counts as its result, and what happens during it is never
+//! missed.
 
 use std::time::Duration;
 
@@ -209,8 +210,8 @@ impl Page {
         deadline.bound(|| format!("the content to reach {}", name(until)), set).await
     }
 
-    /// Lets what an act has set off get going, and waits until every navigation that began with it has committed or come
-    /// to nothing.
+    /// Lets what an act has set off get going, and waits until every navigation that began with it has committed or
+    /// come to nothing.
     pub(super) async fn after_act(&self, deadline: Deadline) -> Result<(), Error> {
         let main = self.state().frames.main_id().clone();
         let settle = async {

@@ -1,4 +1,5 @@
-//! JavaScript in a page: the author's, in the page's own world, and ours (the page engine, in `page/`), in an isolated one.
+//! JavaScript in a page: the author's, in the page's own world, and ours (the page engine, in `page/`), in an isolated
+//! one.
 
 use std::time::Duration;
 
@@ -25,9 +26,9 @@ use crate::contract::browser as wit;
 /// The page engine: put into the isolated world of each frame that is looked into, as an expression that gives our
 /// functions.
 ///
-/// It finds elements, waits until they are ready, and reads them. In its world it shares the document with the page's own
-/// scripts, but no JavaScript object, so a page can neither see it nor break it. The host parses selectors and passes
-/// them as parts; everything there answers with plain JSON. The files follow one another as one script.
+/// It finds elements, waits until they are ready, and reads them. In its world it shares the document with the page's
+/// own scripts, but no JavaScript object, so a page can neither see it nor break it. The host parses selectors and
+/// passes them as parts; everything there answers with plain JSON. The files follow one another as one script.
 const ENGINE: &str = concat!(
     "(() => {\n'use strict';\n",
     include_str!("page/states.js"),
@@ -84,8 +85,8 @@ impl Thrown {
         exception.unwrap_or(self.text)
     }
 
-    /// Whether nothing has run, as the whole is no expression. What an expression throws, a `SyntaxError` of `JSON.parse`
-    /// too, rejects the promise of our wrapper, and its text says so.
+    /// Whether nothing has run, as the whole is no expression. What an expression throws, a `SyntaxError` of
+    /// `JSON.parse` too, rejects the promise of our wrapper, and its text says so.
     fn is_no_expression(&self) -> bool {
         let description = self.exception.as_ref().and_then(|exception| exception.description.as_deref());
         self.text == "Uncaught" && description.is_some_and(|description| description.starts_with("SyntaxError"))
@@ -309,8 +310,8 @@ impl Page {
         decode(value)
     }
 
-    /// The same, giving what the function gives by value, or as a reference to it in the page. A name such as `run.ok` is
-    /// of a property of what the function gives, if that has it.
+    /// The same, giving what the function gives by value, or as a reference to it in the page. A name such as `run.ok`
+    /// is of a property of what the function gives, if that has it.
     pub(super) async fn ask_for(
         &self,
         frame: &str,
@@ -430,8 +431,8 @@ fn argument(value: Value) -> CallArgument {
     CallArgument { value: Some(value), ..Default::default() }
 }
 
-/// The argument as a JavaScript expression. It is parsed there: written as an object literal, a field `__proto__` would be
-/// something else.
+/// The argument as a JavaScript expression. It is parsed there: written as an object literal, a field `__proto__` would
+/// be something else.
 fn argument_expression(arg: Option<&str>) -> Result<String, Error> {
     let Some(arg) = arg else { return Ok("undefined".to_owned()) };
     match serde_json::from_str::<&RawValue>(arg) {

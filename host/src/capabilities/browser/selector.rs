@@ -159,8 +159,8 @@ fn abbreviate(text: &str) -> String {
     }
 }
 
-/// Splits at ` >> ` outside of quotes. A quote counts as one when it is closed; a single one only inside brackets, as it
-/// is an apostrophe elsewhere.
+/// Splits at ` >> ` outside of quotes. A quote counts as one when it is closed; a single one only inside brackets, as
+/// it is an apostrophe elsewhere.
 fn split(text: &str) -> Vec<&str> {
     let mut parts = Vec::new();
     let (mut start, mut brackets) = (0, 0_usize);

@@ -1,6 +1,7 @@
 //! MySQL and MariaDB.
 //!
-//! Neither ends a statement because the one who asked is gone: a statement that is given up is ended by a second connection.
+//! Neither ends a statement because the one who asked is gone: a statement that is given up is ended by a second
+//! connection.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! The connections of an agent to one database: few, made when they are needed, and used again.
 //!
-//! sqlx has a pool of its own, which takes back a connection whatever it is doing, tries again and again to reach a server
-//! that is not there, and knows only its own drivers. Here a call that is given up ends its statement on the server and its
-//! connection, and a server that cannot be reached is told at once.
+//! sqlx has a pool of its own, which takes back a connection whatever it is doing, tries again and again to reach a
+//! server that is not there, and knows only its own drivers. Here a call that is given up ends its statement on the
+//! server and its connection, and a server that cannot be reached is told at once.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! PostgreSQL.
 //!
-//! Values of rows are read from what the server sends, in its binary form: it has moments, numbers and days that no Rust type
-//! has, and none of them may be changed or be the end of the host.
+//! Values of rows are read from what the server sends, in its binary form: it has moments, numbers and days that no
+//! Rust type has, and none of them may be changed or be the end of the host.
 
 use std::time::Duration;
 
@@ -210,8 +210,8 @@ fn moment(microseconds: i64) -> Option<wit::Value> {
     Some(wit::Value::TimestampWithZone(moment.to_string()))
 }
 
-/// A number as the server itself writes it: groups of four digits, the place of the first group, and how many digits there are
-/// after the point.
+/// A number as the server itself writes it: groups of four digits, the place of the first group, and how many digits
+/// there are after the point.
 fn numeric(bytes: &[u8]) -> Option<String> {
     let mut parts = bytes.chunks_exact(2).map(|pair| pair.try_into().map(u16::from_be_bytes).unwrap_or_default());
     let (count, weight, sign, scale) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);

@@ -1,7 +1,8 @@
 //! SQLite: a file of the operator, opened in this process.
 //!
-//! A file that is lent for reading is opened for reading. No statement reaches another file: there is one statement at a time,
-//! and none that attaches (see `statement.rs`). A statement that is given up is interrupted from inside of SQLite.
+//! A file that is lent for reading is opened for reading. No statement reaches another file: there is one statement at
+//! a time, and none that attaches (see `statement.rs`). A statement that is given up is interrupted from inside of
+//! SQLite.
 
 use std::str::FromStr as _;
 use std::sync::Arc;

@@ -1,8 +1,9 @@
 //! Microsoft SQL Server.
 //!
-//! It has no transactions for reading only, and a text for it may be many statements without a mark between them. So the host
-//! cannot hold a script to reading: the operator has to lend it with an account that may do what scripts may, and says so with
-//! `writable`. For the same reason a connection is used for one statement or one transaction, and then closed.
+//! It has no transactions for reading only, and a text for it may be many statements without a mark between them. So
+//! the host cannot hold a script to reading: the operator has to lend it with an account that may do what scripts may,
+//! and says so with `writable`. For the same reason a connection is used for one statement or one transaction, and then
+//! closed.
 
 use async_trait::async_trait;
 use bigdecimal::BigDecimal;

@@ -1,8 +1,9 @@
 //! What a script may ask of a database, by the first word of its statement.
 //!
-//! Statements that change data or tables are for databases that are lent for writing. Some are for nobody: what begins and
-//! ends transactions would undo the read-only ones that the host begins, and what sets up sessions, attaches other files or
-//! moves the server's files is not the script's business. This look decides nothing about reading: the server does that.
+//! Statements that change data or tables are for databases that are lent for writing. Some are for nobody: what begins
+//! and ends transactions would undo the read-only ones that the host begins, and what sets up sessions, attaches other
+//! files or moves the server's files is not the script's business. This look decides nothing about reading: the server
+//! does that.
 
 use crate::contract::Error;
 use crate::contract::database::Kind;

@@ -47,7 +47,8 @@ const PLACES: [Place; 28] = [
     place("US", "en-US", "America/New_York"),
 ];
 
-/// The place that an agent's traffic comes out at, if it leaves through an upstream proxy in a country that is known here.
+/// The place that an agent's traffic comes out at, if it leaves through an upstream proxy in a country that is known
+/// here.
 pub(super) fn of(proxy: &ProxySettings) -> Option<Place> {
     proxy.lease_time()?;
     PLACES.into_iter().find(|place| place.country.eq_ignore_ascii_case(&proxy.proxy_location))

@@ -1,5 +1,5 @@
-//! Connections for a script's requests: dialled by [`Egress`], secured with TLS where the URL says `https`, and kept for
-//! further requests to the same place.
+//! Connections for a script's requests: dialled by [`Egress`], secured with TLS where the URL says `https`, and kept
+//! for further requests to the same place.
 
 use std::error::Error as _;
 use std::io;

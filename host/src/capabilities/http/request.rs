@@ -1,7 +1,7 @@
 //! What a script's request may be, and what becomes of it when it is redirected.
 //!
-//! Whatever says how a message is carried is ours: a script that could write `Host` or `Transfer-Encoding` could speak to
-//! another server than the one that was checked. A redirect is a new request, and is checked as the first one was.
+//! Whatever says how a message is carried is ours: a script that could write `Host` or `Transfer-Encoding` could speak
+//! to another server than the one that was checked. A redirect is a new request, and is checked as the first one was.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;

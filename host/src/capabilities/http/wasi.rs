@@ -1,12 +1,12 @@
 //! The same requests for libraries that know nothing of Armada: `wasi:http` outgoing, as WASI 0.2 has it.
 //!
-//! They need the same grant, go through the same connections and count for the same limits. Redirects and compression are
-//! the library's own business, as that interface has it. It has no words for a reason, so what is refused is told to the
-//! job as an event.
+//! They need the same grant, go through the same connections and count for the same limits. Redirects and compression
+//! are the library's own business, as that interface has it. It has no words for a reason, so what is refused is told
+//! to the job as an event.
 //!
-//! No call of ours waits for them, so the time of a call bounds what they wait for: room among the requests at once (such
-//! libraries know of no limit, and so wait for it), the head of the response, and each piece of its body. A request whose
-//! body the library never ends is one that gets no head.
+//! No call of ours waits for them, so the time of a call bounds what they wait for: room among the requests at once
+//! (such libraries know of no limit, and so wait for it), the head of the response, and each piece of its body. A
+//! request whose body the library never ends is one that gets no head.
 
 use std::sync::Arc;
 use std::time::Duration;

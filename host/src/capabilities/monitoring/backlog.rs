@@ -2,9 +2,9 @@
 //!
 //! While the ledger is away, a job goes on and reports. The newest reports are in memory; once those are more than the
 //! bound, they go to the end of a file, which has no name and so is gone with the agent, however that ends. They are
-//! taken from the disk first, so the order stays. There are several files, each bounded, and one that is read goes: a job that
-//! reports without end, and never faster than it is read, does not fill the disk. A disk that refuses costs nothing but memory: the grant's limits of what a
-//! job may report bound that as well.
+//! taken from the disk first, so the order stays. There are several files, each bounded, and one that is read goes: a
+//! job that reports without end, and never faster than it is read, does not fill the disk. A disk that refuses costs
+//! nothing but memory: the grant's limits of what a job may report bound that as well.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -56,11 +56,11 @@ impl Backlog {
         self.spilled.iter().map(|spilled| spilled.artifact_bytes).sum()
     }
 
-    /// Adds a report. Of progress only the last one counts, and of artifacts the last of each name: one before it that is
-    /// still in memory goes.
+    /// Adds a report. Of progress only the last one counts, and of artifacts the last of each name: one before it that
+    /// is still in memory goes.
     ///
-    /// It may write to the disk, which takes as long as copying what is in memory: nobody waits until it is on the disk for
-    /// good.
+    /// It may write to the disk, which takes as long as copying what is in memory: nobody waits until it is on the disk
+    /// for good.
     pub(super) fn push(&mut self, report: Report) {
         match &report {
             Report::Progress(_) => self.forget(|other| matches!(other, Report::Progress(_))),
@@ -188,7 +188,8 @@ impl Spilled {
         let written = write();
         match written {
             Ok(()) => (self.end, self.artifact_bytes) = (end, artifact_bytes),
-            // A part of what was to be written may be there: the room that it has is given back. What is read ends before.
+            // A part of what was to be written may be there: the room that it has is given back. What is read ends
+            // before.
             Err(_) => drop(self.file.set_len(self.end)),
         }
         written
@@ -273,7 +274,8 @@ mod tests {
         ]
     }
 
-    /// What counts of these: events and lines of the log in their order, the last progress, and the last artifact of each name.
+    /// What counts of these: events and lines of the log in their order, the last progress, and the last artifact of
+    /// each name.
     fn counted(reports: &[Report]) -> (Vec<&Report>, HashMap<&str, &Report>) {
         let (mut lines, mut last) = (Vec::new(), HashMap::new());
         for report in reports {

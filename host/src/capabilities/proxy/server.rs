@@ -1,12 +1,12 @@
 //! The intercepting proxy: the only way out of an agent's browser.
 //!
-//! It listens on loopback for one Chromium and speaks HTTP/1.1, HTTP/2 and WebSocket, in the clear and inside TLS, which
-//! it ends with certificates of its own making. So every request is seen, whoever in the browser makes it: frames,
-//! popups, workers, redirects, beacons. Each is checked against the grant, and every connection is made by
+//! It listens on loopback for one Chromium and speaks HTTP/1.1, HTTP/2 and WebSocket, in the clear and inside TLS,
+//! which it ends with certificates of its own making. So every request is seen, whoever in the browser makes it:
+//! frames, popups, workers, redirects, beacons. Each is checked against the grant, and every connection is made by
 //! [`Egress::dial`]; what is neither HTTP nor TLS goes nowhere.
 //!
-//! A connection of the browser has a connection to a server of its own, of the same protocol and life: the browser knows
-//! best what to keep open, what to use again and what to try once more.
+//! A connection of the browser has a connection to a server of its own, of the same protocol and life: the browser
+//! knows best what to keep open, what to use again and what to try once more.
 
 mod authority;
 mod connection;
@@ -98,8 +98,8 @@ struct Shared {
 }
 
 impl Proxy {
-    /// Opens it on a free port. Connections wait until it serves. Whoever asks the browser for the device's memory is told
-    /// this one, in GiB.
+    /// Opens it on a free port. Connections wait until it serves. Whoever asks the browser for the device's memory is
+    /// told this one, in GiB.
     pub(crate) async fn open(
         egress: Arc<Egress>,
         trust: Trust,

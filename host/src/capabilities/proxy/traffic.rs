@@ -1,9 +1,9 @@
 //! What is done to the browser's traffic, and what is seen of it: rules, modifiers, watches and recordings.
 //!
-//! The proxy asks about each request whether anybody is interested in it. If nobody is, it goes by as it comes. If somebody
-//! is, it has a [`Passage`]: the rules come first, then the modifiers; for the response the other way around; and what went
-//! over the network is remembered for watches and recordings. Bodies are held only for a modifier that gets them, and kept
-//! only where they are watched or recorded.
+//! The proxy asks about each request whether anybody is interested in it. If nobody is, it goes by as it comes. If
+//! somebody is, it has a [`Passage`]: the rules come first, then the modifiers; for the response the other way around;
+//! and what went over the network is remembered for watches and recordings. Bodies are held only for a modifier that
+//! gets them, and kept only where they are watched or recorded.
 
 mod har;
 mod message;
@@ -171,7 +171,8 @@ impl Traffic {
         Ok(watch)
     }
 
-    /// The passage of a request, if anybody is interested in it. The URL is one that is allowed: what is none is refused before.
+    /// The passage of a request, if anybody is interested in it. The URL is one that is allowed: what is none is
+    /// refused before.
     pub(super) fn passage(self: &Arc<Self>, url: &str) -> Option<Passage> {
         let url: String = Url::parse(url).ok()?.into();
         let is_changed = self.rules.are_there_for(&url) || self.modifiers.are_asked_about(&url);

@@ -1,7 +1,7 @@
 //! Where traffic comes out: a page of the operator's says which address it is seen at.
 //!
-//! The request goes where the operator says, so that it needs no grant; it goes through the proxy that is looked at, and
-//! directly only where there is nothing else to compare with.
+//! The request goes where the operator says, so that it needs no grant; it goes through the proxy that is looked at,
+//! and directly only where there is nothing else to compare with.
 
 use std::future::Future;
 use std::net::IpAddr;

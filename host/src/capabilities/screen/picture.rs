@@ -1,7 +1,8 @@
 //! A picture of a virtual display: what Xvfb keeps in a file, as PNG.
 //!
 //! The file is of the X window dump format (`XWDFile.h`): a header of 32-bit numbers, big-endian, a colour map, and the
-//! rows of pixels. It is read row by row, so that a picture takes the memory of what is given and not that of the screen.
+//! rows of pixels. It is read row by row, so that a picture takes the memory of what is given and not that of the
+//! screen.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -40,9 +41,9 @@ fn convert(screen: io::Result<impl Read + Seek>, to: impl Write) -> io::Result<(
         screen.read_exact(&mut bytes)?;
         *number = u32::from_be_bytes(bytes);
     }
-    // After `XWDFileHeader`: header size, version, pixmap format, depth, width, height, x offset, byte order, bitmap unit,
-    // bitmap bit order, bitmap pad, bits per pixel, bytes per line, visual class, three masks, bits per RGB, colour map
-    // entries, colours.
+    // After `XWDFileHeader`: header size, version, pixmap format, depth, width, height, x offset, byte order, bitmap
+    // unit, bitmap bit order, bitmap pad, bits per pixel, bytes per line, visual class, three masks, bits per RGB,
+    // colour map entries, colours.
     let [header, VERSION, _, _, width, height, _, 0, _, _, _, 32, line, _, _, _, _, _, _, colours] = numbers else {
         return Err(wrong());
     };

@@ -173,8 +173,8 @@ fn cookie() -> io::Result<[u8; COOKIE_BYTES]> {
     Ok(cookie)
 }
 
-/// The record of an authority file (`Xau(3)`): a family, and an address, a display number, a name and data, each after its
-/// length. The family is that of any display, because its number is not known yet.
+/// The record of an authority file (`Xau(3)`): a family, and an address, a display number, a name and data, each after
+/// its length. The family is that of any display, because its number is not known yet.
 fn record(cookie: &[u8; COOKIE_BYTES]) -> Vec<u8> {
     const ANY: [u8; 2] = [0xff, 0xff];
     let mut record = ANY.to_vec();

@@ -1,8 +1,9 @@
 //! Hides secrets in what pages and the browser say.
 //!
-//! A secret that was typed into a page comes back as the value of a field, in the page's HTML, in the requests that the page
-//! makes. Whatever comes from the browser goes through here, once a secret was given to a page; each of its common written forms
-//! is replaced by `[secret NAME]`. Other forms (reversed, hashed, in base64, a picture of it) are not known here.
+//! A secret that was typed into a page comes back as the value of a field, in the page's HTML, in the requests that the
+//! page makes. Whatever comes from the browser goes through here, once a secret was given to a page; each of its common
+//! written forms is replaced by `[secret NAME]`. Other forms (reversed, hashed, in base64, a picture of it) are not
+//! known here.
 
 use std::borrow::Cow;
 use std::sync::{PoisonError, RwLock};
@@ -60,8 +61,8 @@ impl Veil {
         veiled
     }
 
-    /// What the browser says, if there is anything to hide in it. Names that the browser gives to things stay: it is called
-    /// by them.
+    /// What the browser says, if there is anything to hide in it. Names that the browser gives to things stay: it is
+    /// called by them.
     pub(crate) fn json(&self, said: &RawValue, repaired: impl Fn(&str) -> Option<String>) -> Option<Box<RawValue>> {
         if self.is_empty() {
             return None;

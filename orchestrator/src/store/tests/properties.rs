@@ -30,8 +30,8 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
-    /// Whatever is delivered, said twice, said late or lost: each job ends once, its attempts are numbered without gaps, and the
-    /// counts of the run are those of its jobs.
+    /// Whatever is delivered, said twice, said late or lost: each job ends once, its attempts are numbered without
+    /// gaps, and the counts of the run are those of its jobs.
     #[test]
     fn every_job_ends_once_whatever_happens(steps in prop::collection::vec(step(), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

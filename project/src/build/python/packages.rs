@@ -150,8 +150,8 @@ impl Packages {
         Mistakes::from(mistake.help(help)).into()
     }
 
-    /// Takes the native code out of what works without it, and the same version in Python alone in place of what has one;
-    /// refuses all others by name.
+    /// Takes the native code out of what works without it, and the same version in Python alone in place of what has
+    /// one; refuses all others by name.
     fn remove_native(
         &self,
         tool: &Tool,
@@ -220,8 +220,9 @@ fn space(workshop: &Workshop) -> Option<(PathBuf, u64)> {
     Some((workshop.folder().to_owned(), MOST_SPACE))
 }
 
-/// Whether a line names a package and its versions, and nothing that would have pip do something else. What it may consist of is
-/// listed here, because pip has its own ideas of where a line ends, what a variable is and what leads elsewhere.
+/// Whether a line names a package and its versions, and nothing that would have pip do something else. What it may
+/// consist of is listed here, because pip has its own ideas of where a line ends, what a variable is and what leads
+/// elsewhere.
 fn check(line: &str) -> Result<(), (&'static str, &'static str)> {
     if line.is_empty() {
         return Ok(());

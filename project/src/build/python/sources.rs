@@ -1,7 +1,7 @@
 //! The files of a Python project: its modules, and what lies beside them in their folders.
 //!
-//! Folders without any module are no part of the program, nor are hidden ones, tests, environments, and what other tools
-//! leave behind. `main.py` belongs to the system that Armada succeeds: here, nothing imports it.
+//! Folders without any module are no part of the program, nor are hidden ones, tests, environments, and what other
+//! tools leave behind. `main.py` belongs to the system that Armada succeeds: here, nothing imports it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -88,8 +88,8 @@ impl Reading<'_> {
             let inner = folder.join(&name);
             let path = path.join(&name);
             let Ok(kind) = fs::metadata(&path) else { continue };
-            // A link to a file leads where the author says, unless that is somewhere else altogether; one to a folder may lead
-            // round and round.
+            // A link to a file leads where the author says, unless that is somewhere else altogether; one to a folder
+            // may lead round and round.
             if kind.is_dir() && path.is_symlink() {
                 continue;
             }

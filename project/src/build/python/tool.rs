@@ -1,7 +1,8 @@
 //! componentize-py and pip, in a virtual environment of Armada's own.
 //!
-//! The environment is made when it is first needed, under a lock, so that two builds do not make it at once, and it counts
-//! as made only when it is complete. A componentize-py of the right version that is installed already is used instead.
+//! The environment is made when it is first needed, under a lock, so that two builds do not make it at once, and it
+//! counts as made only when it is complete. A componentize-py of the right version that is installed already is used
+//! instead.
 
 use std::fs;
 use std::io;
@@ -25,9 +26,9 @@ const WHEELS: [&str; 4] = [
 /// The version of pip that installs packages, and its wheel.
 const PIP_VERSION: &str = "26.3";
 const PIP_WHEEL: &str = "f3b60b20ffaadd4415ed7957212a38ac63fa4c5fa375bd0f4a797777940fad13";
-/// What starts pip, with two things that it has no option for: a source distribution is never prepared, which would run its code,
-/// and whatever a package says that it needs comes from the index, not from where the package points. Both are functions of the very
-/// version above.
+/// What starts pip, with two things that it has no option for: a source distribution is never prepared, which would run
+/// its code, and whatever a package says that it needs comes from the index, not from where the package points. Both
+/// are functions of the very version above.
 const START_PIP: &str = r#"
 import sys
 from pip._internal.cli.main import main
@@ -126,7 +127,8 @@ impl Tool {
         self.folder.join("venv/bin/python")
     }
 
-    /// Whether the environment has a module. It is of the Python that made it, which may be gone or have become another.
+    /// Whether the environment has a module. It is of the Python that made it, which may be gone or have become
+    /// another.
     fn has(&self, module: &str) -> bool {
         let mut command = clean(&self.python());
         command.args(["-I", "-c", &format!("import {module}")]);

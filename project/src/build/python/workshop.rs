@@ -1,7 +1,7 @@
 //! The folder that something is made in, for as long as that takes.
 //!
-//! Each is locked by whoever works in it. One that nobody has locked was left by a build that was interrupted, and goes when the
-//! next one is opened.
+//! Each is locked by whoever works in it. One that nobody has locked was left by a build that was interrupted, and goes
+//! when the next one is opened.
 
 use std::fs::{self, File, TryLockError};
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! A certificate authority that lives as long as a proxy, and the certificates that it makes for hosts.
 //!
-//! Its key never leaves this memory. A certificate names one host only: with more, a browser would send requests for one
-//! host to a connection of another (RFC 9113, 9.1.1).
+//! Its key never leaves this memory. A certificate names one host only: with more, a browser would send requests for
+//! one host to a connection of another (RFC 9113, 9.1.1).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -274,7 +274,8 @@ impl Exchanges {
         Ok(answered(response))
     }
 
-    /// A request goes no further, because of what is done to the traffic. It may have been sent: the browser is not to try again.
+    /// A request goes no further, because of what is done to the traffic. It may have been sent: the browser is not to
+    /// try again.
     fn stopped(
         &self,
         method: &Method,

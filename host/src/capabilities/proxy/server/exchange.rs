@@ -103,8 +103,8 @@ pub(super) fn outgoing(mut request: Request<Incoming>) -> (Request<Body>, Option
     (request.map(passing), handshake)
 }
 
-/// Says of the device's memory what the device that is shown has, where a server has asked for it: the browser says it of the
-/// machine, and no command changes that.
+/// Says of the device's memory what the device that is shown has, where a server has asked for it: the browser says it
+/// of the machine, and no command changes that.
 pub(super) fn hint_memory(headers: &mut HeaderMap, memory: &HeaderValue) {
     for name in ["sec-ch-device-memory", "device-memory"] {
         if let http::header::Entry::Occupied(mut hint) = headers.entry(name) {
@@ -153,7 +153,8 @@ pub(super) fn status(status: StatusCode) -> Response<Body> {
     response
 }
 
-/// An answer that browsers take for none. A connection that ends without any has them ask again, whatever they have asked.
+/// An answer that browsers take for none. A connection that ends without any has them ask again, whatever they have
+/// asked.
 pub(super) fn unacceptable() -> Response<Body> {
     let mut response = status(StatusCode::BAD_GATEWAY);
     // Two places to go at once.

@@ -1,8 +1,9 @@
-//! What the browser asks to be connected to: TLS is ended here and begun anew, HTTP is served, anything else is refused.
+//! What the browser asks to be connected to: TLS is ended here and begun anew, HTTP is served, anything else is
+//! refused.
 //!
-//! The browser trusts the certificates made here because of a key that it was given at its launch. For a server whose own
-//! certificate is not valid it gets one that it does not trust, so that it is the browser that decides: mostly it refuses
-//! the page, and a context that minds no certificate goes on.
+//! The browser trusts the certificates made here because of a key that it was given at its launch. For a server whose
+//! own certificate is not valid it gets one that it does not trust, so that it is the browser that decides: mostly it
+//! refuses the page, and a context that minds no certificate goes on.
 
 use std::fmt::Display;
 use std::sync::Arc;

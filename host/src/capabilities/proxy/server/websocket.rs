@@ -1,7 +1,7 @@
 //! WebSockets: an exchange that, once both sides have agreed (RFC 6455, 4), turns its connection into another.
 //!
-//! Their messages go by unread. They live as long as the browser and the server want, since pages hold them open for hours
-//! without a word, and both are there: a server that is gone does not answer its machine's keepalive any more.
+//! Their messages go by unread. They live as long as the browser and the server want, since pages hold them open for
+//! hours without a word, and both are there: a server that is gone does not answer its machine's keepalive any more.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;

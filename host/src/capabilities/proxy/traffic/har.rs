@@ -1,7 +1,7 @@
 //! Recordings of traffic, as HAR 1.2 (<http://www.softwareishard.com/blog/har-12-spec/>).
 //!
-//! What is stored is for people to look at and to pass around: what would let them in somewhere is not in it. Headers that
-//! carry authorisation have no value, and secrets of the operator are named and not shown, wherever they are.
+//! What is stored is for people to look at and to pass around: what would let them in somewhere is not in it. Headers
+//! that carry authorisation have no value, and secrets of the operator are named and not shown, wherever they are.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! Messages as modifiers see them, and what becomes of them.
 //!
-//! What a modifier is shown and gives back as it was stays as it was, down to bytes that cannot be shown and to secrets,
-//! which are named and not shown.
+//! What a modifier is shown and gives back as it was stays as it was, down to bytes that cannot be shown and to
+//! secrets, which are named and not shown.
 
 use armada_project::FIXED_HEADERS;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};

@@ -1,8 +1,8 @@
 //! A project's own view of its browser's traffic: modifiers, in an instance beside the script's.
 //!
-//! The instance shares nothing with the script's and cannot do more than report. It is made when a modifier is first asked,
-//! and made anew after a fault. Whatever goes wrong in it (a failure, a trap, a budget that is exhausted) fails the request
-//! that it was for: what was to be changed does not go out unchanged.
+//! The instance shares nothing with the script's and cannot do more than report. It is made when a modifier is first
+//! asked, and made anew after a fault. Whatever goes wrong in it (a failure, a trap, a budget that is exhausted) fails
+//! the request that it was for: what was to be changed does not go out unchanged.
 
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
