@@ -33,6 +33,9 @@ use self::secrets::Secrets;
 use crate::contract::{Error, Failure};
 use crate::egress::Egress;
 
+/// Takes what the host has done to a job, and not its script, to whoever is told of it.
+pub(crate) type Notice = Arc<dyn Fn(String) + Send + Sync>;
+
 /// What the capabilities of an agent are made of.
 pub(crate) struct Means<'a> {
     /// Whose they are.
@@ -104,13 +107,12 @@ impl Capabilities {
         let monitoring = Arc::new(Monitoring::new(grant.clone(), means.options.temp.clone()));
         let proxy = Arc::new(Lease::new(means, monitoring.clone()));
         let egress = Arc::new(Egress::through(grant.clone(), proxy.clone()));
-        let notices = monitoring.clone();
         let database = Arc::new(Databases::new(means));
         let secrets = Arc::new(Secrets::new(means));
-        let http = Arc::new({
-            let notices = monitoring.clone();
-            Http::new(means, egress.clone(), secrets.clone(), move |notice| notices.notice(notice))
-        });
+        // What is told of a request may have in it what the request has.
+        let (told, veil) = (monitoring.clone(), secrets.veil_of_records());
+        let notice: Notice = Arc::new(move |notice| told.notice(veil.text(&notice).into_owned()));
+        let http = Arc::new(Http::new(means, egress.clone(), secrets.clone(), notice.clone()));
         let screen = Arc::new(Screen::new(means));
         let fingerprint = Arc::new(Fingerprint::new(means));
         let identity = Identities::new(means.settings.identity.clone());
@@ -122,7 +124,7 @@ impl Capabilities {
             traffic: traffic.clone(),
             veil: secrets.veil(),
         };
-        let browser = Arc::new(Browser::new(means, parts, move |notice| notices.notice(notice)));
+        let browser = Arc::new(Browser::new(means, parts, notice));
         Ok(Self { grant, monitoring, proxy, database, fingerprint, http, identity, screen, secrets, traffic, browser })
     }
 

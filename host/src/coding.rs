@@ -20,18 +20,22 @@ pub(crate) enum Coding {
 impl Coding {
     /// Takes the way in which a body is compressed out of its headers, if it is one that is undone here.
     pub(crate) fn take(headers: &mut HeaderMap) -> Option<Self> {
-        let name = headers.get(CONTENT_ENCODING)?.to_str().ok()?.trim();
-        let is = |other: &str| name.eq_ignore_ascii_case(other);
-        let coding = match () {
-            () if is("gzip") || is("x-gzip") => Self::Gzip,
-            () if is("br") => Self::Brotli,
-            () if is("zstd") => Self::Zstd,
-            () if is("deflate") => Self::Deflate,
-            () => return None,
-        };
+        let coding = Self::named(headers.get(CONTENT_ENCODING)?.to_str().ok()?)?;
         headers.remove(CONTENT_ENCODING);
         headers.remove(CONTENT_LENGTH);
         Some(coding)
+    }
+
+    /// The way in which a body is compressed that a header names so.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        let is = |other: &str| name.trim().eq_ignore_ascii_case(other);
+        match () {
+            () if is("gzip") || is("x-gzip") => Some(Self::Gzip),
+            () if is("br") => Some(Self::Brotli),
+            () if is("zstd") => Some(Self::Zstd),
+            () if is("deflate") => Some(Self::Deflate),
+            () => None,
+        }
     }
 
     /// What is inside.

@@ -1,17 +1,30 @@
 //! Patterns of URLs: globs over the whole URL, or regular expressions after `re=`.
 //!
-//! They are what a project says of its traffic, and what a script gives to `page.route`, `wait_for_url` and watches.
-//! Parsed once, a pattern has a bounded size, and matching takes time that is linear in the URL.
+//! They are what a project says of its traffic, and what a script gives to `page.route`, `wait_for_url` and watches, and so
+//! they come from people who may mean harm. Each becomes a deterministic automaton of bounded size: matching looks at every
+//! byte of a URL once, whatever the pattern is, and making one takes a bounded time. That leaves out what only large
+//! automata do: Unicode's classes (URLs are ASCII), and long counted repetitions.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use regex::{Regex, RegexBuilder};
+use regex_automata::dfa::{Automaton as _, dense, sparse};
+use regex_automata::nfa::thompson;
+use regex_automata::util::syntax;
+use regex_automata::{Anchored, Input, MatchKind};
 
 /// How long a pattern may be, in bytes.
-const MAX_BYTES: usize = 4 * 1024;
-/// How much memory a compiled pattern may take, in bytes.
-const MAX_COMPILED_BYTES: usize = 1 << 20;
+const MAX_BYTES: usize = 2 * 1024;
+/// How much memory making its automaton may take on the way, in bytes.
+const MAX_NFA_BYTES: usize = 512 * 1024;
+const MAX_DFA_BYTES: usize = 1024 * 1024;
+/// How large an automaton may be that is kept, in bytes.
+const MAX_KEPT_BYTES: usize = 128 * 1024;
+/// What means something in an expression unless it is escaped.
+const MEANING: &str = r"\.+*?()|[]{}^$#&-~";
+/// How deeply groups may lie within each other.
+const MAX_NESTING: u32 = 50;
 
 /// A pattern of URLs.
 ///
@@ -21,10 +34,16 @@ const MAX_COMPILED_BYTES: usize = 1 << 20;
 /// | `**/*.png` | every URL whose last part ends so: `*` is any text without `/`, `**` any text |
 /// | `**/*.{png,jpg}` | either |
 /// | `re=/item/[0-9]+$` | what this regular expression finds anywhere in the URL |
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct UrlPattern {
     text: String,
-    regex: Regex,
+    automaton: Arc<sparse::DFA<Vec<u8>>>,
+}
+
+impl fmt::Debug for UrlPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("UrlPattern").field(&self.text).finish()
+    }
 }
 
 /// Why a text is not a URL pattern.
@@ -57,21 +76,40 @@ impl FromStr for UrlPattern {
             Some(expression) => expression.to_owned(),
             None => glob(text),
         };
-        let regex = RegexBuilder::new(&expression).size_limit(MAX_COMPILED_BYTES).build().map_err(|error| {
-            // The lines before the last one show the place in the expression, as on a terminal.
-            let told = error.to_string();
-            let reason = told.lines().next_back().unwrap_or_default();
-            UrlPatternError(reason.strip_prefix("error: ").unwrap_or(reason).to_owned())
-        })?;
-        Ok(Self { text: text.to_owned(), regex })
+        let automaton = automaton(&expression).map_err(UrlPatternError)?;
+        Ok(Self { text: text.to_owned(), automaton: Arc::new(automaton) })
     }
 }
 
 impl UrlPattern {
     /// Whether a URL matches.
     pub fn matches(&self, url: &str) -> bool {
-        self.regex.is_match(url)
+        let input = Input::new(url).anchored(Anchored::No).earliest(true);
+        // Searching fails at bytes that an automaton was told to give up at, of which there are none.
+        self.automaton.try_search_fwd(&input).is_ok_and(|end| end.is_some())
     }
+}
+
+/// The automaton of a regular expression. Says why there is none.
+fn automaton(expression: &str) -> Result<sparse::DFA<Vec<u8>>, String> {
+    let syntax = syntax::Config::new().unicode(false).utf8(false).nest_limit(MAX_NESTING);
+    // What is wrong with the expression is said by whoever reads it, without the places of an automaton.
+    syntax::parse_with(expression, &syntax).map_err(|error| {
+        // The lines before the last one show the place in the expression, as on a terminal.
+        let told = error.to_string();
+        let reason = told.lines().next_back().unwrap_or_default();
+        reason.strip_prefix("error: ").unwrap_or(reason).to_owned()
+    })?;
+    let too_complex = "it is too complex: use a simpler one, without long counted repetitions".to_owned();
+    let config = dense::Config::new()
+        .match_kind(MatchKind::LeftmostFirst)
+        .start_kind(regex_automata::dfa::StartKind::Unanchored)
+        .dfa_size_limit(Some(MAX_DFA_BYTES))
+        .determinize_size_limit(Some(MAX_DFA_BYTES));
+    let nfa = thompson::Config::new().utf8(false).nfa_size_limit(Some(MAX_NFA_BYTES));
+    let dense = dense::Builder::new().configure(config).syntax(syntax).thompson(nfa).build(expression);
+    let sparse = dense.and_then(|dense| dense.to_sparse()).map_err(|_| too_complex.clone())?;
+    if sparse.memory_usage() > MAX_KEPT_BYTES { Err(too_complex) } else { Ok(sparse) }
 }
 
 /// A glob as a regular expression: `*` is any text without `/`, `**` any text, `{a,b}` either.
@@ -98,7 +136,8 @@ fn glob(text: &str) -> String {
                 alternatives -= 1;
                 expression.push(')');
             }
-            other => expression.push_str(&regex::escape(other.encode_utf8(&mut [0; 4]))),
+            other if MEANING.contains(other) => expression.extend(['\\', other]),
+            other => expression.push(other),
         }
     }
     expression.push_str(&")".repeat(alternatives));
@@ -129,16 +168,21 @@ mod tests {
 
     #[test]
     fn regular_expressions_match_anywhere() {
-        assert!(matches(r"re=/item/\d+$", "http://h/item/42"));
+        assert!(matches(r"re=/item/\d+$", "http://h/item/42") && !matches(r"re=/item/\d+$", "http://h/item/42/x"));
+        assert!(matches("re=(?i)\\.(PNG|jpe?g)(\\?.*)?$", "http://h/a.png?size=9"));
+        let uuid = "re=[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
+        assert!(matches(uuid, "http://h/0b7cd0a5-1b0f-4c3e-9d7e-0123456789ab/x"));
     }
 
     #[test]
     fn what_is_no_pattern_says_why() {
         let why = |text: &str| text.parse::<UrlPattern>().unwrap_err().to_string();
         assert_eq!(why("re=("), "the URL pattern is no good: unclosed group");
-        assert_eq!(why(""), "the URL pattern is no good: it must have 1 to 4096 bytes");
-        assert_eq!(why(&"a".repeat(4097)), why(""));
-        assert!(why("re=(((a{1000}){1000}){1000}){1000}").contains("size limit"));
+        assert_eq!(why(""), "the URL pattern is no good: it must have 1 to 2048 bytes");
+        assert_eq!(why(&"a".repeat(2049)), why(""));
+        assert!(why("re=(((a{1000}){1000}){1000}){1000}").contains("too complex"));
+        assert!(why("re=[a-m].{30}[^a-z]").contains("too complex"));
+        assert!(why(r"re=\pL").contains("Unicode not allowed here"));
     }
 
     proptest! {

@@ -419,6 +419,9 @@ pub(crate) fn every_case_of_traffic_passes() {
     let value = |name: &str| &headers.iter().find(|header| header["name"] == name).unwrap()["value"];
     assert_eq!((value("authorization"), value("x-modified")), (&json!("[redacted]"), &json!("1")));
     assert_eq!(sent["response"]["status"], 200);
+    let nested = entries.iter().find(|entry| entry["request"]["url"].as_str().unwrap().contains("&json=")).unwrap();
+    assert!(nested["request"]["postData"]["text"].as_str().unwrap().contains("[secret password]"), "{nested}");
+    assert!(nested["request"]["queryString"].to_string().contains("[secret password]"), "{nested}");
 }
 
 #[test]

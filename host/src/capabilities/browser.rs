@@ -42,7 +42,7 @@ use crate::capabilities::fingerprint::Fingerprint;
 use crate::capabilities::proxy::Traffic;
 use crate::capabilities::screen::Screen;
 use crate::capabilities::secrets::Veil;
-use crate::capabilities::{Life, Means};
+use crate::capabilities::{Life, Means, Notice};
 use crate::contract::Error;
 use crate::contract::browser as wit;
 use crate::egress::Egress;
@@ -135,7 +135,7 @@ fn no_options() -> wit::ContextOptions {
 impl Browser {
     /// The browser of an agent; it is not launched yet. `notice` is told of what is done to pages and not by their
     /// script.
-    pub(crate) fn new(means: &Means<'_>, parts: Parts, notice: impl Fn(String) + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(means: &Means<'_>, parts: Parts, notice: Notice) -> Self {
         let Parts { egress, fingerprint, screen, traffic, veil } = parts;
         let Means { grant, options, .. } = means;
         let settings = &means.settings.browser;
@@ -178,7 +178,7 @@ impl Browser {
                 egress,
                 traffic,
                 veil,
-                notice: Arc::new(notice),
+                notice,
                 keep: Keep::new(limits.bytes_kept),
                 pages: usize::try_from(limits.pages).unwrap_or(usize::MAX),
                 bytes_per_call: limits.bytes_per_call,

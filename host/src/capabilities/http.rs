@@ -27,7 +27,7 @@ use self::request::Outgoing;
 pub(crate) use self::wasi::Requests;
 use crate::call::{Call, Host, Weigh, call};
 use crate::capabilities::secrets::Secrets;
-use crate::capabilities::{Life, Means};
+use crate::capabilities::{Life, Means, Notice};
 use crate::coding::Coding;
 use crate::contract::{Error, http as wit};
 use crate::egress::{Egress, Trust};
@@ -36,9 +36,6 @@ use crate::instance::{InstanceState, hand_out};
 /// A script's handle on the body of a response. Dropping it ends the response.
 #[allow(unreachable_pub, reason = "the generated contract re-exports it")]
 pub struct BodyHandle(Arc<Body>);
-
-/// Takes a notice of the host to the job that runs.
-type Notice = Arc<dyn Fn(String) + Send + Sync>;
 
 /// The requests of an agent.
 pub(crate) struct Http {
@@ -66,12 +63,7 @@ struct Scope {
 
 impl Http {
     /// The requests of an agent, of which there are none yet.
-    pub(crate) fn new(
-        means: &Means<'_>,
-        egress: Arc<Egress>,
-        secrets: Arc<Secrets>,
-        notice: impl Fn(String) + Send + Sync + 'static,
-    ) -> Self {
+    pub(crate) fn new(means: &Means<'_>, egress: Arc<Egress>, secrets: Arc<Secrets>, notice: Notice) -> Self {
         let limits = means.grant.limits();
         let requests_at_once = limits.http_requests_at_once;
         let room = usize::try_from(requests_at_once).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
@@ -79,7 +71,7 @@ impl Http {
             grant: means.grant.clone(),
             egress,
             secrets,
-            notice: Arc::new(notice),
+            notice,
             time: Duration::try_from_secs_f64(limits.seconds_per_call).unwrap_or(Duration::MAX),
             room: Arc::new(Semaphore::new(room)),
             requests_at_once,

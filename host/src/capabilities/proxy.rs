@@ -14,5 +14,5 @@ mod verify;
 #[allow(unreachable_pub, reason = "the generated contract re-exports it")]
 pub use self::guest::WatchHandle;
 pub(crate) use self::lease::Lease;
-pub(crate) use self::server::{Notice, Peers, Proxy, ProxyError};
+pub(crate) use self::server::{Peers, Proxy, ProxyError};
 pub(crate) use self::traffic::Traffic;

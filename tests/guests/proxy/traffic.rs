@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use armada::browser::Page;
+use armada::browser::{Fulfillment, Page, RequestOverrides};
 use armada::modifiers::{Modifier, Request, RequestVerdict, Response, ResponseVerdict};
 use armada::proxy::{Exchange, Watch};
 use armada::{Result, Value, json};
@@ -194,6 +194,8 @@ async fn a_modifier_changes_responses(case: Case<'_>) -> Result<()> {
 
 async fn a_modifier_answers_and_blocks(case: Case<'_>) -> Result<()> {
     let page = site(&case).await?;
+    fails!(page.goto(case.url("echo?do=block#x")).await, Denied, "the modifier `changes`: not today");
+    fails!(page.goto(case.url("echo?rule=block")).await, Denied, "/echo?rule=block: config_proxy.rules[0] blocks it");
     let answer = fetched(&page, "/echo?do=answer").await?;
     same!((&answer["status"], &answer["text"]), (&json!(418), &json!("answered")));
     same!(fetched(&page, "/echo?do=block").await?, failed());
@@ -358,6 +360,28 @@ async fn secrets_are_not_seen(case: Case<'_>) -> Result<()> {
         let told: String = page.evaluate(tried).arg(path).await?;
         armada::ensure!(told == becomes, "{path}: {told}, not {becomes}");
     }
+    // Nor does a route take it there.
+    let away = format!("{}/echo", case.other_site());
+    let overrides = RequestOverrides { url: Some(away.clone()), method: None, headers: None, body: None };
+    let location = armada::browser::Header { name: "location".to_owned(), value: away };
+    let answer = Fulfillment { status: 307, headers: vec![location], body: Vec::new() };
+    let routes = [
+        page.route("**/plain.html?moved").modify(overrides).await?,
+        page.route("**/plain.html?answered").fulfill(answer).await?,
+    ];
+    for path in ["/plain.html?moved", "/plain.html?answered"] {
+        same!(page.evaluate::<String>(tried).arg(path).await?, "failed");
+    }
+    for route in routes {
+        page.unroute(route).await?;
+    }
+    // It is within a text within a text.
+    let nested = "async () => {
+        const secret = document.querySelector('#a').value;
+        const body = JSON.stringify({ within: JSON.stringify({ secret }) });
+        await fetch('/echo?unheld=/&json=' + encodeURIComponent(body), { method: 'POST', body });
+    }";
+    page.evaluate::<()>(nested).await?;
     let moved = "async () => { try { await fetch('/echo?do=other-origin'); return 'sent' } catch { return 'failed' } }";
     same!(page.evaluate::<String>(moved).await?, "failed");
     Ok(())

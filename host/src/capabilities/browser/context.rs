@@ -19,7 +19,8 @@ use super::cdp::{CdpError, Session};
 use super::downloads::Download;
 use super::page::{OwnedPage, Page};
 use super::requests::{check_headers, extra_headers};
-use crate::capabilities::proxy::{Notice, Traffic};
+use crate::capabilities::Notice;
+use crate::capabilities::proxy::Traffic;
 use crate::capabilities::secrets::Veil;
 use crate::contract::Error;
 use crate::contract::browser as wit;
@@ -40,8 +41,9 @@ pub(super) const CLOSING: Duration = Duration::from_secs(10);
 pub(crate) struct Settings {
     /// Which hosts may be reached.
     pub(crate) egress: Arc<Egress>,
-    /// Hides secrets in what the browser says.
+    /// What is done to requests on their way.
     pub(crate) traffic: Arc<Traffic>,
+    /// Hides secrets in what the browser says.
     pub(crate) veil: Arc<Veil>,
     /// Who is told of what was done to a page and not by its script, such as a request that was blocked.
     pub(crate) notice: Notice,

@@ -257,6 +257,10 @@ impl Page {
         if let Some(refusal) = egress.refusal(at) {
             return Error::Denied(format!("{on_the_way}: {refusal}"));
         }
+        // The browser knows only that the answer was none.
+        if let Some(why) = self.context.settings.traffic.stop_of(at) {
+            return Error::Denied(format!("{on_the_way}: {why}"));
+        }
         match problem {
             "net::ERR_BLOCKED_BY_CLIENT" => Error::Denied(format!("{url} was blocked by a route")),
             ABORTED => Error::Unavailable(format!("{url}: the navigation was given up, for another or a download")),

@@ -21,6 +21,7 @@ use url::Url;
 use super::cdp::{CdpError, Session, decode};
 use super::context::Settings;
 use super::page::{Page, WAITING};
+use crate::capabilities::secrets::Veil;
 use crate::contract::Error;
 use crate::contract::browser as wit;
 use crate::egress::Egress;
@@ -136,7 +137,8 @@ pub(super) fn decide(browser: &Session, paused: Paused, settings: &Settings, pag
             let action = route.map(|route| route.action.clone());
             match action.as_ref().map(|action| &***action) {
                 Some(wit::RouteAction::Ask) => {
-                    let held = HeldRequest { browser: browser.clone(), id: Some(id.clone()), paused };
+                    let veil = settings.veil.clone();
+                    let held = HeldRequest { browser: browser.clone(), id: Some(id.clone()), paused, veil };
                     // One too many is dropped, which sends it on.
                     if state.held.len() < WAITING
                         && let Ok(held) = settings.keep.keep(held)
@@ -145,8 +147,16 @@ pub(super) fn decide(browser: &Session, paused: Paused, settings: &Settings, pag
                     }
                 }
                 Some(wit::RouteAction::Abort) => browser.tell(&failed(&id)),
-                Some(wit::RouteAction::Fulfill(answer)) => tell_or_fail(browser, &id, || fulfilled(&id, answer)),
-                Some(wit::RouteAction::Modify(overrides)) => tell_or_fail(browser, &id, || continued(&id, overrides)),
+                Some(wit::RouteAction::Fulfill(answer)) if paused.may_be_answered(answer, &settings.veil) => {
+                    tell_or_fail(browser, &id, || fulfilled(&id, answer));
+                }
+                Some(wit::RouteAction::Modify(overrides)) if paused.may_be_sent(overrides, &settings.veil) => {
+                    tell_or_fail(browser, &id, || continued(&id, overrides));
+                }
+                Some(wit::RouteAction::Fulfill(_) | wit::RouteAction::Modify(_)) => {
+                    browser.tell(&failed(&id));
+                    (settings.notice)(given_away(&paused.request.url));
+                }
                 None => browser.tell(&continued(&id, &unchanged())),
             }
         }),
@@ -159,6 +169,7 @@ pub(crate) struct HeldRequest {
     /// Nothing once it has been decided.
     id: Option<String>,
     paused: Paused,
+    veil: Arc<Veil>,
 }
 
 impl HeldRequest {
@@ -188,6 +199,9 @@ impl HeldRequest {
         egress: &Egress,
     ) -> Result<impl Future<Output = Result<(), Error>> + Send + use<>, Error> {
         check_overrides(&overrides, egress)?;
+        if !self.paused.may_be_sent(&overrides, &self.veil) {
+            return Err(Error::Denied(given_away(&self.paused.request.url)));
+        }
         let (browser, id) = self.take()?;
         Ok(carry_out(browser, continued(&id, &overrides)))
     }
@@ -198,6 +212,9 @@ impl HeldRequest {
         answer: wit::Fulfillment,
     ) -> Result<impl Future<Output = Result<(), Error>> + Send + use<>, Error> {
         check_fulfillment(&answer)?;
+        if !self.paused.may_be_answered(&answer, &self.veil) {
+            return Err(Error::Denied(given_away(&self.paused.request.url)));
+        }
         let (browser, id) = self.take()?;
         Ok(carry_out(browser, fulfilled(&id, &answer)))
     }
@@ -248,6 +265,29 @@ fn check_fulfillment(answer: &wit::Fulfillment) -> Result<(), Error> {
     match answer.status {
         100..=599 => check_headers(&answer.headers),
         status => Err(Error::Invalid(format!("{status} is no HTTP status"))),
+    }
+}
+
+/// Says that what was decided is not done with a request.
+fn given_away(url: &str) -> String {
+    let place = url.split(['?', '#']).next().unwrap_or_default();
+    format!(
+        "blocked a request to {place}: secrets were given to pages, so what they send does not go to another server"
+    )
+}
+
+impl Paused {
+    /// Whether it may be sent so: what a page sends, secrets among it, stays with its server.
+    fn may_be_sent(&self, overrides: &wit::RequestOverrides, veil: &Veil) -> bool {
+        overrides.url.as_deref().is_none_or(|to| veil.lets_go(&self.request.url, to))
+    }
+
+    /// Whether it may be answered so, which may have the browser send it again to somewhere else.
+    fn may_be_answered(&self, answer: &wit::Fulfillment, veil: &Veil) -> bool {
+        let is_sent_again =
+            matches!(answer.status, 307 | 308) && !matches!(self.request.method.as_str(), "GET" | "HEAD");
+        let mut places = answer.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("location"));
+        !is_sent_again || places.all(|to| veil.lets_go(&self.request.url, &to.value))
     }
 }
 

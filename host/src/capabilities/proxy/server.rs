@@ -34,6 +34,7 @@ use tokio_util::task::TaskTracker;
 use self::authority::Authority;
 use self::exchange::Origin;
 pub(crate) use self::peers::Peers;
+use crate::capabilities::Notice;
 use crate::capabilities::proxy::Traffic;
 use crate::contract::Error;
 use crate::egress::{Egress, Trust};
@@ -56,9 +57,6 @@ const NOWHERE: &str = "nowhere.invalid";
 
 /// Where Chromium fetches dictionaries and parts of itself from, whatever is switched off: nobody's page asks for that.
 const CHROMIUMS_OWN: [&str; 3] = ["redirector.gvt1.com", "edgedl.me.gvt1.com", "update.googleapis.com"];
-
-/// Who is told of what was refused.
-pub(crate) type Notice = Arc<dyn Fn(String) + Send + Sync>;
 
 /// Why there is no proxy.
 #[derive(Debug, thiserror::Error)]

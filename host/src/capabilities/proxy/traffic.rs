@@ -2,8 +2,8 @@
 //!
 //! The proxy asks about each request whether anybody is interested in it. If nobody is, it goes by as it comes. If
 //! somebody is, it has a [`Passage`]: the rules come first, then the modifiers; for the response the other way around;
-//! and what went over the network is remembered for watches and recordings. Bodies are held only for a modifier that
-//! gets them, and kept only where they are watched or recorded.
+//! and what was sent and what the browser got is remembered for watches and recordings. Bodies are held only for a
+//! modifier that gets them, and kept only where they are watched or recorded.
 
 mod har;
 mod message;
@@ -14,6 +14,7 @@ mod rules;
 mod tests;
 mod watch;
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -48,9 +49,12 @@ const RECORDING: &str = "traffic.har";
 const HAR: &str = "application/json";
 /// How many watches there may be.
 const WATCHES: usize = 100;
-/// How many bodies are held at once for modifiers, and how long one may take to come.
+/// How many bodies are held at once for modifiers, how long one may take to come, and how long it may wait for its turn.
 const HELD: usize = 16;
 const HOLDING: Duration = Duration::from_secs(60);
+const WAITING: Duration = Duration::from_secs(60);
+/// How many requests are remembered that were stopped, until somebody asks why.
+const STOPS: usize = 100;
 
 /// What is done to the traffic of an agent's browser, and what is seen of it.
 pub(crate) struct Traffic {
@@ -63,7 +67,9 @@ pub(crate) struct Traffic {
     recording: Option<Extent>,
     /// How many bytes of a body are held or kept.
     body_bytes: u64,
-    keep: Arc<Keep>,
+    /// Room for what is watched, and for the bodies of a recording.
+    watched: Arc<Keep>,
+    recorded: Arc<Keep>,
     /// Room for bodies that modifiers are asked about.
     held: Arc<Semaphore>,
     /// What scripts must not see, and what must not be stored.
@@ -76,6 +82,8 @@ pub(crate) struct Traffic {
 struct State {
     job: Option<Recorded>,
     watches: Vec<Weak<Watch>>,
+    /// URLs whose requests were stopped, and why, the newest last.
+    stops: VecDeque<(String, String)>,
 }
 
 /// The exchanges of a job, and how many more there were.
@@ -139,7 +147,8 @@ impl Traffic {
             modifiers: Modifiers::new(modifiers, limits.seconds_per_modification, body_bytes),
             recording: (record_har > 0).then_some(Extent { bodies: record_har > 1, body_bytes, bytes }),
             body_bytes,
-            keep: Keep::new(limits.bytes_kept),
+            watched: Keep::new(limits.bytes_kept),
+            recorded: Keep::new(bytes),
             held: Arc::new(Semaphore::new(HELD)),
             from_scripts,
             from_records,
@@ -160,7 +169,7 @@ impl Traffic {
     /// Watches what goes through from now on, as long as the watch is there.
     pub(super) fn watch(&self, pattern: &str, bodies: bool) -> Result<Arc<Watch>, Error> {
         let pattern: UrlPattern = pattern.parse()?;
-        let watch = Watch::new(pattern, bodies, self.body_bytes, self.from_scripts.clone(), self.keep.clone());
+        let watch = Watch::new(pattern, bodies, self.body_bytes, self.from_scripts.clone(), self.watched.clone());
         let watch = Arc::new(watch);
         let mut state = self.state();
         state.watches.retain(|watch| watch.strong_count() > 0);
@@ -169,6 +178,24 @@ impl Traffic {
         }
         state.watches.push(Arc::downgrade(&watch));
         Ok(watch)
+    }
+
+    /// Why the last request for a URL was stopped, if it was; said once.
+    pub(crate) fn stop_of(&self, url: &str) -> Option<String> {
+        let mut url = Url::parse(url).ok()?;
+        url.set_fragment(None);
+        let mut state = self.state();
+        let place = state.stops.iter().rposition(|(stopped, _)| *stopped == url.as_str())?;
+        state.stops.remove(place).map(|(_, why)| why)
+    }
+
+    fn remember_stop(&self, url: &str, why: &str) {
+        let mut state = self.state();
+        state.stops.retain(|(stopped, _)| stopped != url);
+        if state.stops.len() >= STOPS {
+            state.stops.pop_front();
+        }
+        state.stops.push_back((url.to_owned(), why.to_owned()));
     }
 
     /// The passage of a request, if anybody is interested in it. The URL is one that is allowed: what is none is
@@ -193,20 +220,22 @@ impl Traffic {
         let recorded = state.job.as_mut().zip(self.recording);
         let bodies = watched.max(recorded.as_ref().map(|(_, extent)| extent.bodies))?;
         let watches = watches.iter().map(Arc::downgrade).collect();
-        let record = Arc::new(Record::begin(bodies.then_some(self.body_bytes), self.keep.clone(), watches));
+        let keep = if recorded.is_some() { &self.recorded } else { &self.watched };
+        let record = Arc::new(Record::begin(bodies.then_some(self.body_bytes), keep.clone(), watches));
         let recorded_bytes = recorded.and_then(|(job, extent)| job.begin(&record, extent));
         Some(Over { record, recorded_bytes })
     }
 
     /// Holds a body for a modifier, with the room that it takes until the modifier has answered.
     async fn hold(&self, body: Body, most: u64) -> Result<(Bytes, OwnedSemaphorePermit), Stopped> {
-        let held = async {
-            let room = self.held.clone().acquire_owned().await;
-            let room = room.map_err(|_| Stopped::Failed("the agent is over".to_owned()))?;
-            Ok((hold(body, most).await.map_err(unheld)?, room))
+        let room = tokio::time::timeout(WAITING, self.held.clone().acquire_owned()).await;
+        let Ok(Ok(room)) = room else {
+            let why =
+                format!("{HELD} bodies are held for modifiers, and none was done with within {} s", WAITING.as_secs());
+            return Err(Stopped::Failed(why));
         };
-        match tokio::time::timeout(HOLDING, held).await {
-            Ok(held) => held,
+        match tokio::time::timeout(HOLDING, hold(body, most)).await {
+            Ok(held) => Ok((held.map_err(unheld)?, room)),
             Err(_) => Err(Stopped::Failed(format!("its body did not come within {} s", HOLDING.as_secs()))),
         }
     }
@@ -300,14 +329,9 @@ impl Passage {
     /// Whether this has the browser send what it has sent, in which secrets may be, to another server.
     fn gives_away(&self, status: StatusCode, headers: &HeaderMap) -> bool {
         let is_sent_again = matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
-        if !self.sends || !is_sent_again || self.traffic.from_scripts.is_empty() {
-            return false;
-        }
-        let stays = |to: &HeaderValue| {
-            let (from, to) = (Url::parse(&self.url).ok()?, to.to_str().ok()?);
-            Some(from.join(to).ok()?.origin() == from.origin())
-        };
-        !headers.get_all(LOCATION).iter().all(|to| stays(to) == Some(true))
+        let veil = &self.traffic.from_scripts;
+        let lets_go = |to: &HeaderValue| veil.lets_go(&self.url, &String::from_utf8_lossy(to.as_bytes()));
+        self.sends && is_sent_again && !headers.get_all(LOCATION).iter().all(lets_go)
     }
 
     async fn ask_about_request(&mut self, parts: &mut http::request::Parts, body: &mut Body) -> Result<Asked, Stopped> {
@@ -342,8 +366,7 @@ impl Passage {
                     return Err(Stopped::Failed(why.to_owned()));
                 }
                 let (changed, to) = message::change_request(parts, &request, given.clone(), veil).map_err(unusable)?;
-                let leaves = |to: &Url| Url::parse(&self.url).is_ok_and(|url| url.origin() != to.origin());
-                if let Some(to) = to.as_ref().filter(|to| !veil.is_empty() && leaves(to)) {
+                if let Some(to) = to.as_ref().filter(|to| !veil.lets_go(&self.url, to.as_str())) {
                     let why = format!("secrets were given to pages, so requests are not sent to {to} instead");
                     return Err(Stopped::Failed(why));
                 }
@@ -436,6 +459,7 @@ impl Passage {
     fn stopped(&self, stopped: Stopped) -> Stopped {
         let (Stopped::Asked(reason) | Stopped::Failed(reason)) = &stopped;
         self.failed(reason.clone());
+        self.traffic.remember_stop(&self.url, reason);
         stopped
     }
 

@@ -6,26 +6,34 @@
 //! known here.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use serde_json::Value;
 use serde_json::value::RawValue;
+use url::Url;
 
 /// The shortest secret that is hidden, in characters: a shorter one is in everything.
 const SHORTEST: usize = 4;
 
 /// The secrets that were given to pages.
 #[derive(Default)]
-pub(crate) struct Veil(RwLock<Vec<(String, String)>>);
+pub(crate) struct Veil {
+    /// What is hidden, and what stands in its place.
+    hidden: RwLock<Vec<(String, String)>>,
+    /// Whether there were any, however short.
+    is_used: AtomicBool,
+}
 
 impl Veil {
     /// Hides this secret from now on.
     pub(super) fn hide(&self, name: &str, value: &str) {
+        self.is_used.store(true, Ordering::Relaxed);
         if value.chars().count() < SHORTEST {
             return;
         }
         let shown = format!("[secret {name}]");
-        let mut hidden = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut hidden = self.hidden.write().unwrap_or_else(PoisonError::into_inner);
         for form in forms(value) {
             if !hidden.iter().any(|(known, _)| *known == form) {
                 hidden.push((form, shown.clone()));
@@ -35,14 +43,23 @@ impl Veil {
         hidden.sort_by_key(|(form, _)| std::cmp::Reverse(form.len()));
     }
 
-    /// Whether there is nothing to hide.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    /// Whether what a page sends to one URL may be sent to another instead, which may be relative to it: once pages were
+    /// given secrets, not to another server.
+    pub(crate) fn lets_go(&self, from: &str, to: &str) -> bool {
+        if !self.is_used.load(Ordering::Relaxed) {
+            return true;
+        }
+        let Ok(from) = Url::parse(from) else { return false };
+        from.join(to).is_ok_and(|to| to.origin() == from.origin())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.hidden.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// A text with nothing in it that is hidden.
     pub(crate) fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let hidden = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let hidden = self.hidden.read().unwrap_or_else(PoisonError::into_inner);
         hidden.iter().fold(Cow::Borrowed(text), |text, (form, shown)| {
             if text.contains(form.as_str()) { Cow::Owned(text.replace(form.as_str(), shown)) } else { text }
         })
@@ -73,7 +90,8 @@ impl Veil {
         serde_json::value::to_raw_value(&value).ok()
     }
 
-    fn veil(&self, value: &mut Value) {
+    /// Hides what is hidden in every text of a value.
+    pub(crate) fn veil(&self, value: &mut Value) {
         match value {
             Value::String(text) => {
                 if let Cow::Owned(veiled) = self.text(text) {
@@ -101,7 +119,7 @@ fn forms(text: &str) -> Vec<String> {
         quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or_default().to_owned()
     };
     let form: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
-    let mut url = url::Url::parse("x:/").ok();
+    let mut url = Url::parse("x:/").ok();
     if let Some(url) = &mut url {
         url.set_query(Some(text));
     }
@@ -117,7 +135,7 @@ fn forms(text: &str) -> Vec<String> {
         html.replace('"', "&quot;"),
         html,
     ];
-    forms.extend(url.as_ref().and_then(url::Url::query).map(str::to_owned));
+    forms.extend(url.as_ref().and_then(Url::query).map(str::to_owned));
     forms
 }
 
@@ -166,5 +184,19 @@ mod tests {
         // Nothing is looked at while there is nothing to hide, and a secret of a letter hides nothing.
         assert_eq!(json(&veil("a"), said), said);
         assert_eq!(json(&Veil::default(), said), said);
+    }
+
+    #[test]
+    fn what_may_carry_a_secret_stays_with_its_server() {
+        let none = Veil::default();
+        assert!(none.lets_go("https://a.example/x", "https://b.example/"));
+        // One that is too short to be hidden, too.
+        let veil = veil("123");
+        for (to, goes) in
+            [("/y", true), ("https://a.example/y", true), ("https://b.example/", false), ("//b.example", false)]
+        {
+            assert_eq!(veil.lets_go("https://a.example/x", to), goes, "{to}");
+        }
+        assert!(!veil.lets_go("https://a.example/x", "https://["));
     }
 }

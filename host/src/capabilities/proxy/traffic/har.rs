@@ -8,13 +8,12 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use http::Version;
 use http::header::{CONTENT_TYPE, LOCATION};
-use http::{HeaderMap, HeaderName, Version};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::message::shown;
-use super::record::{Facts, Record};
+use super::record::{Facts, Headers, Record};
 use crate::capabilities::secrets::Veil;
 
 /// How long writing a document may take: a job waits for it.
@@ -39,7 +38,7 @@ pub(super) struct Extent {
 
 /// These exchanges as a document, as far as there is room for them, and how many more there were.
 pub(super) async fn document(records: &[Arc<Record>], mut left_out: u64, extent: Extent, veil: &Veil) -> String {
-    let (mut entries, mut is_full) = (String::new(), false);
+    let (mut entries, mut is_full, mut bodies_left_out) = (String::new(), false, 0);
     let begun = Instant::now();
     for record in records {
         // What comes after the first that has no room is not there either: no gaps.
@@ -49,8 +48,11 @@ pub(super) async fn document(records: &[Arc<Record>], mut left_out: u64, extent:
         }
         // Others go on in between.
         tokio::task::yield_now().await;
-        let entry = entry(record, extent, veil).await.to_string();
-        let entry = veil.text(&entry);
+        let facts = record.known();
+        let (mut entry, without) = entry(record, &facts, extent, veil).await;
+        // Text by text: in a document, what is in a text is written in yet another way.
+        veil.veil(&mut entry);
+        let entry = entry.to_string();
         if entries.len() as u64 + entry.len() as u64 + AROUND > extent.bytes {
             (is_full, left_out) = (true, left_out + 1);
             continue;
@@ -59,26 +61,36 @@ pub(super) async fn document(records: &[Arc<Record>], mut left_out: u64, extent:
             entries.push(',');
         }
         entries.push_str(&entry);
+        bodies_left_out += without;
     }
-    let comment = match left_out {
-        0 => String::new(),
-        _ => format!(
-            "{left_out} exchanges more are not here: there was no room or time (run_message.sandbox.limits.artifact_bytes_per_job)"
-        ),
-    };
+    let mut comments = Vec::new();
+    if left_out > 0 {
+        comments.push(format!(
+            "{left_out} exchanges more are not here: there was no room or time \
+             (run_message.sandbox.limits.artifact_bytes_per_job)"
+        ));
+    }
+    if bodies_left_out > 0 {
+        comments.push(format!(
+            "{bodies_left_out} bodies are not here: they were too long, broke off, or there was no room for them \
+             (run_message.sandbox.limits.traffic_body_bytes and artifact_bytes_per_job)"
+        ));
+    }
     let creator = json!({"name": "Armada", "version": env!("CARGO_PKG_VERSION")});
     format!(
         r#"{{"log":{{"version":"1.2","creator":{creator},"comment":{},"entries":[{entries}]}}}}"#,
-        Value::from(comment)
+        Value::from(comments.join("; "))
     )
 }
 
-async fn entry(record: &Record, extent: Extent, veil: &Veil) -> Value {
-    let facts = record.known();
-    let (mut sent, mut got) = (None, None);
+/// An exchange, and how many of its bodies should be in it and are not.
+async fn entry(record: &Record, facts: &Facts, extent: Extent, veil: &Veil) -> (Value, u64) {
+    let (mut sent, mut got, mut without) = (None, None, 0);
     if extent.bodies {
-        sent = record.request_body(&facts, extent.body_bytes).await;
-        got = record.response_body(&facts, extent.body_bytes).await;
+        sent = record.request_body(facts, extent.body_bytes).await;
+        got = record.response_body(facts, extent.body_bytes).await;
+        without += u64::from(facts.request_bytes > 0 && sent.is_none());
+        without += u64::from(facts.response_bytes > 0 && got.is_none());
     }
     let took = facts.took.unwrap_or_default();
     let waited = facts.waited.unwrap_or(took);
@@ -87,16 +99,19 @@ async fn entry(record: &Record, extent: Extent, veil: &Veil) -> Value {
         "url": facts.url,
         "httpVersion": version(facts.request_version),
         "cookies": [],
-        "headers": headers(&facts.request_headers, veil),
+        "headers": headers(&facts.request_headers),
         "queryString": query(&facts.url),
         "headersSize": -1,
         "bodySize": facts.request_bytes,
     });
     if let (Some(body), Value::Object(request)) = (sent.filter(|body| !body.is_empty()), &mut request) {
         let text = String::from_utf8_lossy(&body).into_owned();
-        request.insert("postData".to_owned(), json!({"mimeType": media_type(&facts.request_headers), "text": text}));
+        request.insert(
+            "postData".to_owned(),
+            json!({"mimeType": facts.request_headers.text(&CONTENT_TYPE), "text": text}),
+        );
     }
-    let mut content = json!({"size": facts.response_bytes, "mimeType": media_type(&facts.response_headers)});
+    let mut content = json!({"size": facts.response_bytes, "mimeType": facts.response_headers.text(&CONTENT_TYPE)});
     if let (Some(body), Value::Object(content)) = (got, &mut content) {
         content.insert("size".to_owned(), body.len().into());
         match String::from_utf8(veil.body(body.into())) {
@@ -112,17 +127,17 @@ async fn entry(record: &Record, extent: Extent, veil: &Veil) -> Value {
         "statusText": facts.status.and_then(|status| status.canonical_reason()).unwrap_or_default(),
         "httpVersion": version(facts.response_version),
         "cookies": [],
-        "headers": headers(&facts.response_headers, veil),
+        "headers": headers(&facts.response_headers),
         "content": content,
-        "redirectURL": redirect(&facts),
+        "redirectURL": redirect(facts),
         "headersSize": -1,
         "bodySize": facts.response_bytes,
     });
-    if let (Some(failure), Value::Object(response)) = (facts.failure, &mut response) {
+    if let (Some(failure), Value::Object(response)) = (&facts.failure, &mut response) {
         // As browsers record it.
-        response.insert("_error".to_owned(), failure.into());
+        response.insert("_error".to_owned(), failure.as_str().into());
     }
-    json!({
+    let entry = json!({
         "startedDateTime": record.started.to_string(),
         "time": milliseconds(took),
         "request": request,
@@ -133,7 +148,8 @@ async fn entry(record: &Record, extent: Extent, veil: &Veil) -> Value {
             "wait": milliseconds(waited),
             "receive": milliseconds(took.saturating_sub(waited)),
         },
-    })
+    });
+    (entry, without)
 }
 
 fn milliseconds(time: Duration) -> f64 {
@@ -144,11 +160,12 @@ fn version(version: Version) -> &'static str {
     if version == Version::HTTP_2 { "HTTP/2" } else { "HTTP/1.1" }
 }
 
-fn headers(headers: &HeaderMap, veil: &Veil) -> Vec<Value> {
-    let headers = shown(headers, veil);
-    headers
-        .map(|(name, value)| json!({"value": if is_sensitive(&name) { REDACTED } else { &value }, "name": name}))
-        .collect()
+fn headers(headers: &Headers) -> Vec<Value> {
+    let value = |name: &str, value: &[u8]| match is_sensitive(name) {
+        true => REDACTED.to_owned(),
+        false => String::from_utf8_lossy(value).into_owned(),
+    };
+    headers.iter().map(|(name, text)| json!({"name": name, "value": value(name, text)})).collect()
 }
 
 /// Whether a header may let somebody in who has its value.
@@ -156,17 +173,9 @@ fn is_sensitive(name: &str) -> bool {
     SENSITIVE.iter().any(|part| name.contains(part))
 }
 
-fn text(headers: &HeaderMap, name: HeaderName) -> &str {
-    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-}
-
-fn media_type(headers: &HeaderMap) -> &str {
-    text(headers, CONTENT_TYPE)
-}
-
 fn redirect(facts: &Facts) -> &str {
     match facts.status {
-        Some(status) if status.is_redirection() => text(&facts.response_headers, LOCATION),
+        Some(status) if status.is_redirection() => facts.response_headers.text(&LOCATION),
         _ => "",
     }
 }

@@ -3,6 +3,8 @@
 //! What a modifier is shown and gives back as it was stays as it was, down to bytes that cannot be shown and to
 //! secrets, which are named and not shown.
 
+use std::collections::HashMap;
+
 use armada_project::FIXED_HEADERS;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode, request, response};
@@ -16,18 +18,16 @@ use crate::contract::modifiers as wit;
 const HEADERS: usize = 512;
 const HEADER_BYTES: usize = 256 * 1024;
 
-/// Headers as texts, without secrets.
-pub(super) fn shown<'a>(headers: &'a HeaderMap, veil: &'a Veil) -> impl Iterator<Item = (String, String)> + 'a {
-    headers.iter().map(|(name, value)| {
-        let value = String::from_utf8_lossy(value.as_bytes());
-        (name.as_str().to_owned(), veil.text(&value).into_owned())
-    })
+/// A header as text, without secrets.
+pub(super) fn shown(name: &str, value: &[u8], veil: &Veil) -> wit::Header {
+    let value = veil.text(&String::from_utf8_lossy(value)).into_owned();
+    wit::Header { name: name.to_owned(), value }
 }
 
 /// The headers that a modifier sees.
 pub(super) fn changeable(headers: &HeaderMap, veil: &Veil) -> Vec<wit::Header> {
-    let headers = shown(headers, veil).filter(|(name, _)| !FIXED_HEADERS.contains(&name.as_str()));
-    headers.map(|(name, value)| wit::Header { name, value }).collect()
+    let headers = headers.iter().filter(|(name, _)| !FIXED_HEADERS.contains(&name.as_str()));
+    headers.map(|(name, value)| shown(name.as_str(), value.as_bytes(), veil)).collect()
 }
 
 /// The headers that a modifier has given back, in place of those that it saw.
@@ -36,6 +36,12 @@ pub(super) fn change_headers(headers: &mut HeaderMap, given: &[wit::Header], vei
     if given.len() > HEADERS || bytes > HEADER_BYTES {
         return Err(format!("it has more than {HEADERS} headers, or {HEADER_BYTES} bytes of them"));
     }
+    // What was shown, and what it stands for.
+    let before = headers.iter().map(|(name, value)| {
+        let wit::Header { name, value: text } = shown(name.as_str(), value.as_bytes(), veil);
+        ((name, text), value.clone())
+    });
+    let before: HashMap<_, _> = before.collect();
     let mut changed = HeaderMap::new();
     for (name, value) in headers.iter().filter(|(name, _)| FIXED_HEADERS.contains(&name.as_str())) {
         changed.append(name, value.clone());
@@ -45,9 +51,7 @@ pub(super) fn change_headers(headers: &mut HeaderMap, given: &[wit::Header], vei
         if FIXED_HEADERS.contains(&known.as_str()) {
             continue;
         }
-        let mut before = headers.get_all(&known).iter();
-        let as_before = before.find(|before| veil.text(&String::from_utf8_lossy(before.as_bytes())) == value.as_str());
-        let value = match as_before {
+        let value = match before.get(&(known.as_str().to_owned(), value.clone())) {
             Some(before) => before.clone(),
             None => HeaderValue::from_str(value)
                 .or_else(|_| HeaderValue::from_bytes(value.as_bytes()))

@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, Version, request, response};
+use http::header::CONTENT_ENCODING;
+use http::{HeaderMap, HeaderName, Method, StatusCode, Version, request, response};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Frame, SizeHint};
 use jiff::Timestamp;
@@ -17,8 +18,9 @@ use crate::capabilities::proxy::body::{Body, BodyError, decoded};
 use crate::coding::Coding;
 use crate::keep::{Keep, Kept};
 
-/// What a record counts beside its texts and bodies, in bytes.
-const RECORD_BYTES: usize = 500;
+/// What a record counts beside its texts and bodies, and a header beside its name and value, in bytes.
+const RECORD_BYTES: usize = 1_000;
+const HEADER_BYTES: usize = 80;
 
 /// An exchange, as far as it has come.
 pub(super) struct Record {
@@ -46,12 +48,12 @@ pub(super) struct Facts {
     pub(super) method: Method,
     pub(super) url: String,
     pub(super) request_version: Version,
-    pub(super) request_headers: HeaderMap,
+    pub(super) request_headers: Headers,
     /// How many bytes of the request's body went by, kept or not.
     pub(super) request_bytes: u64,
     pub(super) status: Option<StatusCode>,
     pub(super) response_version: Version,
-    pub(super) response_headers: HeaderMap,
+    pub(super) response_headers: Headers,
     /// The same of the response's.
     pub(super) response_bytes: u64,
     /// Until the response began.
@@ -60,6 +62,33 @@ pub(super) struct Facts {
     pub(super) took: Option<Duration>,
     /// Why there was no response, or not all of it.
     pub(super) failure: Option<String>,
+}
+
+/// Headers that are kept: copies, as those of a message hold all of what it came in.
+#[derive(Clone, Default)]
+pub(super) struct Headers(Box<[(Box<str>, Box<[u8]>)]>);
+
+impl From<&HeaderMap> for Headers {
+    fn from(headers: &HeaderMap) -> Self {
+        Self(headers.iter().map(|(name, value)| (name.as_str().into(), value.as_bytes().into())).collect())
+    }
+}
+
+impl Headers {
+    /// Their names and values.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// The value of the first of a name, if it is text.
+    pub(super) fn text(&self, name: &HeaderName) -> &str {
+        let value = self.iter().find(|(other, _)| other == name).map(|(_, value)| value);
+        value.and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default()
+    }
+
+    fn bytes(&self) -> usize {
+        self.iter().map(|(name, value)| HEADER_BYTES + name.len() + value.len()).sum()
+    }
 }
 
 /// A body that went by.
@@ -146,7 +175,7 @@ impl Record {
         facts.method = parts.method.clone();
         url.clone_into(&mut facts.url);
         facts.request_version = parts.version;
-        facts.request_headers.clone_from(&parts.headers);
+        facts.request_headers = (&parts.headers).into();
     }
 
     /// The response, as the browser gets it.
@@ -154,7 +183,7 @@ impl Record {
         let mut facts = self.facts();
         facts.status = Some(parts.status);
         facts.response_version = parts.version;
-        facts.response_headers.clone_from(&parts.headers);
+        facts.response_headers = (&parts.headers).into();
         facts.waited = Some(self.begun.elapsed());
     }
 
@@ -176,15 +205,13 @@ impl Record {
     /// How many bytes it takes beside its bodies, roughly.
     pub(super) fn bytes(&self) -> usize {
         let facts = self.facts();
-        let headers = facts.request_headers.iter().chain(&facts.response_headers);
-        let headers: usize = headers.map(|(name, value)| name.as_str().len() + value.len()).sum();
+        let headers = facts.request_headers.bytes() + facts.response_headers.bytes();
         RECORD_BYTES + facts.url.len() + headers + facts.failure.as_ref().map_or(0, String::len)
     }
 }
 
-async fn content(body: Bytes, headers: &HeaderMap, most: u64) -> Option<Bytes> {
-    let mut headers = headers.clone();
-    decoded(body, Coding::take(&mut headers), most).await.ok()
+async fn content(body: Bytes, headers: &Headers, most: u64) -> Option<Bytes> {
+    decoded(body, Coding::named(headers.text(&CONTENT_ENCODING)), most).await.ok()
 }
 
 /// The end of an exchange, whenever and however that is.

@@ -148,3 +148,36 @@ async fn a_watch_that_is_not_read_keeps_no_more_than_it_may() {
     exchange(&traffic, Response::new(whole("again".into()))).await;
     assert!(watch.next(None).await.is_ok(), "there is room again");
 }
+
+#[tokio::test]
+async fn what_is_watched_has_room_of_its_own_beside_a_recording() {
+    let traffic = recorded(Vec::new(), |limits| limits.bytes_kept = 10_000);
+    let watch = traffic.watch("**", false).unwrap();
+    for _ in 0..100 {
+        exchange(&traffic, Response::new(whole(vec![b'x'; 500].into()))).await;
+        watch.next(None).await.unwrap();
+    }
+    let document = document(&traffic).await;
+    let entries = document["log"]["entries"].as_array().unwrap();
+    assert!(entries.len() == 100 && entries.iter().all(|entry| entry["response"]["content"]["text"].is_string()));
+    assert_eq!(document["log"]["comment"], "");
+}
+
+#[tokio::test]
+async fn a_recording_counts_all_that_it_takes_and_says_which_bodies_it_lacks() {
+    let traffic = recorded(Vec::new(), |limits| limits.artifact_bytes_per_job = 100_000);
+    for _ in 0..40 {
+        let mut response = Response::new(whole(vec![b'x'; 20_000].into()));
+        for number in 0..100 {
+            response
+                .headers_mut()
+                .insert(http::HeaderName::try_from(format!("x{number}")).unwrap(), "".parse().unwrap());
+        }
+        exchange(&traffic, response).await;
+    }
+    let kept = traffic.state().job.as_ref().unwrap().records.len();
+    assert!(kept < 15, "{kept} exchanges of some 10 kB of headers each are kept in 100 kB");
+    let document = document(&traffic).await;
+    let comment = document["log"]["comment"].as_str().unwrap();
+    assert!(comment.contains("exchanges more are not here") && comment.contains("bodies are not here"), "{comment}");
+}

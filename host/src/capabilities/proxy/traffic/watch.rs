@@ -5,11 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use armada_project::UrlPattern;
-use http::HeaderMap;
 use tokio::sync::Notify;
 
 use super::message::shown;
-use super::record::Record;
+use super::record::{Headers, Record};
 use crate::call::Weigh;
 use crate::capabilities::secrets::Veil;
 use crate::contract::{Error, proxy as wit};
@@ -105,9 +104,9 @@ impl Watch {
     /// An exchange, as the script sees it.
     async fn told(&self, record: &Record) -> wit::Exchange {
         let facts = record.known();
-        let headers = |headers: &HeaderMap| {
-            let headers = shown(headers, &self.veil);
-            headers.map(|(name, value)| wit::Header { name, value }).collect::<Vec<_>>()
+        let headers = |headers: &Headers| {
+            let headers = headers.iter().map(|(name, value)| shown(name, value, &self.veil));
+            headers.map(|header| wit::Header { name: header.name, value: header.value }).collect::<Vec<_>>()
         };
         let (mut request_body, mut response_body) = (None, None);
         if self.bodies {
@@ -122,7 +121,7 @@ impl Watch {
             status: facts.status.map(|status| status.as_u16()),
             response_headers: headers(&facts.response_headers),
             response_body: response_body.map(|body| self.veil.body(body.into())),
-            failure: facts.failure,
+            failure: facts.failure.map(|failure| self.veil.text(&failure).into_owned()),
             duration_ms: facts.took.unwrap_or_default().as_secs_f64() * 1000.0,
         }
     }
