@@ -143,6 +143,15 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_the_manual_is_a_file_of_profiles() {
+        let manual = include_str!("../../project/README.md");
+        let mut blocks = manual.split("```json\n").filter_map(|rest| rest.split("```").next());
+        let example = blocks.find(|block| block.contains("user_agent_system")).unwrap();
+        let profiles = DeviceProfiles::parse(example).unwrap().0;
+        assert_eq!(profiles.first().unwrap().name, "shop-kiosk");
+    }
+
+    #[test]
     fn a_file_of_profiles_is_read_and_its_mistakes_are_told() {
         let read = |profiles: Value| DeviceProfiles::parse(&profiles.to_string());
         assert_eq!(read(json!([profile()])).unwrap().0.first().unwrap().name, "kiosk");

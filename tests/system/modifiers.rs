@@ -7,6 +7,20 @@ use armada_tests::run::TestRun;
 use armada_tests::site::Site;
 use serde_json::{Value, json};
 
+#[test]
+fn watches_and_bodies_are_closed_while_tasks_wait_for_them() {
+    let site = Site::start();
+    let run = TestRun::of(built(&project("python_modifiers"))).jobs([json!({"site": site.url(), "closes": true})]);
+    let finished = run.finish();
+    let job = &finished.jobs[0];
+    let result = job.result.as_ref().unwrap_or_else(|| panic!("{:?} {:#?}", finished.agents, job.error));
+    let told: Value = serde_json::from_str(result.get()).unwrap();
+    let (closed, cancelled) = ("ClosedError", "CancelledError");
+    let waited = [closed, closed, cancelled, cancelled, closed, closed];
+    let rest = [closed, "/plain.html", closed, closed, closed];
+    assert_eq!(told, json!([&waited[..], &rest[..]].concat()));
+}
+
 /// Has a page make these requests; gives what came of each, and the warnings of the job.
 fn asked(paths: &[String]) -> (Vec<Value>, String) {
     let site = Site::start();

@@ -61,8 +61,10 @@ class _HostCall(asyncio.Future[None]):
         self._number = number
         self._promise = promise
         self._is_given_up = False
+        self.task = asyncio.current_task(loop)
         self.answer: Any = None
         self.cancelled_with: tuple[Any] | None = None
+        self.closed_with: str | None = None
 
     def set_result(self, result: Any) -> None:
         """The host is done with it, as componentize-py says."""
@@ -77,6 +79,12 @@ class _HostCall(asyncio.Future[None]):
         self.cancelled_with = (msg,)
         wit.cancel(self._number)
         return True
+
+    def close(self, why: str) -> None:
+        """Ends it, as what it is a call of is closed."""
+        if self.cancelled_with is None:
+            self.closed_with = why
+            wit.cancel(self._number)
 
     def give_up(self) -> None:
         """Ends it without waking the task that waits for it."""
@@ -230,9 +238,18 @@ class Loop(base_events.BaseEventLoop):
                 # What it gave all the same, such as a page, is let go of.
                 del answer
                 raise asyncio.CancelledError(*filter(None, call.cancelled_with))
+            if call.closed_with is not None:
+                del answer
+                raise errors.ClosedError(call.closed_with)
         if isinstance(answer, Err):
             raise errors.from_wit(cast(Any, answer).value)
         return answer
+
+    def end_call(self, task: asyncio.Task[Any] | None, why: str) -> None:
+        """Ends the host call that a task waits for, if it does: it raises `armada.ClosedError`."""
+        for call in self._in_flight:
+            if call.task is task:
+                call.close(why)
 
     def is_over(self, call: _HostCall) -> None:
         """The host is done with a call."""

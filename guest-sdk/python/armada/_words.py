@@ -4,12 +4,14 @@ arguments that another library would take."""
 import enum
 import functools
 import inspect
+import math
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar, get_args
+from datetime import timedelta
+from typing import Any, Literal, ParamSpec, TypeVar, get_args
 
 from .errors import InvalidError
 
-__all__ = ["choice", "optional_choice", "takes", "word_of"]
+__all__ = ["choice", "milliseconds", "optional_choice", "takes", "word_of"]
 
 _Enum = TypeVar("_Enum", bound=enum.Enum)
 _P = ParamSpec("_P")
@@ -34,6 +36,21 @@ def word_of(words: object, value: enum.Enum) -> Any:
     """The word for a value of the contract."""
     plain = value.name.replace("_", "").lower()
     return next(word for word in get_args(words) if word.replace("-", "").lower() == plain)
+
+
+def milliseconds(
+    time: object, name: str = "a time", unit: Literal["seconds", "milliseconds"] = "milliseconds"
+) -> int:
+    """A time in whole milliseconds, rounded up so that a short wait stays one."""
+    if isinstance(time, timedelta):
+        exact = time / timedelta(milliseconds=1)
+    elif isinstance(time, int | float):
+        exact = time * (1000 if unit == "seconds" else 1)
+    else:
+        raise TypeError(f"{name} must be a number of {unit}, not {type(time).__name__}: {time!r:.100}")
+    if not exact >= 0:
+        raise InvalidError(f"{name} must be 0 or more, not {time}")
+    return math.ceil(min(exact, 2**32 - 1))
 
 
 def takes(hint: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:

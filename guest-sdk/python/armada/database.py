@@ -27,6 +27,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, cast
 
 from ._done import Done
+from ._handles import Handle
 from ._host import database as _wit
 from ._words import word_of
 from .errors import Error, InvalidError, NotFoundError
@@ -109,13 +110,13 @@ class Database:
     async def select_from_db(self, sql: str, *params: object) -> list[tuple[Any, ...]]:
         """The rows of a query, as tuples. `%s` stands for a parameter, and `%%` for a percent sign."""
         info = self._info()
-        return await self.named(info.name).query(_native(sql, info.kind, len(params)), *params)
+        return await self.named(info.name).query(_native(sql, info.kind, params), *params)
 
     async def post_to_db(self, sql: str, *params: object) -> int:
         """Runs an INSERT, UPDATE or DELETE, and gives how many rows it has changed. `%s` stands for a parameter, and `%%`
         for a percent sign."""
         info = self._info()
-        return await self.named(info.name).execute(_native(sql, info.kind, len(params)), *params)
+        return await self.named(info.name).execute(_native(sql, info.kind, params), *params)
 
     def close(self) -> Done:
         """The host closes connections when the agent ends; there is nothing to do."""
@@ -145,10 +146,10 @@ class Transaction:
 
     def __init__(self, database: str) -> None:
         self._database = database
-        self._handle: Any = None
+        self._handle: Handle[Any] | None = None
 
     async def __aenter__(self) -> Self:
-        self._handle = await _wit.begin(self._database)
+        self._handle = Handle(await _wit.begin(self._database), "the transaction is over")
         return self
 
     async def __aexit__(
@@ -157,30 +158,32 @@ class Transaction:
         handle, self._handle = self._handle, None
         if handle is None:
             return
-        # Dropping the handle rolls back what was not committed, also when there is no time to wait any more.
-        with handle:
+        # Closing the handle rolls back what was not committed, also when there is no time to wait any more.
+        with contextlib.closing(handle):
             if error is None:
-                await handle.commit()
+                await handle.call(lambda transaction: transaction.commit())
             elif isinstance(error, Exception):
                 with contextlib.suppress(Error):
-                    await handle.rollback()
+                    await handle.call(lambda transaction: transaction.rollback())
 
     async def query(self, sql: str, *parameters: object) -> Rows:
         """Runs one statement and gives its rows."""
-        return _rows(await self._begun().query(sql, _values(parameters)))
+        values = _values(parameters)
+        return _rows(await self._begun().call(lambda transaction: transaction.query(sql, values)))
 
     async def execute(self, sql: str, *parameters: object) -> int:
         """Runs one statement and gives how many rows it has changed."""
-        changed: int = await self._begun().execute(sql, _values(parameters))
+        values = _values(parameters)
+        changed: int = await self._begun().call(lambda transaction: transaction.execute(sql, values))
         return changed
 
     async def rollback(self) -> None:
         """Undoes what was changed. The transaction is over then."""
         handle, self._handle = self._begun(), None
-        with handle:
-            await handle.rollback()
+        with contextlib.closing(handle):
+            await handle.call(lambda transaction: transaction.rollback())
 
-    def _begun(self) -> Any:
+    def _begun(self) -> Handle[Any]:
         if self._handle is None:
             raise InvalidError("the transaction is not open: use it inside `async with database.transaction() as ...:`")
         return self._handle
@@ -261,10 +264,15 @@ _QUOTED = r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | `[^`]*` | --[^\n]* | /\*.*?\*/""
 _PARTS = re.compile(rf"({_QUOTED}) | %s | %%", re.VERBOSE | re.DOTALL)
 
 
-def _native(sql: Any, kind: DatabaseKind, count: int) -> str:
+def _native(sql: Any, kind: DatabaseKind, params: tuple[object, ...]) -> str:
     """The SQL of a database for one with `%s`."""
     if not isinstance(sql, str):
         raise TypeError(f"`sql` must be of type str, not {type(sql).__name__}")
+    if len(params) == 1 and isinstance(params[0], list | tuple):
+        raise TypeError(
+            "parameters are given one by one: for those of a list, write `, *params`; a list that is JSON itself, give as "
+            "`json.dumps(…)`"
+        )
     places = 0
 
     def native(found: re.Match[str]) -> str:
@@ -277,6 +285,6 @@ def _native(sql: Any, kind: DatabaseKind, count: int) -> str:
         return {"postgresql": f"${places}", "sql-server": f"@P{places}"}.get(kind, "?")
 
     converted = _PARTS.sub(native, sql)
-    if places != count:
-        raise InvalidError(f"the statement has {places} times `%s` for {count} parameters")
+    if places != len(params):
+        raise InvalidError(f"the statement has {places} times `%s` for {len(params)} parameters")
     return converted

@@ -23,15 +23,16 @@ from __future__ import annotations
 import base64
 import codecs
 import json as _json
-import math
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypedDict, Unpack, cast
 from urllib.parse import urlencode
 
+from ._handles import Handle
 from ._headers import Headers
 from ._host import http as _wit
+from ._words import milliseconds
 from .errors import InvalidError, OtherError
 
 __all__ = [
@@ -59,10 +60,10 @@ _PIECE = 64 * 1024
 class Secret:
     """A secret of the operator's as the value of a header: it is sent without the script seeing it.
 
-    It goes to the origins that the operator has bound it to, and is not sent on to another when the request is redirected:
-    elsewhere, the request raises `armada.DeniedError`. Its name has to be among `run_message.sandbox.secrets`, and the
-    capability `secrets` granted. What the
-    server makes of it is its own affair: one that answers with what it was sent shows it to the script."""
+    It goes to the origins that the operator has bound it to: a request to any other raises `armada.DeniedError`, and one that
+    is redirected to another origin is made there without it. Its name has to be among `run_message.sandbox.secrets`, and the
+    capability `secrets` among `run_message.sandbox.capabilities`. What the server makes of it is its own affair: one that
+    answers with what it was sent shows it to the script."""
 
     name: str
     """The secret's name."""
@@ -74,7 +75,7 @@ class Response:
     """A response, whatever its status."""
 
     def __init__(self, head: _wit.Response, body: _wit.Body) -> None:
-        self._body: _wit.Body | None = body
+        self._body = Handle(body, "the body is closed: read it inside `async with armada.http.stream(…)`")
         self._content: bytes | None = None
         self.status: int = head.status
         """Its status, such as 200."""
@@ -126,13 +127,13 @@ class Response:
     async def aread(self) -> bytes:
         """Reads the rest of its body."""
         if self._content is None:
-            self._content = await self._open().read_all()
+            self._content = await self._body.call(lambda body: body.read_all())
             self.close()
         return self._content
 
     async def iter_bytes(self, chunk_size: int = _PIECE) -> AsyncIterator[bytes]:
         """Its body as it arrives, in pieces of at most so many bytes."""
-        while piece := await self._open().read(chunk_size):
+        while piece := await self._body.call(lambda body: body.read(chunk_size)):
             yield piece
 
     async def iter_lines(self) -> AsyncIterator[str]:
@@ -147,15 +148,8 @@ class Response:
             yield rest
 
     def close(self) -> None:
-        """Ends it: what has not been read is not received."""
-        if self._body is not None:
-            body, self._body = self._body, None
-            body.__exit__(None, None, None)
-
-    def _open(self) -> _wit.Body:
-        if self._body is None:
-            raise InvalidError("the body is closed: read it inside `async with armada.http.stream(…)`")
-        return self._body
+        """Ends it, also for tasks that read it: what has not been read is not received."""
+        self._body.close()
 
     def _encoding(self) -> str:
         _, _, named = self.headers.get("content-type", "").lower().partition("charset=")
@@ -261,37 +255,58 @@ def _asked(
     media_type = None
     body = content.encode() if isinstance(content, str) else content
     if data is not None:
-        body, media_type = urlencode(_pairs(data)).encode(), "application/x-www-form-urlencoded"
+        body, media_type = urlencode(_pairs("data", data)).encode(), "application/x-www-form-urlencoded"
     elif json is not None:
-        body, media_type = _json.dumps(json, ensure_ascii=False).encode(), "application/json"
-    pairs = _pairs(headers)
+        body, media_type = _json_of(json), "application/json"
+    pairs = _pairs("headers", headers)
     secret = [(name, value) for name, value in pairs if isinstance(value, Secret)]
     sent = [(name, str(value)) for name, value in pairs if not isinstance(value, Secret)]
     given = {name.lower() for name, _ in pairs}
     if media_type is not None and "content-type" not in given:
         sent.append(("content-type", media_type))
     if auth is not None and "authorization" not in given:
-        credentials = base64.b64encode(":".join(auth).encode()).decode()
-        sent.append(("authorization", f"Basic {credentials}"))
+        sent.append(("authorization", _basic(auth)))
     return _wit.Request(
         method=method.upper(),
-        url=_with_query(url, _pairs(params)),
+        url=_with_query(url, _pairs("params", params)),
         headers=[_wit.Header(name, value) for name, value in sent],
         secret_headers=[_wit.SecretHeader(name, value.prefix, value.name) for name, value in secret],
         body=body,
-        timeout_ms=None if timeout is None else math.ceil(timeout * 1000),
+        timeout_ms=None if timeout is None else milliseconds(timeout, "`timeout`", "seconds"),
         redirects=max_redirects if follow_redirects else 0,
     )
 
 
-def _pairs(given: Pairs | None) -> list[tuple[str, Any]]:
-    """Names and values, one pair for each value; those that are `None` are left out."""
+def _json_of(given: Any) -> bytes:
+    try:
+        return _json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError as error:
+        raise InvalidError(f"`json` cannot be written as JSON: {error}") from None
+
+
+def _basic(auth: Any) -> str:
+    """A user name and a password as they are sent."""
+    parts: list[Any] = list(cast(Any, auth)) if isinstance(auth, list | tuple) else []
+    if len(parts) != 2 or not all(isinstance(part, str) for part in parts):
+        raise TypeError('`auth` must be a user name and a password, both str: write `auth=("ada", "…")`')
+    return f"Basic {base64.b64encode(':'.join(parts).encode()).decode()}"
+
+
+def _pairs(option: str, given: Pairs | None) -> list[tuple[str, Any]]:
+    """Names and values of an option, one pair for each value; those that are `None` are left out."""
     listed: Any = given or ()
     members: Any = listed.items() if hasattr(listed, "items") else listed
     pairs: list[tuple[str, Any]] = []
-    for name, value in members:
-        values = cast("list[Any]", value) if isinstance(value, list | tuple) else [value]
-        pairs.extend((name, one) for one in values if one is not None)
+    try:
+        if isinstance(listed, str | bytes):
+            raise TypeError
+        for name, value in members:
+            values = cast("list[Any]", value) if isinstance(value, list | tuple) else [value]
+            pairs.extend((name, one) for one in values if one is not None)
+    except (TypeError, ValueError):
+        shapes = 'a dict such as {"a": "1"}, or a list of pairs such as ("a", "1")'
+        text = ": `content` is for a body that is written already" if option == "data" else ""
+        raise TypeError(f"`{option}` must be {shapes}{text}") from None
     return pairs
 
 

@@ -17,15 +17,16 @@ The browser's traffic goes through a proxy of the host first, where a script can
 from __future__ import annotations
 
 import json as _json
-import math
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from ._handles import Handle
 from ._headers import Headers
 from ._host import proxy as _wit
-from ._words import takes
+from ._words import milliseconds, takes
+from .errors import InvalidError
 
 __all__ = ["Exchange", "Headers", "Proxy", "ProxyStatus", "Watch"]
 
@@ -78,7 +79,12 @@ class Exchange:
 
     def response_json(self) -> Any:
         """The body of the response, read as JSON."""
-        return _json.loads(self.response_body or b"")
+        if self.response_body is None:
+            raise InvalidError(
+                "there is no body to read: bodies are watched with `watch(…, bodies=True)` only, up to the limit "
+                "`traffic_body_bytes`"
+            )
+        return _json.loads(self.response_body)
 
 
 def _headers(headers: list[_wit.Header]) -> Headers:
@@ -89,15 +95,16 @@ class Watch:
     """What goes through, from the watch's making on. Use it in `async with`, or `close` it."""
 
     def __init__(self, handle: _wit.Watch) -> None:
-        self._handle = handle
+        self._handle = Handle(handle, "the watch is closed: read it inside `async with agent_ctx.proxy.watch(…)`")
 
     async def next(self, *, timeout_ms: float | None = None) -> Exchange:
         """The next exchange that is over; waits for one if need be.
 
-        Raises `armada.TimeoutError` when there is none in time, and `armada.LimitError` once if more went through than the
-        limit `bytes_kept` allows to be kept.
+        Raises `armada.TimeoutError` when there is none in time, `armada.LimitError` once if more went through than the
+        limit `bytes_kept` allows to be kept, and `armada.ClosedError` when the watch is closed.
         """
-        given = await self._handle.next(None if timeout_ms is None else math.ceil(timeout_ms))
+        time = None if timeout_ms is None else milliseconds(timeout_ms, "`timeout_ms`")
+        given = await self._handle.call(lambda watch: watch.next(time))
         return Exchange(
             method=given.method,
             url=given.url,
@@ -111,8 +118,8 @@ class Watch:
         )
 
     def close(self) -> None:
-        """Ends the watch."""
-        self._handle.__exit__(None, None, None)
+        """Ends the watch, also for tasks that wait for it."""
+        self._handle.close()
 
     async def __aenter__(self) -> Watch:
         return self
@@ -155,6 +162,8 @@ class Proxy:
         Raises `armada.NotFoundError` when the operator has none like it, `armada.UnavailableError` when all of them are
         taken, `armada.InvalidError` where `config_proxy.upstream_proxy_enabled` is off.
         """
+        if isinstance(tags, str):
+            raise TypeError(f"`tags` must be a list of str: write `tags=[{tags!r:.100}]`")
         return _status(await _wit.change_upstream(location, list(tags), sticky))
 
     async def verify_ip(self) -> str:

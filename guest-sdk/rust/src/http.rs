@@ -105,10 +105,11 @@ impl Request {
     /// # }
     /// ```
     ///
-    /// It goes to the origins that the operator has bound it to, and is not sent on to another when it is redirected:
-    /// elsewhere, the request is [denied](ErrorKind::Denied). The secret's name has to be among
-    /// `run_message.sandbox.secrets`. What the server makes of it is its own affair: one that answers with what it was
-    /// sent shows it to the script.
+    /// It goes to the origins that the operator has bound it to: a request to any other is
+    /// [denied](ErrorKind::Denied), and one that is redirected to another origin is made there without it. The secret's
+    /// name has to be among `run_message.sandbox.secrets`, and the capability `secrets` among
+    /// `run_message.sandbox.capabilities`. What the server makes of it is its own affair: one that answers with what it
+    /// was sent shows it to the script.
     pub fn secret_header(mut self, name: impl Into<String>, secret: impl Into<Secret>) -> Self {
         let Secret { name: secret, prefix } = secret.into();
         self.request.secret_headers.push(wit::SecretHeader { name: name.into(), prefix, secret });

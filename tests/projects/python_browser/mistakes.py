@@ -77,3 +77,36 @@ async def a_message_says_what_it_has(case: Case) -> None:
     with raises(KeyError, "the message has no `urls`: it has `case`, `site`"):
         case.job.job_message["urls"]
     assert cast(dict[str, Any], case.job.job_message).get("urls") is None
+
+
+@case
+async def requests_of_no_kind_are_told(case: Case) -> None:
+    async def get(**options: Any) -> None:
+        await armada.http.request("POST", case.url("echo"), **options)
+
+    with raises(TypeError, "`auth` must be a user name and a password"):
+        await get(auth="user")
+    with raises(TypeError, "`timeout` must be a number of seconds, not str: '10'"):
+        await get(timeout="10")
+    with raises(TypeError, '`headers` must be a dict such as {"a": "1"}'):
+        await get(headers="abc")
+    with raises(TypeError, "`content` is for a body that is written already"):
+        await get(data="a=b")
+    with raises(armada.InvalidError, "`json` cannot be written as JSON"):
+        await get(json=float("nan"))
+    await get(timeout=float("inf"), data="")
+
+
+@case
+async def traffic_of_no_kind_is_told(case: Case) -> None:
+    proxy: Any = armada.proxy.Proxy()
+    with raises(TypeError, "write `tags=['residential']`"):
+        await proxy.change_upstream(tags="residential")
+    page = await case.show("")
+    async with proxy.watch("**/echo") as watch:
+        with raises(TypeError, "`timeout_ms` must be a number of milliseconds, not str: '5'"):
+            await watch.next(timeout_ms="5")
+        await page.goto(case.url("echo"))
+        exchange = await watch.next(timeout_ms=float("inf"))
+    with raises(armada.InvalidError, "`watch(…, bodies=True)` only"):
+        exchange.response_json()

@@ -1,5 +1,6 @@
 """Every function of the database, against a real one: the job is one case after the other."""
 
+import asyncio
 import datetime
 import decimal
 import uuid
@@ -83,6 +84,17 @@ async def transactions(database: Any) -> None:
         await transaction.execute(insert, 3)
         await transaction.rollback()
     assert await database.query("SELECT number FROM bookings") == [(1,)]
+    # One that is left while another task still asks it ends that task's call, and nothing else.
+    try:
+        async with database.transaction() as transaction:
+            asking = asyncio.create_task(transaction.query("SELECT number FROM bookings"))
+            await asyncio.sleep(0)
+            raise asyncio.CancelledError
+    except asyncio.CancelledError:
+        pass
+    (answer,) = await asyncio.gather(asking, return_exceptions=True)
+    assert answer == [(1,)] or isinstance(answer, armada.ClosedError), answer
+    assert await database.query("SELECT number FROM bookings") == [(1,)]
 
 
 async def mistakes(database: Any) -> None:
@@ -92,6 +104,8 @@ async def mistakes(database: Any) -> None:
         (lambda: database.query("COMMIT"), armada.DeniedError, "no statement for scripts"),
         (lambda: database.named("people").query("SELECT 1"), armada.DeniedError, 'add "people" to run_message.sandbox'),
         (lambda: database.select_from_db("SELECT %s"), armada.InvalidError, "1 times `%s` for 0 parameters"),
+        (lambda: database.select_from_db("SELECT %s", ["tea"]), TypeError, "write `, *params`"),
+        (lambda: database.post_to_db("DELETE FROM people WHERE name = %s", ("tea",)), TypeError, "write `, *params`"),
         (lambda: database.query("SELECT 1", object()), TypeError, "the parameter 1 is of type object"),
         (lambda: database.query(7), TypeError, "`sql` must be of type str"),
         (lambda: database.query("SELECT 1", "\ud800"), armada.InvalidError, "no text"),

@@ -5,6 +5,7 @@ from typing import Any
 
 import armada
 
+import closing
 from addon import cases
 
 FETCH = """async path => {
@@ -24,6 +25,8 @@ async def ctx_script(job_ctx: armada.Job, agent_ctx: armada.Agent) -> list[Any]:
     is_running, cases.asked = True, 1000
     page = await agent_ctx.browser.new_page()
     await page.goto(job_ctx.job_message["site"] + "/plain.html")
+    if job_ctx.job_message.get("closes"):
+        return await closing.closes(page, job_ctx.job_message["site"])
     told: list[Any] = []
     for path in job_ctx.job_message["paths"]:
         async with agent_ctx.proxy.watch(f"**{path}") as watch:

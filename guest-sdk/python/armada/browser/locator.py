@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import _results
 from .._host import browser as _wit
-from .._words import choice, takes
+from .._words import choice, milliseconds, takes
 from . import options as _options
 from .options import FilePayload, FloatRect, ImageType, Modifier, MouseButton, Position, SelectorState, Timeout
 
@@ -219,7 +219,7 @@ class Locator(Finders):
             timeout_ms=_options.timeout_ms(timeout),
             button=choice(_wit.MouseButton, MouseButton, button),
             count=None,
-            hold_ms=_options.milliseconds(delay),
+            hold_ms=milliseconds(delay),
             modifiers=_options.modifiers(modifiers),
             position=_options.point(position),
             force=force,
@@ -416,7 +416,7 @@ class ElementHandle(Locator):
 
 
 def _typing(delay: float, timeout: Timeout) -> _wit.TypeOptions:
-    return _wit.TypeOptions(_options.timeout_ms(timeout), _options.milliseconds(delay))
+    return _wit.TypeOptions(_options.timeout_ms(timeout), milliseconds(delay))
 
 
 def _listed(given: str | int | Sequence[str] | Sequence[int] | None) -> Sequence[Any]:

@@ -6,7 +6,6 @@ places are in CSS pixels, times in milliseconds unless they are a `timedelta`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias, TypedDict, get_args
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 
 from .. import _results
 from .._host import browser as _wit
-from .._words import optional_choice, word_of
+from .._words import milliseconds, optional_choice, word_of
 from ..errors import InvalidError
 
 __all__ = [
@@ -143,16 +142,8 @@ class StorageState(TypedDict):
     origins: list[_Origin]
 
 
-def milliseconds(time: float | timedelta) -> int:
-    """A time in whole milliseconds, rounded up so that a short wait stays one."""
-    exact = time / timedelta(milliseconds=1) if isinstance(time, timedelta) else time
-    if not exact >= 0:
-        raise InvalidError(f"a time must be 0 or more, not {time}")
-    return math.ceil(min(exact, 2**32 - 1))
-
-
 def optional_milliseconds(time: float | timedelta | None) -> int | None:
-    """The same for an option that may be left out."""
+    """A time in whole milliseconds, of an option that may be left out."""
     return None if time is None else milliseconds(time)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec,
 
 from .. import _results
 from .._host import browser as _wit
-from .._words import choice, optional_choice, takes
+from .._words import choice, milliseconds, optional_choice, takes
 from ..errors import ClosedError
 from . import options as _options
 from .locator import ElementHandle, Finders, Locator
@@ -438,11 +438,11 @@ class Keyboard:
 
     async def type(self, text: str, *, delay: float = 0) -> None:
         """Types text key by key, with so many milliseconds between two."""
-        await self._page.type(None, text, _wit.TypeOptions(None, _options.milliseconds(delay)))
+        await self._page.type(None, text, _wit.TypeOptions(None, milliseconds(delay)))
 
     async def press(self, key: str, *, delay: float = 0) -> None:
         """Presses a key or a combination, such as `Enter` or `Control+A`."""
-        await self._page.press(None, key, _wit.TypeOptions(None, _options.milliseconds(delay)))
+        await self._page.press(None, key, _wit.TypeOptions(None, milliseconds(delay)))
 
 
 class Mouse:

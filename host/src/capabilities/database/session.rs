@@ -11,7 +11,8 @@ use futures::future::BoxFuture;
 use sqlx::database::HasStatementCache;
 use sqlx::error::DatabaseError;
 use sqlx::{
-    AssertSqlSafe, Column as _, ConnectOptions, Connection, Either, Executor, IntoArguments, Row, TypeInfo as _,
+    AssertSqlSafe, Column as _, ConnectOptions, Connection, Either, Executor, IntoArguments, Row, SqlSafeStr as _,
+    Statement as _, TypeInfo as _,
 };
 
 use super::mysql::MySqlServer;
@@ -174,6 +175,8 @@ pub(super) trait Dialect: sqlx::Database + HasStatementCache {
     const BEGIN: &'static str;
     /// Begins a transaction in which nothing can be changed.
     const BEGIN_READING: &'static str;
+    /// Whether the database refuses a statement that is given more or fewer parameters than it takes.
+    const COUNTS_PARAMETERS: bool = true;
 
     /// Takes a parameter.
     fn add(arguments: &mut Self::Arguments, parameter: Parameter) -> Result<(), sqlx::error::BoxDynError>;
@@ -212,6 +215,25 @@ where
         Ok(arguments)
     }
 
+    /// Refuses more or fewer parameters than a statement takes, where the database would not.
+    async fn check_count(&mut self, sql: &str, given: usize) -> Result<(), Failed> {
+        if D::COUNTS_PARAMETERS {
+            return Ok(());
+        }
+        let sql = AssertSqlSafe(sql.to_owned()).into_sql_str();
+        let statement = self.connection.prepare(sql).await.map_err(failed::<D>)?;
+        let taken = match statement.parameters() {
+            Some(Either::Left(types)) => types.len(),
+            Some(Either::Right(count)) => count,
+            None => given,
+        };
+        if taken == given {
+            return Ok(());
+        }
+        let message = format!("the number of parameters that the statement takes is {taken}, and {given} were given");
+        Err(Failed::Refused(Error::Invalid(message)))
+    }
+
     async fn run(&mut self, command: &'static str) -> Result<(), Failed> {
         self.connection.execute(command).await.map_err(failed::<D>)?;
         Ok(())
@@ -225,7 +247,9 @@ where
     D::Arguments: IntoArguments<D>,
 {
     async fn query(&mut self, sql: &str, parameters: Vec<wit::Value>, mut room: Room) -> Result<wit::Rows, Failed> {
+        let given = parameters.len();
         let arguments = Self::arguments(parameters)?;
+        self.check_count(sql, given).await?;
         let query = sqlx::query_with::<D, _>(AssertSqlSafe(sql.to_owned()), arguments).persistent(false);
         let mut found = self.connection.fetch(query);
         let mut rows = wit::Rows { columns: Vec::new(), rows: Vec::new() };
@@ -248,7 +272,9 @@ where
     }
 
     async fn execute(&mut self, sql: &str, parameters: Vec<wit::Value>) -> Result<u64, Failed> {
+        let given = parameters.len();
         let arguments = Self::arguments(parameters)?;
+        self.check_count(sql, given).await?;
         let query = sqlx::query_with::<D, _>(AssertSqlSafe(sql.to_owned()), arguments).persistent(false);
         let mut steps = self.connection.fetch_many(query);
         let mut changed = 0_u64;

@@ -32,6 +32,8 @@ impl SqliteFile {
     pub(super) fn new(url: &str, writable: bool) -> Result<Self, String> {
         let options = SqliteConnectOptions::from_str(url).map_err(|_| "its url makes no sense".to_owned())?;
         let options = options.create_if_missing(false).read_only(!writable).foreign_keys(true).busy_timeout(BUSY);
+        // A statement is prepared to count its parameters, and not kept.
+        let options = options.statement_cache_capacity(0);
         Ok(Self { options })
     }
 
@@ -53,6 +55,8 @@ impl SqliteFile {
 impl Dialect for Sqlite {
     const BEGIN: &'static str = "BEGIN";
     const BEGIN_READING: &'static str = "BEGIN";
+    // What is not given would be NULL.
+    const COUNTS_PARAMETERS: bool = false;
 
     fn add(arguments: &mut SqliteArguments, parameter: Parameter) -> Result<(), BoxDynError> {
         parameter.add_plainly::<Sqlite>(arguments)

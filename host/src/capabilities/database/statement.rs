@@ -91,11 +91,12 @@ fn after_nested_comment(text: &str) -> Option<&str> {
 }
 
 /// SQLite's driver runs one statement after the other, and takes parameters by names that it cannot read: only one
-/// statement is let through, and only `?` and `?1`. Its texts and comments are told apart as SQLite itself does
+/// statement is let through, and only `?` or `?1`: of both together it would take some for others. Its texts and comments are told apart as SQLite itself does
 /// (<https://www.sqlite.org/c3ref/complete.html> names the rules).
 fn sqlite(sql: &str) -> Result<(), Error> {
     let mut rest = sql;
     let mut is_over = false;
+    let mut is_numbered = None;
     while let Some(first) = rest.chars().next() {
         let after = rest.get(first.len_utf8()..).unwrap_or_default();
         let past = |end: &str| after.split_once(end).map_or("", |(_, rest)| rest);
@@ -120,6 +121,13 @@ fn sqlite(sql: &str) -> Result<(), Error> {
             '[' => past("]"),
             ';' => {
                 is_over = true;
+                after
+            }
+            '?' => {
+                let numbered = after.starts_with(|character: char| character.is_ascii_digit());
+                if *is_numbered.get_or_insert(numbered) != numbered {
+                    return Err(Error::Invalid("the placeholders are all `?` or `?1`, not some of each".to_owned()));
+                }
                 after
             }
             '$' | ':' | '@' | '#' => {
@@ -207,7 +215,8 @@ mod tests {
         for sql in [
             "SELECT 1;",
             "SELECT ';', \"a;b\", [c;d], `e;f` -- ; g\n /* ; */ ; ",
-            "SELECT 'it''s; so', ?1, ?",
+            "SELECT 'it''s; so', ?1, ?2",
+            "SELECT '?1', ?, ?",
             "SELECT a$b",
         ] {
             assert_eq!(check(Kind::Sqlite, sql, false, "orders"), Ok(()), "{sql}");
@@ -219,6 +228,8 @@ mod tests {
             "SELECT 1;/**/PRAGMA a",
             "SELECT \"';\"; ATTACH ''",
             "SELECT $0",
+            "SELECT ?1, ?",
+            "SELECT ?, ?1",
             "SELECT :a",
             "SELECT @a",
             "SELECT [a'] FROM b; ATTACH ''",
