@@ -37,6 +37,7 @@ mod locate;
 mod merge;
 mod messages;
 mod mistake;
+mod modules;
 mod node;
 mod origin;
 mod path;

@@ -10,12 +10,12 @@ use crate::path::ValuePath;
 use crate::proxy::PROXY;
 use crate::setting::{Problem, unknown_key};
 use crate::suggest::{found, quoted};
-use crate::url_pattern::UrlPattern;
+use crate::url_pattern::{UrlPattern, UrlPatternError};
 
 /// The lists in the block of an agent's message.
 pub(crate) const LISTS: [&str; 2] = [RULES, MODIFIERS];
 const RULES: &str = "rules";
-const MODIFIERS: &str = "modifiers";
+pub(crate) const MODIFIERS: &str = "modifiers";
 /// The keys of a rule, of what it responds with, and of a modifier.
 const RULE: [&str; 6] = ["urls", "block", "redirect", "respond", "request_headers", "response_headers"];
 const RESPOND: [&str; 3] = ["status", "headers", "body"];
@@ -115,31 +115,16 @@ fn any_matches(patterns: &[UrlPattern], url: &str) -> bool {
 
 impl TrafficSettings {
     /// Reads the rules and modifiers of a merged agent message.
-    pub(crate) fn read(message: &Map<String, Value>, problems: &mut Vec<Problem>) -> Self {
-        let mut reader = Reader { patterns: 0, problems };
+    pub(crate) fn read(
+        message: &Map<String, Value>,
+        pattern: &mut dyn FnMut(&str) -> Result<Option<UrlPattern>, UrlPatternError>,
+        problems: &mut Vec<Problem>,
+    ) -> Self {
+        let mut reader = Reader { patterns: 0, pattern, problems };
         Self {
             rules: reader.list(message, RULES, "such as [{\"urls\": [\"**/*.png\"], \"block\": true}]", Reader::rule),
             modifiers: reader.list(message, MODIFIERS, "such as [\"addon.prices\"]", Reader::modifier),
         }
-    }
-
-    /// Whether nothing is done.
-    pub fn is_empty(&self) -> bool {
-        self.rules.is_empty() && self.modifiers.is_empty()
-    }
-}
-
-/// How many URL patterns a merged agent message has.
-pub(crate) fn patterns_of(message: &Map<String, Value>) -> usize {
-    let lists = LISTS.iter().filter_map(|list| message.get(PROXY)?.get(list)?.as_array()).flatten();
-    let patterns = lists.flat_map(|entry| ["urls", "bodies"].map(|key| entry.get(key).and_then(Value::as_array)));
-    patterns.flatten().map(Vec::len).sum()
-}
-
-/// Takes what is done to traffic out of a merged agent message.
-pub(crate) fn leave_out(message: &mut Map<String, Value>) {
-    if let Some(Value::Object(block)) = message.get_mut(PROXY) {
-        block.retain(|key, _| !LISTS.contains(&key.as_str()));
     }
 }
 
@@ -147,6 +132,8 @@ pub(crate) fn leave_out(message: &mut Map<String, Value>) {
 struct Reader<'a> {
     /// How many URL patterns there were.
     patterns: usize,
+    /// Reads one.
+    pattern: &'a mut dyn FnMut(&str) -> Result<Option<UrlPattern>, UrlPatternError>,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -284,8 +271,8 @@ impl Reader<'_> {
         if self.patterns > PATTERNS {
             return self.wrong(&path, format!("more than {PATTERNS} URL patterns in all")).unwrap_or_default();
         }
-        let pattern = |(index, text): (usize, &Value)| match text.as_str().map(str::parse) {
-            Some(Ok(pattern)) => Some(pattern),
+        let pattern = |(index, text): (usize, &Value)| match text.as_str().map(|text| (self.pattern)(text)) {
+            Some(Ok(pattern)) => pattern,
             Some(Err(error)) => self.wrong(&path.index(index), format!("{error}")),
             None => self.wrong(&path.index(index), format!("expected a URL pattern, found {}", found(text))),
         };
@@ -368,7 +355,7 @@ mod tests {
     fn traffic(block: Value) -> Result<TrafficSettings, Vec<String>> {
         let Value::Object(message) = json!({"config_proxy": block}) else { panic!() };
         let mut problems = Vec::new();
-        let traffic = TrafficSettings::read(&message, &mut problems);
+        let traffic = TrafficSettings::read(&message, &mut |text| text.parse().map(Some), &mut problems);
         if problems.is_empty() { Ok(traffic) } else { Err(problems.iter().map(Problem::to_string).collect()) }
     }
 
@@ -381,7 +368,7 @@ mod tests {
             [("addon.one", patterns(&[]), patterns(&[])), ("addon.two", patterns(&["**/api/*"]), patterns(&["**"]))];
         let expected = expected.map(|(name, urls, bodies)| ModifierSettings { name: name.to_owned(), urls, bodies });
         assert_eq!((read.modifiers.as_slice(), read.rules.len()), (expected.as_slice(), 0));
-        assert!(TrafficSettings::read(&Map::new(), &mut Vec::new()).is_empty());
+        assert_eq!(traffic(json!({})).unwrap(), TrafficSettings::default());
     }
 
     #[test]
