@@ -5,6 +5,7 @@
 //! bodies. A body that nobody asks for is never held.
 
 use serde_json::{Map, Value};
+use url::Url;
 
 use crate::path::ValuePath;
 use crate::proxy::PROXY;
@@ -226,13 +227,13 @@ impl Reader<'_> {
         }
         let example = "or an object such as {\"name\": \"addon.prices\", \"bodies\": [\"**\"]}";
         let (members, is_understood) = self.members(entry, path, "the name of a module", example, &MODIFIER)?;
+        let (urls, bodies) = (self.patterns(members, "urls", path), self.patterns(members, "bodies", path));
         let name = match members.get("name") {
             Some(Value::String(name)) if !name.is_empty() => name.clone(),
             // The name is what was misspelt.
             None if !is_understood => return None,
             _ => return self.wrong(path, "a modifier needs a `name`: the module that has its functions"),
         };
-        let (urls, bodies) = (self.patterns(members, "urls", path), self.patterns(members, "bodies", path));
         Some(ModifierSettings { name, urls, bodies })
     }
 
@@ -261,6 +262,13 @@ impl Reader<'_> {
         let path = path.key(key);
         let texts = match members.get(key) {
             None => return Vec::new(),
+            // Nobody who empties a list means that it is for everything.
+            Some(Value::Array(texts)) if texts.is_empty() => {
+                let absent = if key == "bodies" { "none" } else { "all URLs" };
+                let problem = Problem::of_value(&path, format!("`{key}` has no URL pattern"));
+                self.problems.push(problem.help(format!("leave it out for {absent}")));
+                return Vec::new();
+            }
             Some(Value::Array(texts)) => texts,
             Some(_) => {
                 let wrong = format!("`{key}` must be a list of URL patterns such as \"**/api/*\"");
@@ -343,8 +351,8 @@ impl Reader<'_> {
 const TOKEN: &[u8] = b"!#$%&'*+-.^_`|~";
 
 fn is_web_url(text: &str) -> bool {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    rest.is_some_and(|rest| !rest.is_empty() && text.bytes().all(|byte| (b'!'..=b'~').contains(&byte)))
+    let is_web = ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme));
+    is_web && text.bytes().all(|byte| (b'!'..=b'~').contains(&byte)) && Url::parse(text).is_ok()
 }
 
 #[cfg(test)]
@@ -400,18 +408,20 @@ mod tests {
 
     #[test]
     fn every_mistake_in_modifiers_is_told() {
-        let modifiers = json!([1, "", {"name": "a", "url": []}, {"urls": []}, {"nam": "b"}, {"name": "c", "urls": "x", "bodies": [1, "re=["]}]);
+        let modifiers = json!([1, "", {"name": "a", "url": []}, {"urls": []}, {"nam": "b"}, {"name": "c", "urls": "x", "bodies": [1, "re=["]}, {"name": "d", "bodies": []}]);
         assert_eq!(
             traffic(json!({"modifiers": modifiers})).unwrap_err(),
             [
                 "config_proxy.modifiers[0]: expected the name of a module, found 1",
                 "config_proxy.modifiers[1]: expected the name of a module, found the text \"\"",
                 "config_proxy.modifiers[2].url: there is no setting \"url\"",
+                "config_proxy.modifiers[3].urls: `urls` has no URL pattern",
                 "config_proxy.modifiers[3]: a modifier needs a `name`: the module that has its functions",
                 "config_proxy.modifiers[4].nam: there is no setting \"nam\"",
                 "config_proxy.modifiers[5].urls: `urls` must be a list of URL patterns such as \"**/api/*\"",
                 "config_proxy.modifiers[5].bodies[0]: expected a URL pattern, found 1",
                 "config_proxy.modifiers[5].bodies[1]: the URL pattern is no good: unclosed character class",
+                "config_proxy.modifiers[6].bodies: `bodies` has no URL pattern",
             ]
         );
         assert!(traffic(json!({"modifiers": "addon.one"})).is_err());
@@ -430,6 +440,11 @@ mod tests {
             (
                 json!({"urls": ["re=("], "block": true}),
                 ".urls[0]: the URL pattern is no good: unclosed group".to_owned(),
+            ),
+            (json!({"urls": [], "block": true}), ".urls: `urls` has no URL pattern".to_owned()),
+            (
+                json!({"redirect": "https://["}),
+                ".redirect: `redirect` must be the http or https URL to go to instead".to_owned(),
             ),
             (json!({"block": false}), ".block: `block` must be true, or the rule be left out".to_owned()),
             (
