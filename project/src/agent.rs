@@ -118,6 +118,10 @@ mod tests {
         }))
         .unwrap_err();
         assert_eq!(problems.len(), 3, "{problems:#?}");
+        for locale in ["es-ES", "german"] {
+            let problems = read(json!({"config_identity": {"locale": locale}})).unwrap_err();
+            assert!(matches!(problems.as_slice(), [told] if told.contains("one of `en-US`, ")), "{problems:?}");
+        }
         for domain in ["localhost", "-a.com", "a..com", "127.0.0.1", "A.com", "a@b.com", "a.com.", ""] {
             assert!(read(json!({"config_identity": {"email_domain": domain}})).is_err(), "{domain:?}");
         }

@@ -72,7 +72,7 @@ pub use digest::{ComponentRef, Digest, InvalidDigest};
 pub use fingerprint::FingerprintSettings;
 pub use grant::{Denied, Grant};
 pub use host_pattern::{HostPattern, HostPatternError};
-pub use identity::IdentitySettings;
+pub use identity::{IDENTITY_LOCALES, IdentitySettings};
 pub use lendable::Lendable;
 pub use limits::Limits;
 pub use messages::Messages;
