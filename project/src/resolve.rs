@@ -188,7 +188,9 @@ impl Check<'_> {
                     .to_owned(),
             }]);
         }
-        self.modules.check(&settings.traffic.modifiers)
+        let (problems, notes) = self.modules.check(&settings.traffic.modifiers);
+        self.note(notes);
+        problems
     }
 
     /// Goes through the rows of one file.

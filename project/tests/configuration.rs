@@ -182,7 +182,7 @@ fn what_traffic_needs_is_told_before_anything_runs() {
         let folder = folder(&[("config_template.json", &template)]);
         std::fs::create_dir_all(folder.path().join("addon/both")).unwrap();
         for file in ["ctx_script.py", "addon/prices.py", "addon/both/__init__.py"] {
-            std::fs::write(folder.path().join(file), "").unwrap();
+            std::fs::write(folder.path().join(file), "from other import modify_request\n").unwrap();
         }
         folder
     };
@@ -195,6 +195,11 @@ fn what_traffic_needs_is_told_before_anything_runs() {
             && note.contains("\"proxy\" in run_message.sandbox.capabilities")),
         "{notes:?}"
     );
+    let misspelt = template(right, r#"["proxy"]"#);
+    std::fs::write(misspelt.path().join("addon/both/__init__.py"), "def modify_respons(response): ...\n").unwrap();
+    let notes: Vec<String> = resolve(misspelt.path()).unwrap().notes().iter().map(Note::to_string).collect();
+    let note = "addon/both/__init__.py: defines neither `modify_request` nor `modify_response`";
+    assert!(matches!(notes.as_slice(), [told] if told.starts_with(note)), "{notes:?}");
     for missing in ["addon.nothere", "addon", "../addon/prices", "addon..prices", ""] {
         let wrong = format!(r#"["addon.prices", {{"name": "{missing}"}}]"#);
         let told = only(&resolve(template(&wrong, r#"["proxy"]"#).path()).unwrap_err());
