@@ -12,6 +12,7 @@ use crate::path::ValuePath;
 use crate::proxy::{self, ProxySettings};
 use crate::setting::{Block, Problem, Unknown, note_misspelt, read_block};
 use crate::traffic::TrafficSettings;
+use crate::url_pattern::{UrlPattern, UrlPatternError};
 
 /// The settings in an agent's message.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +35,14 @@ impl AgentSettings {
 
     /// Reads a merged agent message, with notes on what has no effect.
     pub fn from_message(message: &Map<String, Value>) -> Result<(AgentSettings, Vec<Note>), Vec<Problem>> {
+        Self::read(message, &mut |text| text.parse().map(Some))
+    }
+
+    /// The same with another reader of URL patterns, which may leave out what was only to be checked.
+    pub(crate) fn read(
+        message: &Map<String, Value>,
+        pattern: &mut dyn FnMut(&str) -> Result<Option<UrlPattern>, UrlPatternError>,
+    ) -> Result<(AgentSettings, Vec<Note>), Vec<Problem>> {
         let (mut problems, mut notes) = (Vec::new(), Vec::new());
         note_misspelt(message, &ValuePath::default(), Self::BLOCKS.into_iter(), &mut notes);
         let settings = AgentSettings {
@@ -41,7 +50,7 @@ impl AgentSettings {
             fingerprint: read_member(message, fingerprint::KEY, &mut problems, &mut notes),
             identity: read_member(message, identity::KEY, &mut problems, &mut notes),
             proxy: ProxySettings::read(message, &mut problems, &mut notes),
-            traffic: TrafficSettings::read(message, &mut problems),
+            traffic: TrafficSettings::read(message, pattern, &mut problems),
         };
         if problems.is_empty() { Ok((settings, notes)) } else { Err(problems) }
     }
@@ -109,6 +118,10 @@ mod tests {
         }))
         .unwrap_err();
         assert_eq!(problems.len(), 3, "{problems:#?}");
+        for locale in ["es-ES", "german"] {
+            let problems = read(json!({"config_identity": {"locale": locale}})).unwrap_err();
+            assert!(matches!(problems.as_slice(), [told] if told.contains("one of `en-US`, ")), "{problems:?}");
+        }
         for domain in ["localhost", "-a.com", "a..com", "127.0.0.1", "A.com", "a@b.com", "a.com.", ""] {
             assert!(read(json!({"config_identity": {"email_domain": domain}})).is_err(), "{domain:?}");
         }

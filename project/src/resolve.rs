@@ -4,17 +4,19 @@
 //! What depends on something broken is not checked, so that one mistake does not show as many. The CSV files are gone
 //! through once, row by row.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use csv::StringRecord;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::agent::AgentSettings;
 use crate::capability::Capability;
 use crate::configuration::{Resolved, Side};
+use crate::digest::Digest;
 use crate::explain::Recorder;
 use crate::mistake::{Mistake, Mistakes, Note};
+use crate::modules::Modules;
 use crate::path::{Step, ValuePath};
 use crate::plan::{Plan, check_cell};
 use crate::project::{Mode, Overrides};
@@ -25,14 +27,14 @@ use crate::sandbox::Sandbox;
 use crate::setting::{Block, Checked, Kind, Problem, Unknown, note_misspelt, read_block, settings};
 use crate::suggest::{counted, shown, thousands};
 use crate::template::{self, TEMPLATE, Template};
-use crate::traffic::{self, ModifierSettings};
+use crate::url_pattern::{UrlPattern, UrlPatternError};
 
 /// The most agents that a run may have.
 const MAX_AGENTS: u64 = 10_000;
 
-/// The URL patterns of rows that are read before the rest is left to agents, who say what is wrong when they open: a
-/// pattern can take milliseconds.
-const MOST_PATTERNS: usize = 2_000;
+/// The URL patterns that are read before the rest is left to agents, who say what is wrong when they open: a pattern
+/// can take long, and a project may be checked while others wait.
+const MOST_PATTERNS: usize = 200;
 
 /// Notes that are kept; a file of a million rows could give as many.
 const MAX_NOTES: usize = 100;
@@ -55,11 +57,20 @@ pub(crate) const SANDBOX: &str = "sandbox";
 pub(crate) fn resolve(root: &Path, mode: Mode, overrides: &Overrides) -> Result<Resolved, Mistakes> {
     let mut mistakes = Mistakes::default();
     let mut template = template::load(root, mode, overrides, &mut mistakes);
-    let mut check =
-        Check { root, notes: std::mem::take(&mut template.notes), template: &template, patterns: 0, mistakes };
+    let notes = std::mem::take(&mut template.notes);
+    let mut check = Check {
+        root,
+        notes,
+        template: &template,
+        patterns: Patterns::default(),
+        modules: Modules::new(root),
+        lacks_proxy: false,
+        mistakes,
+    };
     let (sandbox, counts) = check.run_message();
     let mut reach = Reach::new(&sandbox);
-    check.agent_message(&sandbox);
+    check.lacks_proxy = !sandbox.capabilities.contains(&Capability::Proxy);
+    check.agent_message();
     let agents = check.side(Target::Agent, &counts, overrides.agents.map(u64::from), &mut reach);
     let jobs = check.side(Target::Job, &counts, overrides.jobs, &mut reach);
     let Check { notes, mistakes, .. } = check;
@@ -78,9 +89,28 @@ struct Check<'a> {
     root: &'a Path,
     template: &'a Template,
     notes: Vec<Note>,
-    /// How many URL patterns rows have had.
-    patterns: usize,
+    patterns: Patterns,
+    modules: Modules<'a>,
+    /// Whether the project does not ask for the capability `proxy`, and nobody has been told that agents need it.
+    lacks_proxy: bool,
     mistakes: Mistakes,
+}
+
+/// The URL patterns that have been read, and what is wrong with them.
+#[derive(Default)]
+struct Patterns(HashMap<Digest, Result<(), UrlPatternError>>);
+
+impl Patterns {
+    /// Says what is wrong with a pattern. Rows often have the same ones: each is read once.
+    fn check(&mut self, text: &str) -> Result<Option<UrlPattern>, UrlPatternError> {
+        let digest = Digest::of(text.as_bytes());
+        let read = match self.0.get(&digest) {
+            Some(read) => read.clone(),
+            None if self.0.len() >= MOST_PATTERNS => Ok(()),
+            None => self.0.entry(digest).or_insert(text.parse::<UrlPattern>().map(drop)).clone(),
+        };
+        read.map(|()| None)
+    }
 }
 
 /// How many agents or jobs the template says there are.
@@ -128,21 +158,10 @@ impl Check<'_> {
         (sandbox.unwrap_or_default(), numbers)
     }
 
-    fn agent_message(&mut self, sandbox: &Sandbox) {
+    fn agent_message(&mut self) {
         let Some(section) = &self.template.agent else { return };
-        match AgentSettings::from_message(&section.message()) {
-            Ok((settings, notes)) => {
-                self.note(notes);
-                self.note(proxy_notes(&settings, sandbox));
-                for problem in missing_modules(&settings, self.root) {
-                    self.template.layers.report_problem(section, problem, &mut self.mistakes);
-                }
-            }
-            Err(problems) => {
-                for problem in problems {
-                    self.template.layers.report_problem(section, problem, &mut self.mistakes);
-                }
-            }
+        for problem in self.settings(&section.message(), |path| format!("default_agent_message.{path}")) {
+            self.template.layers.report_problem(section, problem, &mut self.mistakes);
         }
         for target in [Target::Agent, Target::Job] {
             let members = self.template.section(target).map(|section| section.message()).unwrap_or_default();
@@ -151,6 +170,27 @@ impl Check<'_> {
                 message: "Armada sets this when a run starts, whatever is written here".to_owned(),
             }));
         }
+    }
+
+    /// Checks the settings in an agent's message, and with them what they need of the project. `about` says in whose
+    /// message a value is.
+    fn settings(&mut self, message: &Map<String, Value>, about: impl Fn(&ValuePath) -> String) -> Vec<Problem> {
+        let (settings, notes) = match AgentSettings::read(message, &mut |text| self.patterns.check(text)) {
+            Ok(read) => read,
+            Err(problems) => return problems,
+        };
+        self.note(notes);
+        if let Some(key) = settings.uses_of_proxy().next().filter(|_| self.lacks_proxy) {
+            self.lacks_proxy = false;
+            self.note([Note {
+                about: about(&ValuePath::of_keys([PROXY, key])),
+                message: "needs \"proxy\" in run_message.sandbox.capabilities: without it, agents do not open"
+                    .to_owned(),
+            }]);
+        }
+        let (problems, notes) = self.modules.check(&settings.traffic.modifiers);
+        self.note(notes);
+        problems
     }
 
     /// Goes through the rows of one file.
@@ -255,26 +295,17 @@ impl Check<'_> {
     fn agent_settings(&mut self, plan: &Plan, row: Row<'_>) -> Vec<Flaw> {
         let mut seen = Recorder::default();
         // A cell that is no JSON has been reported.
-        let Ok(mut message) = plan.message(row, &mut seen) else { return Vec::new() };
-        if self.patterns > MOST_PATTERNS {
-            traffic::leave_out(&mut message);
-        }
-        self.patterns += traffic::patterns_of(&message);
-        match AgentSettings::from_message(&message) {
-            Ok((_, notes)) => {
-                self.note(notes);
-                Vec::new()
-            }
-            Err(problems) => problems
-                .into_iter()
-                .filter(|problem| seen.has_replaced(&problem.path))
-                .filter_map(|Problem { path, message, help, .. }| {
-                    let Some(Step::Key(key)) = path.steps().first() else { return None };
-                    let column = plan.column(key)?;
-                    Some(Flaw::cell(row, column, format!("{path}: {message}"), help))
-                })
-                .collect(),
-        }
+        let Ok(message) = plan.message(row, &mut seen) else { return Vec::new() };
+        let about = |path: &ValuePath| format!("row {} of {}, {path}", row.index, Target::Agent.file());
+        self.settings(&message, about)
+            .into_iter()
+            .filter(|problem| seen.has_replaced(&problem.path))
+            .filter_map(|Problem { path, message, help, .. }| {
+                let Some(Step::Key(key)) = path.steps().first() else { return None };
+                let column = plan.column(key)?;
+                Some(Flaw::cell(row, column, format!("{path}: {message}"), help))
+            })
+            .collect()
     }
 
     fn surplus(&self, rows: &Rows, start: Start, number: u64) -> Mistake {
@@ -310,35 +341,6 @@ impl Check<'_> {
         let new = notes.into_iter().filter(|note| !known.contains(note));
         self.notes.extend(new.take(MAX_NOTES.saturating_sub(known.len())));
     }
-}
-
-/// What `config_proxy` asks for and the project does not ask to be allowed.
-fn proxy_notes(settings: &AgentSettings, sandbox: &Sandbox) -> Option<Note> {
-    let key = settings.uses_of_proxy().next().filter(|_| !sandbox.capabilities.contains(&Capability::Proxy))?;
-    Some(Note {
-        about: format!("default_agent_message.config_proxy.{key}"),
-        message: "needs \"proxy\" in run_message.sandbox.capabilities: without it, agents do not open".to_owned(),
-    })
-}
-
-/// The modifiers that a project in Python does not have. Which a project in Rust has is known when it is compiled.
-fn missing_modules(settings: &AgentSettings, root: &Path) -> Vec<Problem> {
-    if !root.join("ctx_script.py").is_file() {
-        return Vec::new();
-    }
-    let is_there = |name: &str| {
-        let is_name = name.split('.').all(|part| !part.is_empty() && !part.contains(['/', '\\']));
-        let place = root.join(name.replace('.', "/"));
-        is_name && (place.with_extension("py").is_file() || place.join("__init__.py").is_file())
-    };
-    let modifiers = settings.traffic.modifiers.iter().enumerate();
-    let missing = modifiers.filter(|(_, modifier)| !is_there(&modifier.name));
-    let problem = |(index, modifier): (usize, &ModifierSettings)| {
-        let path = ValuePath::of_keys([PROXY, "modifiers"]).index(index);
-        let problem = Problem::of_value(&path, format!("the project has no module `{}`", modifier.name));
-        problem.help("the module `addon.prices` is the file addon/prices.py")
-    };
-    missing.map(problem).collect()
 }
 
 /// The most agents or jobs that a run may have.

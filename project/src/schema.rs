@@ -120,7 +120,8 @@ fn agent_properties() -> Map<String, Value> {
 
 /// What is done to a browser's traffic.
 fn traffic() -> Map<String, Value> {
-    let urls = |meaning: &str| described(meaning, json!({ "type": "array", "items": { "type": "string" } }));
+    let urls =
+        |meaning: &str| described(meaning, json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 }));
     let headers = |meaning: &str| {
         described(meaning, json!({ "type": "object", "additionalProperties": { "type": ["string", "null"] } }))
     };

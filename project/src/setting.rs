@@ -3,6 +3,8 @@
 //! The [`settings!`] macro makes a typed struct and its table from one list; reading a block of a message, the JSON
 //! Schema and the documentation all follow the table. So a setting that is documented is one that is checked.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use crate::mistake::Note;
@@ -58,9 +60,11 @@ pub enum Form {
     Domain,
     /// A language tag such as `de-DE` (BCP 47).
     Locale,
+    /// One of these language tags, or the language or country of one, in letters of either case.
+    LocaleOf(&'static [&'static str]),
     /// A name that an operator or this program gives to something.
     Name,
-    /// A time zone such as `Europe/Berlin` (IANA).
+    /// A time zone such as `Europe/Berlin` (IANA), or `UTC`.
     Timezone,
     /// A line of text, which may be empty.
     Label,
@@ -68,27 +72,34 @@ pub enum Form {
 
 impl Form {
     /// What the text must look like, for a sentence.
-    pub(crate) fn expected(self) -> &'static str {
-        match self {
+    pub(crate) fn expected(self) -> String {
+        let expected = match self {
+            Form::LocaleOf(tags) => return format!("one of {}", list(tags.iter().copied())),
             Form::UserAgent => "a text of 1 to 1,000 printable ASCII characters",
             Form::Domain => "a domain such as \"example.com\"",
             Form::Locale => "a language tag such as \"de-DE\"",
             Form::Name => "a name of 1 to 100 letters, digits, dots, hyphens and underscores",
-            Form::Timezone => "a time zone such as \"Europe/Berlin\"",
+            Form::Timezone => "a time zone such as \"Europe/Berlin\" or \"UTC\"",
             Form::Label => "a text of at most 200 characters on one line",
-        }
+        };
+        expected.to_owned()
     }
 
     /// The same as a regular expression (ECMA 262).
-    pub(crate) fn pattern(self) -> &'static str {
-        match self {
+    pub(crate) fn pattern(self) -> String {
+        let pattern = match self {
+            Form::LocaleOf(tags) => {
+                let names: BTreeSet<String> = with_parts(tags).map(in_any_case).collect();
+                return format!("^({})$", Vec::from_iter(names).join("|"));
+            }
             Form::UserAgent => "^[ -~]{1,1000}$",
             Form::Domain => "^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?[.])+[a-z][a-z0-9-]{0,61}[a-z0-9]$",
-            Form::Locale => "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,8}$",
+            Form::Locale => "^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,8}$",
             Form::Name => "^[A-Za-z0-9._-]{1,100}$",
-            Form::Timezone => "^[A-Za-z][A-Za-z0-9_+/-]{0,99}$",
+            Form::Timezone => "^(UTC|GMT|[A-Z][A-Za-z]{1,30}(/[A-Z][A-Za-z0-9_+-]{1,30}){1,2})$",
             Form::Label => "^[^\\u0000-\\u001f\\u007f]{0,200}$",
-        }
+        };
+        pattern.to_owned()
     }
 
     /// Whether a text has the form.
@@ -110,24 +121,48 @@ impl Form {
             Form::Locale => {
                 let mut parts = text.split('-');
                 let language = parts.next().unwrap_or_default();
-                (2..=8).contains(&language.len())
+                (2..=3).contains(&language.len())
                     && language.bytes().all(|b| b.is_ascii_alphabetic())
                     && parts.clone().count() <= 8
                     && parts
                         .all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
             }
+            Form::LocaleOf(tags) => with_parts(tags).any(|known| known.eq_ignore_ascii_case(text)),
             Form::Name => {
                 (1..=100).contains(&text.len())
                     && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
             }
             Form::Timezone => {
-                text.len() <= 100
-                    && text.starts_with(|c: char| c.is_ascii_alphabetic())
-                    && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+/-".contains(&b))
+                let is_part = |part: &str| {
+                    (2..=31).contains(&part.len())
+                        && part.starts_with(|c: char| c.is_ascii_uppercase())
+                        && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+-".contains(&b))
+                };
+                let is_place = |(area, places): (&str, &str)| {
+                    is_part(area)
+                        && area.bytes().all(|b| b.is_ascii_alphabetic())
+                        && places.split('/').count() <= 2
+                        && places.split('/').all(is_part)
+                };
+                ["UTC", "GMT"].contains(&text) || text.split_once('/').is_some_and(is_place)
             }
             Form::Label => text.chars().count() <= 200 && !text.bytes().any(|b| b.is_ascii_control()),
         }
     }
+}
+
+/// Language tags, and the languages and countries in them.
+fn with_parts(tags: &[&'static str]) -> impl Iterator<Item = &'static str> {
+    tags.iter().flat_map(|tag| std::iter::once(*tag).chain(tag.split('-')))
+}
+
+/// A regular expression for a language tag in letters of either case.
+fn in_any_case(tag: &str) -> String {
+    let letter = |c: char| match c.is_ascii_alphabetic() {
+        true => format!("[{}{}]", c.to_ascii_uppercase(), c.to_ascii_lowercase()),
+        false => c.to_string(),
+    };
+    tag.chars().map(letter).collect()
 }
 
 /// The value of a setting that is absent.
@@ -224,7 +259,7 @@ impl Setting {
             Kind::Number { min, max } => format!("a number from {} to {}{unit}", plain(min), plain(max)),
             Kind::Switch => "true or false".to_owned(),
             Kind::OldSwitch => "true or false, or 1 or 0".to_owned(),
-            Kind::Text(form) => form.expected().to_owned(),
+            Kind::Text(form) => form.expected(),
         }
     }
 
@@ -467,3 +502,40 @@ macro_rules! settings {
 }
 
 pub(crate) use settings;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_has_its_form_where_the_schema_says_so() {
+        let people = Form::LocaleOf(&["en-US", "de-DE"]);
+        for (form, text, allowed) in [
+            (Form::Locale, "de", true),
+            (Form::Locale, "de-DE", true),
+            (Form::Locale, "zh-Hant-TW", true),
+            (Form::Locale, "german", false),
+            (Form::Locale, "de_DE", false),
+            (people, "de-DE", true),
+            (people, "de-de", true),
+            (people, "de", true),
+            (people, "US", true),
+            (people, "es-ES", false),
+            (people, "de-US", false),
+            (people, "", false),
+            (Form::Timezone, "UTC", true),
+            (Form::Timezone, "Europe/Berlin", true),
+            (Form::Timezone, "America/Argentina/Buenos_Aires", true),
+            (Form::Timezone, "Etc/GMT+12", true),
+            (Form::Timezone, "Berlin", false),
+            (Form::Timezone, "europe/berlin", false),
+            (Form::Timezone, "Europe/", false),
+            (Form::Timezone, "Europe/Berlin/Mitte/Here", false),
+            (Form::Timezone, "", false),
+        ] {
+            assert_eq!(form.allows(text), allowed, "{form:?} {text:?}");
+            let pattern = regex::Regex::new(&form.pattern()).unwrap();
+            assert_eq!(pattern.is_match(text), allowed, "{} {text:?}", form.pattern());
+        }
+    }
+}

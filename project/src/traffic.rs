@@ -5,17 +5,18 @@
 //! bodies. A body that nobody asks for is never held.
 
 use serde_json::{Map, Value};
+use url::Url;
 
 use crate::path::ValuePath;
 use crate::proxy::PROXY;
 use crate::setting::{Problem, unknown_key};
 use crate::suggest::{found, quoted};
-use crate::url_pattern::UrlPattern;
+use crate::url_pattern::{UrlPattern, UrlPatternError};
 
 /// The lists in the block of an agent's message.
 pub(crate) const LISTS: [&str; 2] = [RULES, MODIFIERS];
 const RULES: &str = "rules";
-const MODIFIERS: &str = "modifiers";
+pub(crate) const MODIFIERS: &str = "modifiers";
 /// The keys of a rule, of what it responds with, and of a modifier.
 const RULE: [&str; 6] = ["urls", "block", "redirect", "respond", "request_headers", "response_headers"];
 const RESPOND: [&str; 3] = ["status", "headers", "body"];
@@ -115,31 +116,16 @@ fn any_matches(patterns: &[UrlPattern], url: &str) -> bool {
 
 impl TrafficSettings {
     /// Reads the rules and modifiers of a merged agent message.
-    pub(crate) fn read(message: &Map<String, Value>, problems: &mut Vec<Problem>) -> Self {
-        let mut reader = Reader { patterns: 0, problems };
+    pub(crate) fn read(
+        message: &Map<String, Value>,
+        pattern: &mut dyn FnMut(&str) -> Result<Option<UrlPattern>, UrlPatternError>,
+        problems: &mut Vec<Problem>,
+    ) -> Self {
+        let mut reader = Reader { patterns: 0, pattern, problems };
         Self {
             rules: reader.list(message, RULES, "such as [{\"urls\": [\"**/*.png\"], \"block\": true}]", Reader::rule),
             modifiers: reader.list(message, MODIFIERS, "such as [\"addon.prices\"]", Reader::modifier),
         }
-    }
-
-    /// Whether nothing is done.
-    pub fn is_empty(&self) -> bool {
-        self.rules.is_empty() && self.modifiers.is_empty()
-    }
-}
-
-/// How many URL patterns a merged agent message has.
-pub(crate) fn patterns_of(message: &Map<String, Value>) -> usize {
-    let lists = LISTS.iter().filter_map(|list| message.get(PROXY)?.get(list)?.as_array()).flatten();
-    let patterns = lists.flat_map(|entry| ["urls", "bodies"].map(|key| entry.get(key).and_then(Value::as_array)));
-    patterns.flatten().map(Vec::len).sum()
-}
-
-/// Takes what is done to traffic out of a merged agent message.
-pub(crate) fn leave_out(message: &mut Map<String, Value>) {
-    if let Some(Value::Object(block)) = message.get_mut(PROXY) {
-        block.retain(|key, _| !LISTS.contains(&key.as_str()));
     }
 }
 
@@ -147,6 +133,8 @@ pub(crate) fn leave_out(message: &mut Map<String, Value>) {
 struct Reader<'a> {
     /// How many URL patterns there were.
     patterns: usize,
+    /// Reads one.
+    pattern: &'a mut dyn FnMut(&str) -> Result<Option<UrlPattern>, UrlPatternError>,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -239,13 +227,13 @@ impl Reader<'_> {
         }
         let example = "or an object such as {\"name\": \"addon.prices\", \"bodies\": [\"**\"]}";
         let (members, is_understood) = self.members(entry, path, "the name of a module", example, &MODIFIER)?;
+        let (urls, bodies) = (self.patterns(members, "urls", path), self.patterns(members, "bodies", path));
         let name = match members.get("name") {
             Some(Value::String(name)) if !name.is_empty() => name.clone(),
             // The name is what was misspelt.
             None if !is_understood => return None,
             _ => return self.wrong(path, "a modifier needs a `name`: the module that has its functions"),
         };
-        let (urls, bodies) = (self.patterns(members, "urls", path), self.patterns(members, "bodies", path));
         Some(ModifierSettings { name, urls, bodies })
     }
 
@@ -274,6 +262,13 @@ impl Reader<'_> {
         let path = path.key(key);
         let texts = match members.get(key) {
             None => return Vec::new(),
+            // Nobody who empties a list means that it is for everything.
+            Some(Value::Array(texts)) if texts.is_empty() => {
+                let absent = if key == "bodies" { "none" } else { "all URLs" };
+                let problem = Problem::of_value(&path, format!("`{key}` has no URL pattern"));
+                self.problems.push(problem.help(format!("leave it out for {absent}")));
+                return Vec::new();
+            }
             Some(Value::Array(texts)) => texts,
             Some(_) => {
                 let wrong = format!("`{key}` must be a list of URL patterns such as \"**/api/*\"");
@@ -284,8 +279,8 @@ impl Reader<'_> {
         if self.patterns > PATTERNS {
             return self.wrong(&path, format!("more than {PATTERNS} URL patterns in all")).unwrap_or_default();
         }
-        let pattern = |(index, text): (usize, &Value)| match text.as_str().map(str::parse) {
-            Some(Ok(pattern)) => Some(pattern),
+        let pattern = |(index, text): (usize, &Value)| match text.as_str().map(|text| (self.pattern)(text)) {
+            Some(Ok(pattern)) => pattern,
             Some(Err(error)) => self.wrong(&path.index(index), format!("{error}")),
             None => self.wrong(&path.index(index), format!("expected a URL pattern, found {}", found(text))),
         };
@@ -356,8 +351,8 @@ impl Reader<'_> {
 const TOKEN: &[u8] = b"!#$%&'*+-.^_`|~";
 
 fn is_web_url(text: &str) -> bool {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    rest.is_some_and(|rest| !rest.is_empty() && text.bytes().all(|byte| (b'!'..=b'~').contains(&byte)))
+    let is_web = ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme));
+    is_web && text.bytes().all(|byte| (b'!'..=b'~').contains(&byte)) && Url::parse(text).is_ok()
 }
 
 #[cfg(test)]
@@ -368,7 +363,7 @@ mod tests {
     fn traffic(block: Value) -> Result<TrafficSettings, Vec<String>> {
         let Value::Object(message) = json!({"config_proxy": block}) else { panic!() };
         let mut problems = Vec::new();
-        let traffic = TrafficSettings::read(&message, &mut problems);
+        let traffic = TrafficSettings::read(&message, &mut |text| text.parse().map(Some), &mut problems);
         if problems.is_empty() { Ok(traffic) } else { Err(problems.iter().map(Problem::to_string).collect()) }
     }
 
@@ -381,7 +376,7 @@ mod tests {
             [("addon.one", patterns(&[]), patterns(&[])), ("addon.two", patterns(&["**/api/*"]), patterns(&["**"]))];
         let expected = expected.map(|(name, urls, bodies)| ModifierSettings { name: name.to_owned(), urls, bodies });
         assert_eq!((read.modifiers.as_slice(), read.rules.len()), (expected.as_slice(), 0));
-        assert!(TrafficSettings::read(&Map::new(), &mut Vec::new()).is_empty());
+        assert_eq!(traffic(json!({})).unwrap(), TrafficSettings::default());
     }
 
     #[test]
@@ -413,18 +408,20 @@ mod tests {
 
     #[test]
     fn every_mistake_in_modifiers_is_told() {
-        let modifiers = json!([1, "", {"name": "a", "url": []}, {"urls": []}, {"nam": "b"}, {"name": "c", "urls": "x", "bodies": [1, "re=["]}]);
+        let modifiers = json!([1, "", {"name": "a", "url": []}, {"urls": []}, {"nam": "b"}, {"name": "c", "urls": "x", "bodies": [1, "re=["]}, {"name": "d", "bodies": []}]);
         assert_eq!(
             traffic(json!({"modifiers": modifiers})).unwrap_err(),
             [
                 "config_proxy.modifiers[0]: expected the name of a module, found 1",
                 "config_proxy.modifiers[1]: expected the name of a module, found the text \"\"",
                 "config_proxy.modifiers[2].url: there is no setting \"url\"",
+                "config_proxy.modifiers[3].urls: `urls` has no URL pattern",
                 "config_proxy.modifiers[3]: a modifier needs a `name`: the module that has its functions",
                 "config_proxy.modifiers[4].nam: there is no setting \"nam\"",
                 "config_proxy.modifiers[5].urls: `urls` must be a list of URL patterns such as \"**/api/*\"",
                 "config_proxy.modifiers[5].bodies[0]: expected a URL pattern, found 1",
                 "config_proxy.modifiers[5].bodies[1]: the URL pattern is no good: unclosed character class",
+                "config_proxy.modifiers[6].bodies: `bodies` has no URL pattern",
             ]
         );
         assert!(traffic(json!({"modifiers": "addon.one"})).is_err());
@@ -443,6 +440,11 @@ mod tests {
             (
                 json!({"urls": ["re=("], "block": true}),
                 ".urls[0]: the URL pattern is no good: unclosed group".to_owned(),
+            ),
+            (json!({"urls": [], "block": true}), ".urls: `urls` has no URL pattern".to_owned()),
+            (
+                json!({"redirect": "https://["}),
+                ".redirect: `redirect` must be the http or https URL to go to instead".to_owned(),
             ),
             (json!({"block": false}), ".block: `block` must be true, or the rule be left out".to_owned()),
             (

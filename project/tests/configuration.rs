@@ -182,7 +182,7 @@ fn what_traffic_needs_is_told_before_anything_runs() {
         let folder = folder(&[("config_template.json", &template)]);
         std::fs::create_dir_all(folder.path().join("addon/both")).unwrap();
         for file in ["ctx_script.py", "addon/prices.py", "addon/both/__init__.py"] {
-            std::fs::write(folder.path().join(file), "").unwrap();
+            std::fs::write(folder.path().join(file), "from other import modify_request\n").unwrap();
         }
         folder
     };
@@ -195,12 +195,48 @@ fn what_traffic_needs_is_told_before_anything_runs() {
             && note.contains("\"proxy\" in run_message.sandbox.capabilities")),
         "{notes:?}"
     );
+    let misspelt = template(right, r#"["proxy"]"#);
+    std::fs::write(misspelt.path().join("addon/both/__init__.py"), "def modify_respons(response): ...\n").unwrap();
+    let notes: Vec<String> = resolve(misspelt.path()).unwrap().notes().iter().map(Note::to_string).collect();
+    let note = "addon/both/__init__.py: defines neither `modify_request` nor `modify_response`";
+    assert!(matches!(notes.as_slice(), [told] if told.starts_with(note)), "{notes:?}");
     for missing in ["addon.nothere", "addon", "../addon/prices", "addon..prices", ""] {
         let wrong = format!(r#"["addon.prices", {{"name": "{missing}"}}]"#);
         let told = only(&resolve(template(&wrong, r#"["proxy"]"#).path()).unwrap_err());
         let says = told.contains("has no module") || told.contains("needs a `name`");
         assert!(says && told.starts_with("config/config_template.json:2:"), "{missing}: {told}");
     }
+}
+
+#[test]
+fn what_the_traffic_of_a_row_needs_is_told_once() {
+    let row = |modifiers: &str| format!("\"{{\"\"modifiers\"\": [\"\"{modifiers}\"\"]}}\"\n");
+    let resolved = |rows: &[String], capabilities: &str| {
+        let template = format!(r#"{{"run_message": {{"sandbox": {{"capabilities": {capabilities}}}}}}}"#);
+        let rows = format!("config_proxy\n{{}}\n{}", rows.concat());
+        let folder = folder(&[("config_template.json", &template), ("data_agent.csv", &rows)]);
+        std::fs::create_dir(folder.path().join("addon")).unwrap();
+        for file in ["ctx_script.py", "addon/prices.py"] {
+            std::fs::write(folder.path().join(file), "def modify_request(request): ...\n").unwrap();
+        }
+        resolve(folder.path())
+    };
+    let right = [row("addon.prices"), row("addon.prices")];
+    let notes: Vec<String> = resolved(&right, "[]").unwrap().notes().iter().map(Note::to_string).collect();
+    let note = "row 1 of config/data_agent.csv, config_proxy.modifiers: needs \"proxy\" in \
+                run_message.sandbox.capabilities: without it, agents do not open";
+    assert_eq!(notes, [note]);
+    assert!(resolved(&right, r#"["proxy"]"#).unwrap().notes().is_empty());
+
+    let missing = [row("addon.prices"), row("addon.nothere"), row("addon.nothere")];
+    let told = only(&resolved(&missing, r#"["proxy"]"#).unwrap_err());
+    assert!(
+        told.starts_with(
+            "config/data_agent.csv:4:1: row 2, column `config_proxy`: config_proxy.modifiers[0]: the \
+                          project has no module `addon.nothere`"
+        ),
+        "{told}"
+    );
 }
 
 #[test]
@@ -231,20 +267,23 @@ fn urls_that_pages_may_not_request_are_noted_once_for_each_host() {
 
 #[test]
 fn the_time_that_url_patterns_of_rows_take_is_bounded() {
-    let row = |patterns: &[&str]| {
-        let rules = json!({"rules": [{"urls": patterns, "block": true}]}).to_string();
+    let row = |rule: Value| {
+        let rules = json!({"rules": [rule]}).to_string();
         format!("\"{}\"\n", rules.replace('"', "\"\""))
     };
-    let mistakes = |good_rows: usize| {
-        let rows = row(&["**/*.png"; 200]).repeat(good_rows) + &row(&["re=("]);
+    let mistakes = |patterns: usize, last: Value| {
+        let good: Vec<String> = (0..patterns).map(|number| format!("**/{number}.png")).collect();
+        let rows = row(json!({"urls": good, "block": true})).repeat(20) + &row(last);
         resolve(folder(&[("data_agent.csv", &format!("config_proxy\n{rows}"))]).path()).err()
     };
-    let told = only(&mistakes(10).unwrap());
+    let wrong = json!({"urls": ["re=("], "block": true});
+    let told = only(&mistakes(199, wrong.clone()).expect("the patterns that many rows have are read once"));
     assert!(
-        told.contains("row 10") && told.contains("config_proxy.rules[0].urls[0]: the URL pattern is no good"),
+        told.contains("row 20") && told.contains("config_proxy.rules[0].urls[0]: the URL pattern is no good"),
         "{told}"
     );
-    assert!(mistakes(11).is_none(), "what comes then is told by the agent");
+    assert!(mistakes(200, wrong).is_none(), "what comes then is told by the agent");
+    assert!(mistakes(200, json!({"urls": ["**"], "blok": true})).is_some(), "the rest is still checked");
 }
 
 #[test]

@@ -31,16 +31,26 @@ pub(crate) fn check(arguments: &Check) -> anyhow::Result<Ending> {
     Ok(if will_do { Ending::Done } else { Ending::Mistake })
 }
 
-/// The capabilities that the script and the agent message use.
+/// The capabilities that the script and the agents' messages use.
 fn used(configuration: &Configuration, component: &Component) -> anyhow::Result<BTreeSet<Capability>> {
     let mut used: BTreeSet<Capability> = component.capabilities().collect();
-    // What is wrong with it has been told before.
-    if let Ok((settings, _)) = AgentSettings::from_message(&configuration.agent_message(0)?)
-        && settings.uses_of_proxy().next().is_some()
-    {
+    if uses_proxy(configuration)? {
         used.insert(Capability::Proxy);
     }
     Ok(used)
+}
+
+/// Whether the message of any agent asks for what needs the capability `proxy`.
+fn uses_proxy(configuration: &Configuration) -> anyhow::Result<bool> {
+    for message in configuration.agents() {
+        // What is wrong with it has been told before.
+        if let Ok((settings, _)) = AgentSettings::from_message(&message?)
+            && settings.uses_of_proxy().next().is_some()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What becomes of a capability, in a word and a sentence.
@@ -140,7 +150,25 @@ fn readable<'a>(value: &str, unit: &'a str) -> (String, &'a str) {
 
 #[cfg(test)]
 mod tests {
-    use super::readable;
+    use armada_project::{Configuration, Mode, Overrides};
+
+    use super::{readable, uses_proxy};
+
+    #[test]
+    fn what_the_message_of_any_agent_needs_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("config")).unwrap();
+        let uses = |rows: &str, agents: u32| {
+            std::fs::write(folder.path().join("config/data_agent.csv"), rows).unwrap();
+            let overrides = Overrides { agents: Some(agents), ..Overrides::default() };
+            let configuration = Configuration::resolve(folder.path(), Mode::Local, &overrides).unwrap();
+            uses_proxy(&configuration).unwrap()
+        };
+        let rows = "config_proxy\n{}\n\"{\"\"record_har\"\": 1}\"\n";
+        assert!(uses(rows, 2));
+        assert!(!uses(rows, 1), "nobody has the second row");
+        assert!(!uses("config_proxy\n{}\n", 2));
+    }
 
     #[test]
     fn bytes_have_the_largest_unit_that_loses_nothing() {

@@ -183,6 +183,12 @@ mod tests {
     }
 
     #[test]
+    fn there_are_people_of_every_locale_that_a_message_may_name() {
+        let known: Vec<&str> = LOCALES.iter().map(|locale| locale.tag).collect();
+        assert_eq!(known, armada_project::IDENTITY_LOCALES);
+    }
+
+    #[test]
     fn a_job_has_the_same_person_in_every_attempt_and_other_jobs_have_others() {
         let (run, people) = (RunId::new(), identities());
         let first = people.person(attempt(run, 0, 1), &options("", "")).unwrap();
