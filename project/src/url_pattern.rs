@@ -100,7 +100,7 @@ fn automaton(expression: &str) -> Result<sparse::DFA<Vec<u8>>, String> {
         let reason = told.lines().next_back().unwrap_or_default();
         reason.strip_prefix("error: ").unwrap_or(reason).to_owned()
     })?;
-    let too_complex = "it is too complex: use a simpler one, without long counted repetitions".to_owned();
+    let too_complex = || "it is too complex: use a simpler one, without long counted repetitions".to_owned();
     let config = dense::Config::new()
         .match_kind(MatchKind::LeftmostFirst)
         .start_kind(regex_automata::dfa::StartKind::Unanchored)
@@ -108,8 +108,8 @@ fn automaton(expression: &str) -> Result<sparse::DFA<Vec<u8>>, String> {
         .determinize_size_limit(Some(MAX_DFA_BYTES));
     let nfa = thompson::Config::new().utf8(false).nfa_size_limit(Some(MAX_NFA_BYTES));
     let dense = dense::Builder::new().configure(config).syntax(syntax).thompson(nfa).build(expression);
-    let sparse = dense.and_then(|dense| dense.to_sparse()).map_err(|_| too_complex.clone())?;
-    if sparse.memory_usage() > MAX_KEPT_BYTES { Err(too_complex) } else { Ok(sparse) }
+    let sparse = dense.map_err(|_| too_complex())?.to_sparse().map_err(|_| too_complex())?;
+    if sparse.memory_usage() > MAX_KEPT_BYTES { Err(too_complex()) } else { Ok(sparse) }
 }
 
 /// A glob as a regular expression: `*` is any text without `/`, `**` any text, `{a,b}` either.
