@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::CONTENT_ENCODING;
+use http::header::{CONTENT_ENCODING, HeaderValue};
 use http::{HeaderMap, HeaderName, Method, StatusCode, Version, request, response};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Frame, SizeHint};
@@ -66,18 +66,28 @@ pub(super) struct Facts {
 
 /// Headers that are kept: copies, as those of a message hold all of what it came in.
 #[derive(Clone, Default)]
-pub(super) struct Headers(Box<[(Box<str>, Box<[u8]>)]>);
+pub(super) struct Headers(Box<[Header]>);
+
+#[derive(Clone)]
+struct Header {
+    name: Box<str>,
+    value: Box<[u8]>,
+}
 
 impl From<&HeaderMap> for Headers {
     fn from(headers: &HeaderMap) -> Self {
-        Self(headers.iter().map(|(name, value)| (name.as_str().into(), value.as_bytes().into())).collect())
+        let header = |(name, value): (&HeaderName, &HeaderValue)| Header {
+            name: name.as_str().into(),
+            value: value.as_bytes().into(),
+        };
+        Self(headers.iter().map(header).collect())
     }
 }
 
 impl Headers {
     /// Their names and values.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.0.iter().map(|(name, value)| (&**name, &**value))
+        self.0.iter().map(|Header { name, value }| (&**name, &**value))
     }
 
     /// The value of the first of a name, if it is text.
