@@ -225,7 +225,7 @@ async fn a_url_is_waited_for_by_glob_and_by_regular_expression(case: Case<'_>) -
     page.wait_for_url(r"re=later=\d$").await?;
     let nowhere = page.wait_for_url("**/nowhere").timeout(Duration::from_millis(100)).await;
     fails!(nowhere, Timeout, "plain.html?later=1");
-    fails!(page.wait_for_url("re=(").await, Invalid, "(");
+    fails!(page.wait_for_url("re=(").await, Invalid, "unclosed group");
     Ok(())
 }
 

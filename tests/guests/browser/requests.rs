@@ -178,7 +178,7 @@ async fn overrides_cannot_leave_the_allowed_hosts(case: Case<'_>) -> Result<()> 
 
 async fn mistakes_are_invalid(case: Case<'_>) -> Result<()> {
     let page = case.open("plain.html").await?;
-    fails!(page.route("re=(").abort().await, Invalid, "(");
+    fails!(page.route("re=(").abort().await, Invalid, "unclosed group");
     let answer = Fulfillment { status: 99, headers: Vec::new(), body: Vec::new() };
     fails!(page.route("**").fulfill(answer).await, Invalid, "is no HTTP status");
     for (name, value) in [("x", "a\r\nInjected: 1"), ("x y", "a"), ("", "a")] {

@@ -175,7 +175,8 @@ pub(super) trait Dialect: sqlx::Database + HasStatementCache {
     const BEGIN: &'static str;
     /// Begins a transaction in which nothing can be changed.
     const BEGIN_READING: &'static str;
-    /// Whether the database refuses a statement that is given more or fewer parameters than it takes.
+    /// Whether the database refuses a statement that lacks parameters. Otherwise they are counted here, and too many are
+    /// refused, too.
     const COUNTS_PARAMETERS: bool = true;
 
     /// Takes a parameter.

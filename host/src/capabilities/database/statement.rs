@@ -91,8 +91,8 @@ fn after_nested_comment(text: &str) -> Option<&str> {
 }
 
 /// SQLite's driver runs one statement after the other, and takes parameters by names that it cannot read: only one
-/// statement is let through, and only `?` or `?1`: of both together it would take some for others. Its texts and comments are told apart as SQLite itself does
-/// (<https://www.sqlite.org/c3ref/complete.html> names the rules).
+/// statement is let through, and only `?` or `?1`: of both together it would take some for others. Its texts and
+/// comments are told apart as SQLite itself does (<https://www.sqlite.org/c3ref/complete.html> names the rules).
 fn sqlite(sql: &str) -> Result<(), Error> {
     let mut rest = sql;
     let mut is_over = false;
