@@ -194,11 +194,12 @@ async fn a_modifier_changes_responses(case: Case<'_>) -> Result<()> {
 
 async fn a_modifier_answers_and_blocks(case: Case<'_>) -> Result<()> {
     let page = site(&case).await?;
-    fails!(page.goto(case.url("echo?do=block#x")).await, Denied, "the modifier `changes`: not today");
-    fails!(page.goto(case.url("echo?rule=block")).await, Denied, "/echo?rule=block: config_proxy.rules[0] blocks it");
     let answer = fetched(&page, "/echo?do=answer").await?;
     same!((&answer["status"], &answer["text"]), (&json!(418), &json!("answered")));
     same!(fetched(&page, "/echo?do=block").await?, failed());
+    // Whoever goes there is told why.
+    fails!(page.goto(case.url("echo?do=block#x")).await, Denied, "the modifier `changes`: not today");
+    fails!(page.goto(case.url("echo?rule=block")).await, Denied, "/echo?rule=block: config_proxy.rules[0] blocks it");
     Ok(())
 }
 
