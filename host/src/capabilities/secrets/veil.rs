@@ -112,30 +112,26 @@ impl Veil {
     }
 }
 
-/// How a text is written: as it is, in JSON, in JSON within JSON, in forms and URLs, and in HTML.
+/// How deeply JSON is looked for within JSON.
+const JSON_LEVELS: usize = 4;
+
+/// How a text is written: as it is, in JSON, in JSON within JSON, each of them in forms and URLs, and in HTML.
 fn forms(text: &str) -> Vec<String> {
-    let json = |text: &str| {
-        let quoted = Value::from(text).to_string();
-        quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or_default().to_owned()
+    let json = |text: &String| {
+        let quoted = Value::from(text.as_str()).to_string();
+        quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"')).map(str::to_owned)
     };
-    let form: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
-    let mut url = Url::parse("x:/").ok();
-    if let Some(url) = &mut url {
-        url.set_query(Some(text));
+    let mut forms = Vec::new();
+    for level in std::iter::successors(Some(text.to_owned()), json).take(JSON_LEVELS) {
+        let form: String = url::form_urlencoded::byte_serialize(level.as_bytes()).collect();
+        forms.extend([form.replace('+', "%20"), form.to_lowercase(), form, level]);
     }
     let html = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let once = json(text);
-    let mut forms = vec![
-        text.to_owned(),
-        json(&once),
-        once,
-        form.replace('+', "%20"),
-        form.to_lowercase(),
-        form,
-        html.replace('"', "&quot;"),
-        html,
-    ];
-    forms.extend(url.as_ref().and_then(Url::query).map(str::to_owned));
+    forms.extend([html.replace('"', "&quot;"), html]);
+    if let Ok(mut url) = Url::parse("x:/") {
+        url.set_query(Some(text));
+        forms.extend(url.query().map(str::to_owned));
+    }
     forms
 }
 
