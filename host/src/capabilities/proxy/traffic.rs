@@ -211,7 +211,7 @@ impl Traffic {
     }
 
     /// What ends the record of an exchange, if somebody wants one.
-    fn remember(self: &Arc<Self>, url: &str) -> Option<Over> {
+    fn remember(&self, url: &str) -> Option<Over> {
         // Patterns are looked at without the lock: there may be many.
         let watches: Vec<_> = self.state().watches.iter().filter_map(Weak::upgrade).collect();
         let watches: Vec<_> = watches.into_iter().filter(|watch| watch.is_for(url)).collect();
@@ -251,7 +251,9 @@ impl Life for Traffic {
     }
 
     fn begin_job(&self, _attempt: Attempt) {
-        self.state().job = self.recording.map(|_| Recorded::default());
+        let mut state = self.state();
+        state.job = self.recording.map(|_| Recorded::default());
+        state.stops.clear();
     }
 
     async fn end_job(&self, _after_fault: bool) -> bool {

@@ -128,6 +128,18 @@ async fn what_breaks_off_says_so_in_a_recording() {
 }
 
 #[tokio::test]
+async fn why_a_request_was_stopped_is_told_once_and_to_its_own_job() {
+    let traffic = recorded(vec![RuleSettings { urls: Vec::new(), action: RuleAction::Block }], |_| {});
+    let stop = async || assert!(traffic.passage(URL).unwrap().request(post("")).await.is_err());
+    stop().await;
+    assert_eq!(traffic.stop_of(&format!("{URL}#top")).unwrap(), "config_proxy.rules[0] blocks it");
+    assert_eq!(traffic.stop_of(URL), None);
+    stop().await;
+    traffic.begin_job(Attempt { run: RunId::new(), job: uuid::Uuid::nil(), index: 1, number: 1, agent: 0 });
+    assert_eq!(traffic.stop_of(URL), None);
+}
+
+#[tokio::test]
 async fn a_watch_that_is_not_read_keeps_no_more_than_it_may() {
     let traffic = Traffic::of(Vec::new(), 0, grant(|limits| limits.bytes_kept = 10_000));
     let watch = traffic.watch("**", true).unwrap();
