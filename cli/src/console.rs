@@ -120,12 +120,13 @@ impl<'a> MakeWriter<'a> for AboveProgress {
 }
 
 /// Sets up logging: warnings, or what `ARMADA_LOG` asks for (`debug`, `armada_host=trace`, …). What goes wrong
-/// with RabbitMQ is told by whoever uses it: its library's own words are only for those who ask.
+/// with RabbitMQ or a database is told by whoever uses it: their libraries' own words, in which statements of scripts may
+/// be, are only for those who ask.
 /// Gives what sends spans elsewhere, if that is asked for: it is to be kept until the end.
 pub(crate) fn set_up(arguments: &Arguments) -> Option<Telemetry> {
     let asked = EnvFilter::try_from_env("ARMADA_LOG").ok();
     let is_asked = asked.is_some();
-    let filter = asked.unwrap_or_else(|| EnvFilter::new("warn,lapin=off"));
+    let filter = asked.unwrap_or_else(|| EnvFilter::new("warn,lapin=off,sqlx=off"));
     // An agent's lines are read by its orchestrator, and have passed the agent's filter already.
     let filter = match "armada::agent=trace".parse() {
         Ok(directive) => filter.add_directive(directive),

@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use crate::capabilities::browser::BrowserOptions;
-use crate::capabilities::{Capabilities, Life as _, Means};
+use crate::capabilities::{Capabilities, Life as _, Means, cut};
 use crate::contract::{Failure, FailureKind};
 use crate::engine::{ComponentCache, ComponentError, Sandbox, VerifyingKey};
 use crate::instance::{Answer, Budget, Fault, Instance, Role, Template};
@@ -31,6 +31,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 const HEARTBEAT: Duration = Duration::from_secs(3);
 /// How long a script has to end by itself once its job is cancelled.
 const CANCELLATION: Duration = Duration::from_secs(5);
+/// How much is told of why an agent context did not close, in bytes.
+const LAST_WORDS: usize = 2_000;
 
 /// What an agent is told when it is started.
 #[derive(Clone, Debug)]
@@ -409,11 +411,13 @@ impl Agent {
     /// Closes the agent context, if it is open.
     async fn close_context(&mut self) {
         let Some(mut instance) = self.instance.take() else { return };
-        match instance.close_agent(self.context_budget).await {
-            Ok(Ok(())) => {}
-            Ok(Err(failure)) => tracing::warn!("the agent context did not close: {}", failure.message),
-            Err(Fault(error)) => tracing::warn!("the agent context did not close: {}", error.message),
-        }
+        let why = match instance.close_agent(self.context_budget).await {
+            Ok(Ok(())) => return,
+            Ok(Err(failure)) => failure.message,
+            Err(Fault(error)) => error.message,
+        };
+        // These are the script's words: they are no lines of their own in the operator's log, and not all of a book.
+        tracing::warn!("the agent context did not close: {}", cut(why.lines().next().unwrap_or_default(), LAST_WORDS));
     }
 
     /// Closes the agent context and everything that it had.

@@ -114,7 +114,7 @@ impl Capabilities {
         let notice: Notice = Arc::new(move |notice| told.notice(veil.text(&notice).into_owned()));
         let http = Arc::new(Http::new(means, egress.clone(), secrets.clone(), notice.clone()));
         let screen = Arc::new(Screen::new(means));
-        let fingerprint = Arc::new(Fingerprint::new(means));
+        let fingerprint = Arc::new(Fingerprint::new(means, proxy.clone()));
         let identity = Identities::new(means.settings.identity.clone());
         let traffic = Arc::new(Traffic::new(means, monitoring.clone(), &secrets)?);
         let parts = browser::Parts {

@@ -161,7 +161,7 @@ impl Egress {
                     next = targets.next();
                 }
                 Err(ThroughError::Proxy(why)) if proxies < PROXIES => {
-                    leased = self.exit.another(&leased, &why).await.map_err(no_way)?;
+                    leased = self.exit.clone().another(leased, why).await.map_err(no_way)?;
                     proxies += 1;
                 }
                 Err(ThroughError::Proxy(why)) => {
@@ -221,8 +221,13 @@ pub(crate) fn read_url(text: &str) -> Result<Url, Error> {
     })
 }
 
+/// Connects to what the operator has named: an upstream proxy, a page that tells addresses, a database.
+pub(crate) async fn reach(host: &str, port: u16) -> io::Result<TcpStream> {
+    connect_to(tokio::net::lookup_host((host, port)).await?.collect()).await
+}
+
 /// Connects to one of the addresses of a host.
-pub(crate) async fn connect_to(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+async fn connect_to(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses.into_iter().take(ADDRESSES) {
         match tokio::time::timeout(ONE_ADDRESS, TcpStream::connect(address)).await {

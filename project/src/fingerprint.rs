@@ -14,8 +14,8 @@ settings! {
         device_profile: Option<String> = Kind::Text(Form::Name), None, "",
             "Name of the profile; where absent, one that depends on the run and the agent.";
         locale: Option<String> = Kind::Text(Form::Locale), None, "",
-            "Language of the device; where absent that of `config_proxy.proxy_location`, else `config_browser.locale`, else `en-US`.";
+            "Language of the device; where absent that of the country in which its traffic comes out, else `config_browser.locale`, else `en-US`.";
         timezone: Option<String> = Kind::Text(Form::Timezone), None, "",
-            "Time zone of the device; where absent that of `config_proxy.proxy_location`, else `config_browser.timezone`, else the machine's.";
+            "Time zone of the device; where absent that of the country in which its traffic comes out, else `config_browser.timezone`, else the machine's.";
     }
 }

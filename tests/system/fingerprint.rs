@@ -5,6 +5,7 @@ use armada_tests::calls;
 use armada_tests::guests::component;
 use armada_tests::run::TestRun;
 use armada_tests::site::Site;
+use armada_tests::upstreams::UpstreamProxy;
 use serde_json::{Value, json};
 
 /// The device that an agent of these settings has shown to the pages of a site.
@@ -126,6 +127,26 @@ fn an_operator_adds_profiles_and_replaces_them() {
         let page = &told["scopes"][0][1];
         assert_eq!(differences(name, page, &told["profile"]), Vec::<String>::new());
     }
+}
+
+#[test]
+fn a_device_is_in_the_country_where_its_traffic_comes_out() {
+    let (site, proxy) = (Site::start(), UpstreamProxy::http("127.0.0.11"));
+    let shown_in = |location: &str, timezone: Option<&str>| {
+        let mut device = json!({"fingerprint_enabled": 1, "device_profile": "linux-desktop"});
+        if let Some(timezone) = timezone {
+            device["timezone"] = json!(timezone);
+        }
+        let inventory = Inventory { upstreams: vec![proxy.entry("one", location)], ..Inventory::default() };
+        let message = json!({"config_proxy": {"upstream_proxy_enabled": 1}, "config_fingerprint": device});
+        let told = result(run(&site).inventory(inventory).agent_message(message));
+        let page = &told["scopes"][0][1];
+        assert_eq!(differences(location, page, &told["profile"]), Vec::<String>::new());
+        (page["timezone"].clone(), page["language"].clone())
+    };
+    assert_eq!(shown_in("DE", None), (json!("Europe/Berlin"), json!("de-DE")));
+    assert_eq!(shown_in("DE", Some("Asia/Tokyo")), (json!("Asia/Tokyo"), json!("de-DE")));
+    assert_eq!(shown_in("Middle-earth", Some("Asia/Tokyo")), (json!("Asia/Tokyo"), json!("en-US")));
 }
 
 #[test]

@@ -63,6 +63,7 @@ fn what_is_done(case: &str, answer: &Value) {
         "with_body_changes" => assert_eq!(server_saw("/body"), "{\"price\": 8}"),
         "sees_no_body" => assert_eq!(seen(answer), json!({"body": null, "text": null})),
         "counts" => assert_eq!(server_saw("/headers/x-asked"), "1"),
+        "is_given_up" => assert!(answer["failed"].as_str().unwrap().starts_with("TimeoutError"), "{answer}"),
         "counts&again" => assert_eq!(server_saw("/headers/x-asked"), "2", "a module keeps what it has"),
         "sees_the_script" => assert_eq!(answer["text"], "false", "it has an instance of its own"),
         "has_plain_headers" => {
@@ -92,6 +93,7 @@ fn modifiers_in_python_do_what_they_say() {
         "with_body_changes",
         "sees_no_body",
         "counts",
+        "is_given_up",
         "counts&again",
         "sees_the_script",
         "has_plain_headers",

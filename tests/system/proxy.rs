@@ -131,6 +131,38 @@ fn a_proxy_that_dies_is_replaced_and_nothing_leaves_directly() {
 }
 
 #[test]
+fn a_proxy_is_replaced_even_if_nobody_waits_for_that() {
+    let (first, third) = (UpstreamProxy::http("127.0.0.11"), UpstreamProxy::http("127.0.0.13"));
+    // Whoever connects to it is never answered.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap()).try_into().unwrap();
+    let kill = first.killer();
+    let page = AddressPage::start_with(move |path| {
+        if path == "/kill" {
+            kill();
+        }
+    });
+    let mut steps = vec![goto(&page), json!({"goto": format!("{}kill", page.url("127.0.0.1"))})];
+    steps.extend((0..12).map(|_| goto(&page)));
+    let upstreams =
+        vec![first.entry("first", "DE"), Upstream { url, ..third.entry("silent", "DE") }, third.entry("third", "DE")];
+    let inventory = Inventory { upstreams, verify_ip: Some(page.verify_ip()), ..Inventory::default() };
+    // Pages give up long before it is known that the second proxy does not answer.
+    let message = json!({
+        "config_proxy": {"upstream_proxy_enabled": 1, "verify_ip": 1},
+        "config_fantomas": {"config_browser": {"navigation_timeout_ms": 1500}},
+    });
+    let run = run(Vec::new(), json!({}), &[json!(steps)]).inventory(inventory).agent_message(message);
+    let finished = run.finish();
+    let told = told(&finished).remove(0);
+    let told = told.as_array().unwrap();
+    assert_eq!((&told[0], told.last().unwrap()), (&json!("127.0.0.11"), &json!("127.0.0.13")), "{told:?}");
+    assert!(told.iter().any(|step| step["error"] == "timeout"), "{told:?}");
+    let failures = events(&finished.jobs[0], EventLevel::Failure).join("\n");
+    assert!(failures.contains("`silent`"), "{failures}");
+}
+
+#[test]
 fn an_agent_without_a_proxy_in_its_location_fails_and_says_what_there_is() {
     let proxy = UpstreamProxy::http("127.0.0.11");
     let config = json!({"upstream_proxy_enabled": 2, "proxy_location": "US", "proxy_tags": "fast"});
@@ -403,6 +435,8 @@ pub(crate) fn every_case_of_traffic_passes() {
     ] {
         assert!(failed.contains(told), "{told} is not in\n{failed}");
     }
+    // One that computes without end is told of the same limit as one that waits.
+    assert!(!failed.contains("cpu_seconds_per_job"), "{failed}");
     let told = events(&finished.jobs[index("secrets_are_not_seen")], EventLevel::Warning).join("\n");
     assert!(told.contains("which a modifier cannot change") && told.contains("is not redirected to another"), "{told}");
     let finished_with = format!("{:?}{:?}", finished.changes, finished.jobs);

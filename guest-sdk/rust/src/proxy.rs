@@ -19,7 +19,8 @@
 //! # use armada::{Agent, Result};
 //! # async fn f(agent_ctx: &Agent) -> Result<()> {
 //! let watch = agent_ctx.proxy.watch_with_bodies("**/api/prices")?;
-//! agent_ctx.browser.new_page().await?.goto("https://shop.example/").await?;
+//! let page = agent_ctx.browser.new_page().await?;
+//! page.goto("https://shop.example/").await?;
 //! let prices: Vec<f64> = watch.next().await?.response_json()?;
 //! # Ok(())
 //! # }
@@ -138,7 +139,12 @@ impl Exchange {
     #[track_caller]
     pub fn response_json<T: DeserializeOwned>(&self) -> Result<T, Error> {
         let at = Location::caller();
-        serde_json::from_slice(self.response_body.as_deref().unwrap_or_default()).map_err(|error| {
+        let Some(body) = &self.response_body else {
+            let told = "there is no body to read: bodies are watched with `watch_with_bodies` only, up to the limit \
+                        `traffic_body_bytes`";
+            return Err(Error::from_wit(WitError::Invalid(told.to_owned()), at));
+        };
+        serde_json::from_slice(body).map_err(|error| {
             let told = format!("the response of {} is not the expected JSON: {error}", self.url);
             Error::from_wit(WitError::Other(told), at)
         })

@@ -1,7 +1,7 @@
 //! Databases of the operator: `wit/deps/database.wit`.
 //!
-//! An agent connects to a database when a script first asks it something, keeps a few connections, and closes them when
-//! it ends. What a script says goes to the server as one prepared statement with its parameters apart. Whatever is lent
+//! An agent connects to a database when a job first asks it something, keeps a few connections, and closes them when the
+//! job ends. The address is the operator's own: no egress policy is asked, and no upstream proxy lies between. What a script says goes to the server as one prepared statement with its parameters apart. Whatever is lent
 //! for reading is held to that by the server's own read-only transactions (or a file that is opened for reading), and
 //! never by a look at the statement alone. Addresses and credentials are known here and in nothing that a script is
 //! told.
@@ -80,6 +80,11 @@ impl Databases {
         self.scope.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Closes the connections that are not in use.
+    async fn close_idle(&self) {
+        futures::future::join_all(self.pools.values().map(|pool| pool.close())).await;
+    }
+
     /// The database of this name, if the run may use it.
     fn named(&self, name: &str) -> Result<Arc<Pool>, Error> {
         self.grant.check_name(Lendable::Databases, name).map_err(|denied| Error::Denied(denied.to_string()))?;
@@ -142,7 +147,8 @@ impl Life for Databases {
         scope.jobs += 1;
     }
 
-    /// A job is over: its transactions are rolled back. Those of the agent context go with what holds them, after a
+    /// A job is over: its transactions are rolled back, and the connections that it leaves are closed, as they may have
+    /// been told what the next one is not to find. What the agent context has begun goes with what holds it, after a
     /// fault too.
     async fn end_job(&self, _after_fault: bool) -> bool {
         let begun = {
@@ -150,8 +156,11 @@ impl Life for Databases {
             scope.in_job = false;
             std::mem::take(&mut scope.begun_in_job)
         };
-        let ended = futures::future::join_all(begun.iter().filter_map(Weak::upgrade).map(Transaction::end));
-        // One that does not end in time is in the hands of a call, and ends with it.
+        let ended = async {
+            futures::future::join_all(begun.iter().filter_map(Weak::upgrade).map(Transaction::end)).await;
+            self.close_idle().await;
+        };
+        // A transaction that does not end in time is in the hands of a call, and ends with it.
         let _ = tokio::time::timeout(ENDING, ended).await;
         true
     }
@@ -159,7 +168,7 @@ impl Life for Databases {
     /// The agent is over: every connection is closed.
     async fn close(&self) {
         let closed = async {
-            futures::future::join_all(self.pools.values().map(|pool| pool.close())).await;
+            self.close_idle().await;
             self.endings.close();
             self.endings.wait().await;
         };

@@ -20,6 +20,7 @@ use wasmtime::component::Accessor;
 use self::device::Brand;
 pub(super) use self::device::{Device, Hints};
 use super::browser::chromium_version;
+use super::proxy::Lease;
 use super::{Means, cut};
 use crate::call::{Call, Host, Weigh, call, call_now};
 use crate::contract::{Error, fingerprint as wit};
@@ -39,10 +40,13 @@ pub(crate) struct Fingerprint {
     profiles: Result<Vec<DeviceProfile>, String>,
     /// What chooses among the profiles where no name does.
     seed: u64,
-    locale: String,
+    /// Where the device is, as far as that is known.
+    proxy: Arc<Lease>,
+    /// The browser's own language and time zone.
+    locale: Option<String>,
     timezone: Option<String>,
     executable: Option<PathBuf>,
-    /// Known once the version of Chromium is.
+    /// Known once the browser is launched, and the same from then on.
     device: OnceCell<Arc<Device>>,
 }
 
@@ -56,12 +60,8 @@ fn profiles(lent: &[DeviceProfile]) -> Result<Vec<DeviceProfile>, String> {
 
 impl Fingerprint {
     /// The device that an agent's settings ask for.
-    pub(super) fn new(means: &Means<'_>) -> Self {
-        let settings = means.settings.fingerprint.clone();
+    pub(super) fn new(means: &Means<'_>, proxy: Arc<Lease>) -> Self {
         let browser = &means.settings.browser.browser;
-        let place = places::of(&means.settings.proxy);
-        let locale = settings.locale.clone().or(place.map(|place| place.locale.to_owned()));
-        let timezone = settings.timezone.clone().or(place.map(|place| place.timezone.to_owned()));
         let agent = means.by.agent.to_be_bytes();
         let hash = digest(&SHA256, &[means.run.0.as_bytes().as_slice(), agent.as_slice()].concat());
         let seed = hash.as_ref().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
@@ -69,10 +69,11 @@ impl Fingerprint {
             grant: means.grant.clone(),
             profiles: profiles(&means.lent.device_profiles),
             seed,
-            locale: locale.or(browser.locale.clone()).unwrap_or_else(|| LOCALE.to_owned()),
-            timezone: timezone.or(browser.timezone.clone()),
+            proxy,
+            locale: browser.locale.clone(),
+            timezone: browser.timezone.clone(),
             executable: means.options.executable.clone(),
-            settings,
+            settings: means.settings.fingerprint.clone(),
             device: OnceCell::new(),
         }
     }
@@ -110,7 +111,11 @@ impl Fingerprint {
         let profile = self.profile()?;
         let make = async || {
             let version = chromium_version(self.executable.as_deref()).await?;
-            Ok(Arc::new(Device::new(profile.clone(), version, &self.locale, self.timezone.clone())))
+            let place = self.proxy.comes_out_at().and_then(|location| places::named(&location));
+            let (locale, timezone) = (self.settings.locale.clone(), self.settings.timezone.clone());
+            let locale = locale.or(place.map(|place| place.locale.to_owned())).or(self.locale.clone());
+            let timezone = timezone.or(place.map(|place| place.timezone.to_owned())).or(self.timezone.clone());
+            Ok(Arc::new(Device::new(profile.clone(), version, locale.as_deref().unwrap_or(LOCALE), timezone)))
         };
         self.device.get_or_try_init(make).await.cloned().map(Some)
     }

@@ -1,8 +1,8 @@
 //! The way out: `wit/deps/proxy.wit`.
 //!
 //! Everything that the browser sends goes through the intercepting proxy of its agent: see [`Proxy`]. An agent whose
-//! configuration asks for it leases an upstream proxy, and everything that it connects to is then reached through that
-//! one: see [`Lease`]. What is done to what goes through, and who sees it: see [`Traffic`].
+//! configuration asks for it leases an upstream proxy, and everything that its browser and its scripts ask for is then
+//! reached through that one: see [`Lease`]. What is done to what goes through, and who sees it: see [`Traffic`].
 
 mod body;
 mod guest;

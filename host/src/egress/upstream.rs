@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, Stream};
-use super::{connect_to, secure_http1};
+use super::secure_http1;
 
 /// How long it may take to be let in by the proxy.
 const ENTERING: Duration = Duration::from_secs(10);
@@ -34,7 +34,7 @@ pub(crate) trait Exit: Send + Sync {
     async fn current(&self) -> Result<Option<Arc<Leased>>, String>;
 
     /// Another proxy than this one, which has failed like this.
-    async fn another(&self, failed: &Arc<Leased>, why: &str) -> Result<Arc<Leased>, String>;
+    async fn another(self: Arc<Self>, failed: Arc<Leased>, why: String) -> Result<Arc<Leased>, String>;
 }
 
 /// Nothing lies between.
@@ -48,7 +48,7 @@ impl Exit for Direct {
         Ok(None)
     }
 
-    async fn another(&self, _failed: &Arc<Leased>, _why: &str) -> Result<Arc<Leased>, String> {
+    async fn another(self: Arc<Self>, _failed: Arc<Leased>, _why: String) -> Result<Arc<Leased>, String> {
         Err("there is no other upstream proxy".to_owned())
     }
 }
@@ -127,8 +127,7 @@ async fn through_http<S: Stream + 'static>(
 /// Connects to the proxy.
 async fn reach(host: &str, port: u16) -> Result<TcpStream, ThroughError> {
     let unreachable = |error: io::Error| ThroughError::Proxy(format!("it cannot be reached: {error}"));
-    let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await.map_err(unreachable)?.collect();
-    connect_to(addresses).await.map_err(unreachable)
+    super::reach(host, port).await.map_err(unreachable)
 }
 
 /// Bounds what is the proxy's own to do.

@@ -6,12 +6,14 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::ChildStderr;
 use tracing::Level;
 
-/// How many different warnings are remembered.
+/// How many different warnings of a run are told.
 const WARNINGS: usize = 1_000;
+/// How much of a line is read, in bytes: what a script has a part in may be as long as it likes.
+const LINE: u64 = 8 * 1024;
 
 /// What the agents of a run have printed.
 #[derive(Default)]
@@ -24,12 +26,16 @@ impl Printed {
     pub(super) async fn pass_on(&self, agent: u32, printed: Option<ChildStderr>) -> Option<String> {
         let mut lines = BufReader::new(printed?);
         let mut complaint = Complaint::default();
-        let mut line = Vec::new();
-        while lines.read_until(b'\n', &mut line).await.is_ok_and(|read| read > 0) {
-            let text = String::from_utf8_lossy(&line);
-            let text = text.trim_end();
-            complaint.hear(text);
-            self.tell(agent, text);
+        let (mut line, mut is_begun) = (Vec::new(), false);
+        while (&mut lines).take(LINE).read_until(b'\n', &mut line).await.is_ok_and(|read| read > 0) {
+            // What comes after the beginning of a long line is no line of its own, whatever it looks like.
+            let is_rest = std::mem::replace(&mut is_begun, line.last() != Some(&b'\n'));
+            if !is_rest {
+                let text = String::from_utf8_lossy(&line);
+                let text = text.trim_end();
+                complaint.hear(text);
+                self.tell(agent, text);
+            }
             line.clear();
         }
         complaint.last
@@ -51,7 +57,13 @@ impl Printed {
 
     fn is_news(&self, warning: &str) -> bool {
         let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
-        warnings.len() >= WARNINGS || warnings.insert(warning.to_owned())
+        let is_news = warnings.len() < WARNINGS && warnings.insert(warning.to_owned());
+        if is_news && warnings.len() == WARNINGS {
+            tracing::warn!(
+                "the agents of a run have warned of {WARNINGS} things: of what they warn from here on is not shown"
+            );
+        }
+        is_news
     }
 }
 
@@ -113,6 +125,24 @@ mod tests {
         let printed = Printed::default();
         assert!(printed.is_news("running as root") && printed.is_news("the disk is full"));
         assert!(!printed.is_news("running as root"));
+        for number in 0..2 * WARNINGS {
+            printed.is_news(&number.to_string());
+        }
+        assert_eq!(printed.warnings.lock().unwrap().len(), WARNINGS);
+        assert!(!printed.is_news("one more"));
+    }
+
+    #[tokio::test]
+    async fn a_long_line_is_one_line_however_it_goes_on() {
+        let padding = "x".repeat(LINE as usize - "ERROR ".len());
+        let script = format!("printf '%s\\n' 'ERROR {padding}ERROR forged' ' WARN short' >&2");
+        let mut command = tokio::process::Command::new("sh");
+        let mut agent = command.args(["-c", &script]).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let printed = Printed::default();
+        let last = printed.pass_on(0, agent.stderr.take()).await.unwrap();
+        agent.wait().await.unwrap();
+        assert_eq!(last, padding);
+        assert_eq!(*printed.warnings.lock().unwrap(), HashSet::from([padding, "short".to_owned()]));
     }
 
     #[test]

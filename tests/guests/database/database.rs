@@ -19,6 +19,8 @@ cases![
     a_transaction_is_left_open,
     a_transaction_is_open_when_the_script_traps,
     what_was_left_open_was_rolled_back,
+    a_connection_is_left_in_another_state,
+    the_next_job_has_another_connection,
     no_more_connections_than_lent,
     statements_that_are_given_up_end_on_the_server,
     a_statement_that_takes_too_long_is_ended,
@@ -301,6 +303,8 @@ async fn statements_that_are_not_for_scripts_are_refused(case: Case<'_>) -> Resu
         "PRAGMA user_version = 7",
         "LOAD DATA INFILE '/etc/passwd' INTO TABLE a",
         "COPY a FROM '/etc/passwd'",
+        "ALTER ROLE CURRENT_USER PASSWORD 'mine'",
+        "ALTER USER armada IDENTIFIED BY 'mine'",
     ] {
         fails!(database.execute(sql, ()).await, Denied, "is no statement for scripts");
         let transaction = database.begin().await?;
@@ -311,6 +315,7 @@ async fn statements_that_are_not_for_scripts_are_refused(case: Case<'_>) -> Resu
     if kind == Kind::Sqlite {
         fails!(database.query("SELECT load_extension('x')", ()).await, Invalid, "not authorized");
         fails!(database.query("SELECT readfile('/etc/passwd')", ()).await, Invalid, "no such function");
+        fails!(database.query("SELECT file FROM pragma_database_list", ()).await, Denied, "not for scripts");
     }
     Ok(())
 }
@@ -363,6 +368,30 @@ async fn what_was_left_open_was_rolled_back(case: Case<'_>) -> Result {
     eventually(|| async { Ok(database.execute("INSERT INTO left_open VALUES (3)", ()).await? == 1) }).await?;
     same!(numbers(database.query("SELECT number FROM left_open", ()).await?)?, [3]);
     Ok(())
+}
+
+async fn a_connection_is_left_in_another_state(case: Case<'_>) -> Result {
+    let (database, kind) = orders(&case)?;
+    match kind {
+        Kind::Postgresql => database.query("SELECT 1 AS one FROM pg_advisory_lock(42)", ()).await?.len(),
+        Kind::Mysql => database.query("SELECT GET_LOCK('left', 0)", ()).await?.len(),
+        _ => {
+            database.execute("CREATE TEMP TABLE left_behind (number integer)", ()).await?;
+            database.query("SELECT COUNT(*) FROM left_behind", ()).await?.len()
+        }
+    };
+    Ok(())
+}
+
+async fn the_next_job_has_another_connection(case: Case<'_>) -> Result {
+    let (database, kind) = orders(&case)?;
+    let left = match kind {
+        Kind::Postgresql => "SELECT COUNT(*) AS number FROM pg_locks WHERE locktype = 'advisory'",
+        Kind::Mysql => "SELECT IS_USED_LOCK('left') IS NOT NULL AS number",
+        _ => "SELECT COUNT(*) AS number FROM temp.sqlite_master",
+    };
+    // The server learns of a connection's end a little later.
+    eventually(|| async { Ok(numbers(database.query(left, ()).await?)? == [0]) }).await
 }
 
 async fn no_more_connections_than_lent(case: Case<'_>) -> Result {

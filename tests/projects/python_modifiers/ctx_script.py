@@ -11,7 +11,8 @@ from addon import cases
 FETCH = """async path => {
     try {
         const body = JSON.stringify({ price: 7 });
-        const response = await fetch(path, { method: "POST", body, cache: "no-store" });
+        const signal = path.endsWith("is_given_up") ? AbortSignal.timeout(300) : null;
+        const response = await fetch(path, { method: "POST", body, cache: "no-store", signal });
         const headers = Object.fromEntries(response.headers);
         return { status: response.status, headers, text: await response.text(), cookies: document.cookie };
     } catch (error) { return { failed: String(error) } }

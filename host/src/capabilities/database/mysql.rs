@@ -5,15 +5,16 @@
 
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use jiff::civil;
 use sqlx::error::{BoxDynError, DatabaseError};
 use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlDatabaseError, MySqlQueryResult, MySqlRow};
 use sqlx::{
-    Arguments as _, AssertSqlSafe, Connection as _, Executor as _, MySql, MySqlConnection, Row as _, Type,
-    TypeInfo as _, ValueRef as _,
+    Arguments as _, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, MySql, MySqlConnection,
+    Row as _, Type, TypeInfo as _, ValueRef as _,
 };
 
-use super::session::{Connected, Dialect, Failed, Sort, connect, failed};
+use super::session::{Connected, Dialect, Failed, Sort, connect, end, failed};
 use super::values::Parameter;
 use crate::contract::database as wit;
 
@@ -30,7 +31,7 @@ impl MySqlServer {
     pub(super) fn new(url: &str, time: Duration) -> Result<Self, String> {
         let options = url.parse::<MySqlConnectOptions>().map_err(|_| "its url makes no sense".to_owned())?;
         // What `||` means is the server's own choice.
-        Ok(Self { options: options.pipes_as_concat(false), time })
+        Ok(Self { options: options.pipes_as_concat(false).disable_statement_logging(), time })
     }
 
     pub(super) async fn connect(&self) -> Result<Connected<MySql>, Failed> {
@@ -48,12 +49,9 @@ impl MySqlServer {
         };
         connection.execute(AssertSqlSafe(set)).await.map_err(failed::<MySql>)?;
         let options = self.options.clone();
-        let ending = move || -> Option<futures::future::BoxFuture<'static, ()>> {
-            Some(Box::pin(async move {
-                if let Err(error) = end_process(&options, process).await {
-                    tracing::debug!("a statement could not be ended: {error}");
-                }
-            }))
+        let ending = move |connection| -> BoxFuture<'static, ()> {
+            drop(connection);
+            Box::pin(async move { end(end_process(&options, process)).await })
         };
         Ok(Connected { connection, ending: Box::new(ending) })
     }

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::errors::Clean;
 use super::session::{Failed, Room, Server, Session};
-use super::{ENDING, statement};
+use super::statement;
 use crate::contract::Error;
 use crate::contract::database as wit;
 
@@ -114,7 +114,7 @@ impl Pool {
         Ok(Lease { session: Some(session), work: Work::Done, pool: self.clone(), permit: Some(permit) })
     }
 
-    /// Closes the connections that are not in use.
+    /// Closes the connections that are not in use, and with them all that was set or locked in their sessions.
     pub(super) async fn close(&self) {
         let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
         futures::future::join_all(idle.into_iter().map(|(session, _)| session.close())).await;
@@ -261,9 +261,7 @@ impl Drop for Lease {
             self.pool.endings.spawn_on(
                 async move {
                     let _permit = permit;
-                    if tokio::time::timeout(ENDING, ending).await.is_err() {
-                        tracing::warn!("a statement that was given up could not be ended in time");
-                    }
+                    ending.await;
                 },
                 &runtime,
             );

@@ -5,15 +5,17 @@
 
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use jiff::{Span, Timestamp, civil};
 use sqlx::error::{BoxDynError, DatabaseError};
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgQueryResult, PgRow, PgTypeInfo, PgTypeKind, PgValueFormat};
 use sqlx::{
-    Arguments as _, Connection as _, Encode, PgConnection, Postgres, Row as _, Type, TypeInfo as _, ValueRef as _,
+    Arguments as _, ConnectOptions as _, Connection as _, Encode, PgConnection, Postgres, Row as _, Type,
+    TypeInfo as _, ValueRef as _,
 };
 
-use super::session::{Connected, Dialect, Failed, Sort, connect, failed};
+use super::session::{Connected, Dialect, Failed, Sort, connect, end, failed};
 use super::values::Parameter;
 use crate::contract::database as wit;
 
@@ -33,7 +35,7 @@ pub(super) struct PostgresServer {
 impl PostgresServer {
     pub(super) fn new(url: &str, time: Duration) -> Result<Self, String> {
         let options = url.parse::<PgConnectOptions>().map_err(|_| "its url makes no sense".to_owned())?;
-        Ok(Self { options: options.application_name("armada"), time })
+        Ok(Self { options: options.application_name("armada").disable_statement_logging(), time })
     }
 
     pub(super) async fn connect(&self) -> Result<Connected<Postgres>, Failed> {
@@ -47,12 +49,9 @@ impl PostgresServer {
                 .await
                 .map_err(failed::<Postgres>)?;
         let options = self.options.clone();
-        let ending = move || -> Option<futures::future::BoxFuture<'static, ()>> {
-            Some(Box::pin(async move {
-                if let Err(error) = end_process(&options, process.0).await {
-                    tracing::debug!("a statement could not be ended: {error}");
-                }
-            }))
+        let ending = move |connection| -> BoxFuture<'static, ()> {
+            drop(connection);
+            Box::pin(async move { end(end_process(&options, process.0)).await })
         };
         Ok(Connected { connection, ending: Box::new(ending) })
     }

@@ -15,6 +15,7 @@ use sqlx::{
     Statement as _, TypeInfo as _,
 };
 
+use super::ENDING;
 use super::mysql::MySqlServer;
 use super::postgresql::PostgresServer;
 use super::sqlite::SqliteFile;
@@ -192,13 +193,22 @@ pub(super) trait Dialect: sqlx::Database + HasStatementCache {
     fn sort(error: &dyn DatabaseError) -> Sort;
 }
 
-/// Ends the statement of a connection from outside of it.
-pub(super) type Ending = Box<dyn FnOnce() -> Option<BoxFuture<'static, ()>> + Send>;
+/// Closes a connection in the middle of a statement, and ends the statement.
+pub(super) type Ending<D> = Box<dyn FnOnce(<D as sqlx::Database>::Connection) -> BoxFuture<'static, ()> + Send>;
+
+/// Has a statement ended by another connection to its server, which may be gone.
+pub(super) async fn end(ending: impl Future<Output = Result<(), sqlx::Error>>) {
+    match tokio::time::timeout(ENDING, ending).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!("a statement could not be ended: {error}"),
+        Err(_) => tracing::warn!("a statement that was given up could not be ended in time"),
+    }
+}
 
 /// A connection of sqlx.
 pub(super) struct Connected<D: Dialect> {
     pub(super) connection: D::Connection,
-    pub(super) ending: Ending,
+    pub(super) ending: Ending<D>,
 }
 
 impl<D: Dialect> Connected<D>
@@ -308,7 +318,7 @@ where
     }
 
     fn abort(self: Box<Self>) -> Option<BoxFuture<'static, ()>> {
-        (self.ending)()
+        Some((self.ending)(self.connection))
     }
 }
 

@@ -9,10 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use jiff::civil;
 use sqlx::error::{BoxDynError, DatabaseError};
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteQueryResult, SqliteRow};
-use sqlx::{Column as _, Row as _, Sqlite, TypeInfo as _, ValueRef as _};
+use sqlx::{
+    Column as _, ConnectOptions as _, Connection as _, Row as _, Sqlite, SqliteConnection, TypeInfo as _, ValueRef as _,
+};
 
 use super::session::{Connected, Dialect, Failed, Sort, connect, failed};
 use super::values::Parameter;
@@ -33,7 +36,7 @@ impl SqliteFile {
         let options = SqliteConnectOptions::from_str(url).map_err(|_| "its url makes no sense".to_owned())?;
         let options = options.create_if_missing(false).read_only(!writable).foreign_keys(true).busy_timeout(BUSY);
         // A statement is prepared to count its parameters, and not kept.
-        let options = options.statement_cache_capacity(0);
+        let options = options.statement_cache_capacity(0).disable_statement_logging();
         Ok(Self { options })
     }
 
@@ -44,9 +47,12 @@ impl SqliteFile {
         let mut handle = connection.lock_handle().await.map_err(failed::<Sqlite>)?;
         handle.set_progress_handler(STEPS, move || !is_given_up.load(Ordering::Relaxed));
         drop(handle);
-        let ending = move || {
+        // A step of SQLite's machine can be a long one: the connection counts until it is gone.
+        let ending = move |connection: SqliteConnection| -> BoxFuture<'static, ()> {
             given_up.store(true, Ordering::Relaxed);
-            None
+            Box::pin(async move {
+                let _ = connection.close().await;
+            })
         };
         Ok(Connected { connection, ending: Box::new(ending) })
     }

@@ -19,6 +19,7 @@ use super::session::{Failed, Room, Session, Sort};
 use super::values::Parameter;
 use crate::contract::Error;
 use crate::contract::database as wit;
+use crate::egress::reach;
 
 /// The port where nothing else is said.
 const PORT: u16 = 1433;
@@ -27,6 +28,8 @@ const DIGITS: u64 = 38;
 
 /// Where a SQL Server is.
 pub(super) struct SqlServer {
+    host: String,
+    port: u16,
     config: Config,
 }
 
@@ -41,8 +44,10 @@ impl SqlServer {
         }
         let url = Url::parse(url).map_err(|_| "its url makes no sense".to_owned())?;
         let mut config = Config::new();
-        config.host(url.host_str().ok_or("its url has no host")?);
-        config.port(url.port().unwrap_or(PORT));
+        let host = url.host_str().ok_or("its url has no host")?;
+        let port = url.port().unwrap_or(PORT);
+        config.host(host);
+        config.port(port);
         let database = url.path().trim_start_matches('/');
         if !database.is_empty() {
             config.database(decoded(database));
@@ -58,12 +63,11 @@ impl SqlServer {
                 _ => return Err("its url may have the options encrypt=no and ca=FILE, and no other".to_owned()),
             }
         }
-        Ok(Self { config })
+        Ok(Self { host: host.trim_matches(['[', ']']).to_owned(), port, config })
     }
 
     pub(super) async fn connect(&self) -> Result<SqlServerSession, Failed> {
-        let stream =
-            TcpStream::connect(self.config.get_addr()).await.map_err(|error| Failed::Lost(error.to_string()))?;
+        let stream = reach(&self.host, self.port).await.map_err(|error| Failed::Lost(error.to_string()))?;
         let client = Client::connect(self.config.clone(), stream.compat_write()).await;
         Ok(SqlServerSession { client: client.map_err(|error| Failed::Lost(error.to_string()))? })
     }

@@ -1,9 +1,10 @@
 //! What a script may ask of a database, by the first word of its statement.
 //!
 //! Statements that change data or tables are for databases that are lent for writing. Some are for nobody: what begins
-//! and ends transactions would undo the read-only ones that the host begins, and what sets up sessions, attaches other
-//! files or moves the server's files is not the script's business. This look decides nothing about reading: the server
-//! does that.
+//! and ends transactions would undo the read-only ones that the host begins, and what sets up sessions, accounts or
+//! functions, attaches other files or moves the server's files is not the script's business: an account that is lent can
+//! always change its own password, and no server takes that right away. This look decides nothing about reading: the
+//! server does that.
 
 use crate::contract::Error;
 use crate::contract::database::Kind;
@@ -15,6 +16,14 @@ const WRITING: [&str; 12] = [
     "INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "CREATE", "ALTER", "DROP", "TRUNCATE", "COMMENT", "REFRESH",
     "ANALYZE",
 ];
+/// What makes and unmakes things, and the things that scripts may do that to.
+const DEFINING: [&str; 3] = ["CREATE", "ALTER", "DROP"];
+const DEFINED: [&str; 5] = ["TABLE", "INDEX", "VIEW", "MATERIALIZED", "SEQUENCE"];
+/// What may be said of a thing before it is named.
+const QUALIFYING: [&str; 9] =
+    ["OR", "REPLACE", "TEMPORARY", "TEMP", "UNLOGGED", "UNIQUE", "RECURSIVE", "FULLTEXT", "SPATIAL"];
+/// How SQLite's tables of pragmas begin.
+const PRAGMA: &str = "pragma_";
 /// How long a statement may be, in bytes.
 const STATEMENT: usize = 1 << 20;
 
@@ -26,7 +35,8 @@ pub(super) fn check(kind: Kind, sql: &str, writable: bool, database: &str) -> Re
     if sql.contains('\0') {
         return Err(Error::Invalid("a statement cannot have a character of the code 0".to_owned()));
     }
-    let word = first_word(kind, sql).unwrap_or_default().to_ascii_uppercase();
+    let mut words = words(kind, sql);
+    let word = words.next().unwrap_or_default();
     if WRITING.contains(&word.as_str()) && !writable {
         return Err(Error::Denied(format!(
             "the database `{database}` is lent for reading, not for {word}: the operator can lend it with `writable = true`"
@@ -41,11 +51,30 @@ pub(super) fn check(kind: Kind, sql: &str, writable: bool, database: &str) -> Re
             WRITING.join(", ")
         )));
     }
+    if DEFINING.contains(&word.as_str()) {
+        let what = words.find(|next| !QUALIFYING.contains(&next.as_str())).unwrap_or_default();
+        if !DEFINED.contains(&what.as_str()) {
+            return Err(Error::Denied(format!(
+                "{word} {what} is no statement for scripts: they {word} {}, and nothing else",
+                DEFINED.join(", ")
+            )));
+        }
+    }
     if kind == Kind::Sqlite { sqlite(sql) } else { Ok(()) }
 }
 
-/// The first word after blanks, comments and opening parentheses.
-fn first_word(kind: Kind, sql: &str) -> Option<&str> {
+/// The words that a statement begins with, in upper case.
+fn words(kind: Kind, sql: &str) -> impl Iterator<Item = String> {
+    let mut rest = Some(sql);
+    std::iter::from_fn(move || {
+        let (word, after) = first_word(kind, rest?).filter(|(word, _)| !word.is_empty())?;
+        rest = Some(after);
+        Some(word.to_ascii_uppercase())
+    })
+}
+
+/// The first word after blanks, comments and opening parentheses, and what comes after it.
+fn first_word(kind: Kind, sql: &str) -> Option<(&str, &str)> {
     let mut rest = sql;
     loop {
         rest = rest.trim_start_matches(|character: char| character.is_ascii_whitespace() || character == '(');
@@ -66,7 +95,7 @@ fn first_word(kind: Kind, sql: &str) -> Option<&str> {
         }
     }
     let end = rest.find(|character: char| !character.is_ascii_alphabetic()).unwrap_or(rest.len());
-    rest.get(..end)
+    rest.split_at_checked(end)
 }
 
 /// What comes after a comment in which there may be others.
@@ -92,7 +121,8 @@ fn after_nested_comment(text: &str) -> Option<&str> {
 
 /// SQLite's driver runs one statement after the other, and takes parameters by names that it cannot read: only one
 /// statement is let through, and only `?` or `?1`: of both together it would take some for others. Its texts and
-/// comments are told apart as SQLite itself does (<https://www.sqlite.org/c3ref/complete.html> names the rules).
+/// comments are told apart as SQLite itself does (<https://www.sqlite.org/c3ref/complete.html> names the rules). What
+/// pragmas tell can be read as tables, too: where the operator's file is, for one.
 fn sqlite(sql: &str) -> Result<(), Error> {
     let mut rest = sql;
     let mut is_over = false;
@@ -100,6 +130,11 @@ fn sqlite(sql: &str) -> Result<(), Error> {
     while let Some(first) = rest.chars().next() {
         let after = rest.get(first.len_utf8()..).unwrap_or_default();
         let past = |end: &str| after.split_once(end).map_or("", |(_, rest)| rest);
+        let name = if is_word(first) { rest } else { after };
+        let is_named = is_word(first) || matches!(first, '\'' | '"' | '`' | '[');
+        if is_named && name.get(..PRAGMA.len()).is_some_and(|start| start.eq_ignore_ascii_case(PRAGMA)) {
+            return Err(Error::Denied(format!("names that begin with `{PRAGMA}` are not for scripts")));
+        }
         let is_blank = first.is_ascii_whitespace();
         let comment = match rest.get(..2) {
             Some("--") => Some(past("\n")),
@@ -166,7 +201,14 @@ mod tests {
             ] {
                 assert_eq!(check(kind, sql, false, "orders"), Ok(()), "{kind:?}: {sql}");
             }
-            for sql in ["INSERT INTO a VALUES (1)", "drop table a", "/**/update a set b = 1"] {
+            for sql in [
+                "INSERT INTO a VALUES (1)",
+                "drop table a",
+                "/**/update a set b = 1",
+                "create /* a */ temp table b (c int)",
+                "CREATE UNIQUE INDEX a ON b (c)",
+                "CREATE OR REPLACE VIEW a AS SELECT 1",
+            ] {
                 assert!(denied(kind, sql, false) && !denied(kind, sql, true), "{kind:?}: {sql}");
             }
             for sql in [
@@ -194,6 +236,14 @@ mod tests {
                 "USE other",
                 "SAVEPOINT a",
                 "PREPARE a FROM 'b'",
+                "ALTER ROLE CURRENT_USER PASSWORD 'mine'",
+                "alter /* a */ user a identified by 'b'",
+                "CREATE OR REPLACE FUNCTION a() RETURNS int",
+                "CREATE TEMP TRIGGER a",
+                "CREATE EXTENSION dblink",
+                "DROP DATABASE a",
+                "CREATE",
+                "CREATE \"TABLE\" a",
                 "é",
             ] {
                 assert!(denied(kind, sql, true), "{kind:?}: {sql}");
@@ -202,7 +252,24 @@ mod tests {
     }
 
     #[test]
+    fn sqlite_does_not_tell_where_its_file_is() {
+        for sql in [
+            "SELECT file FROM pragma_database_list",
+            "SELECT * FROM a, \"PRAGMA_database_list\"",
+            "SELECT * FROM 'pragma_database_list'",
+            "SELECT * FROM [Pragma_database_list]",
+            "SELECT * FROM main.`pragma_database_list`",
+        ] {
+            assert!(denied(Kind::Sqlite, sql, true), "{sql}");
+        }
+        for sql in ["SELECT my_pragma_x", "SELECT pragma", "SELECT ' pragma_x'", "SELECT 1 -- pragma_x"] {
+            assert_eq!(check(Kind::Sqlite, sql, false, "orders"), Ok(()), "{sql}");
+        }
+    }
+
+    #[test]
     fn comments_are_those_of_the_database() {
+        assert!(denied(Kind::Mysql, "ALTER /*!50000 USER a */ TABLE b", true));
         assert!(denied(Kind::Mysql, "/*!50000 COMMIT */ SELECT 1", true));
         assert!(denied(Kind::Mysql, "/*M! COMMIT */ SELECT 1", true));
         assert!(!denied(Kind::Mysql, "# why\nSELECT 1", false) && denied(Kind::Postgresql, "# why\nSELECT 1", false));

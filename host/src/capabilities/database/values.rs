@@ -103,7 +103,8 @@ impl Parameter {
             Self::Timestamp(timestamp) => {
                 Some(civil_date(timestamp.date())?.to_datetime(civil_time(timestamp.time())?).to_string())
             }
-            Self::TimestampWithZone(timestamp) => Some(moment(timestamp)?.to_string()),
+            // All digits of the second: a `Z` in the place of some would come after each of them.
+            Self::TimestampWithZone(timestamp) => Some(format!("{:.9}", moment(timestamp)?)),
             Self::Uuid(uuid) => Some(uuid.hyphenated().to_string()),
             Self::Null | Self::Boolean(_) | Self::Integer(_) | Self::Float(_) | Self::Bytes(_) => None,
         }
@@ -190,15 +191,17 @@ mod tests {
             wit::Value::Date("0001-02-28".to_owned()),
             wit::Value::Time("13:04:05.123456".to_owned()),
             wit::Value::Timestamp("2026-11-22T13:04:05".to_owned()),
-            wit::Value::TimestampWithZone("2026-11-22T13:04:05.5Z".to_owned()),
+            wit::Value::TimestampWithZone("2026-11-22T13:04:05.123456789Z".to_owned()),
             wit::Value::Json("{\"a\": [1, null]}".to_owned()),
             wit::Value::Uuid("67e55044-10b1-426f-9247-bb680e5fe0c8".to_owned()),
         ] {
             let text = Parameter::new(value.clone()).unwrap().to_text().unwrap();
             assert!(format!("{value:?}").contains(&format!("{text:?}")), "{value:?}: {text}");
         }
-        let moved = Parameter::new(wit::Value::TimestampWithZone("2026-11-22T13:04:05+01:00".to_owned())).unwrap();
-        assert_eq!(moved.to_text().unwrap(), "2026-11-22T12:04:05Z");
+        let written =
+            |moment: &str| Parameter::new(wit::Value::TimestampWithZone(moment.to_owned())).unwrap().to_text().unwrap();
+        assert_eq!(written("2026-11-22T13:04:05+01:00"), "2026-11-22T12:04:05.000000000Z");
+        assert!(written("2026-11-22T12:04:05Z") < written("2026-11-22T12:04:05.5Z"));
     }
 
     #[test]

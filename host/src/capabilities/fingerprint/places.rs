@@ -1,7 +1,5 @@
 //! Languages and time zones of countries, for devices that are where their traffic comes out.
 
-use armada_project::ProxySettings;
-
 /// What a device in a country is usually set to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
@@ -47,11 +45,9 @@ const PLACES: [Place; 28] = [
     place("US", "en-US", "America/New_York"),
 ];
 
-/// The place that an agent's traffic comes out at, if it leaves through an upstream proxy in a country that is known
-/// here.
-pub(super) fn of(proxy: &ProxySettings) -> Option<Place> {
-    proxy.lease_time()?;
-    PLACES.into_iter().find(|place| place.country.eq_ignore_ascii_case(&proxy.proxy_location))
+/// The place of a country that is known here.
+pub(super) fn named(country: &str) -> Option<Place> {
+    PLACES.into_iter().find(|place| place.country.eq_ignore_ascii_case(country))
 }
 
 #[cfg(test)]
@@ -59,14 +55,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_is_where_its_upstream_proxy_is() {
-        let found = |upstream_proxy_enabled, location: &str| {
-            let proxy_location = location.to_owned();
-            let settings = ProxySettings { upstream_proxy_enabled, proxy_location, ..ProxySettings::default() };
-            of(&settings).map(|place| (place.locale, place.timezone))
-        };
-        assert_eq!(found(1, "de"), Some(("de-DE", "Europe/Berlin")));
-        assert_eq!(found(2, "FR"), Some(("fr-FR", "Europe/Paris")));
-        assert_eq!((found(0, "DE"), found(1, ""), found(1, "Middle-earth")), (None, None, None));
+    fn countries_have_languages_and_time_zones() {
+        let found = |country: &str| named(country).map(|place| (place.locale, place.timezone));
+        assert_eq!(found("de"), Some(("de-DE", "Europe/Berlin")));
+        assert_eq!(found("FR"), Some(("fr-FR", "Europe/Paris")));
+        assert_eq!((found(""), found("Middle-earth")), (None, None));
     }
 }

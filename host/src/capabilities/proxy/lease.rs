@@ -13,6 +13,7 @@ use armada_protocol::report::EventLevel;
 use armada_protocol::{Attempt, Incarnation, Lender, ProtocolError, RunId, Wanted};
 use async_trait::async_trait;
 use tokio::sync::Mutex;
+use tokio::task::AbortHandle;
 
 use super::verify::{Unverified, verify};
 use crate::capabilities::monitoring::Monitoring;
@@ -38,7 +39,7 @@ pub(crate) struct Lease {
     settings: ProxySettings,
     verify_ip: Option<VerifyIp>,
     /// Held while the proxy is changed: who wants to use it waits.
-    changing: Mutex<()>,
+    changing: Arc<Mutex<()>>,
     state: SyncMutex<State>,
 }
 
@@ -49,6 +50,8 @@ struct State {
     missing: String,
     /// What the agent context has asked for, in place of what the configuration says.
     of_agent: Option<Wanted>,
+    /// The last change that goes on by itself.
+    change: Option<AbortHandle>,
     /// What happened while no job was running.
     untold: Vec<(EventLevel, String)>,
 }
@@ -83,6 +86,9 @@ impl Life for Lease {
     /// The agent is over.
     async fn close(&self) {
         if self.settings.lease_time().is_some() {
+            if let Some(change) = self.state().change.take() {
+                change.abort();
+            }
             let _changing = self.changing.lock().await;
             self.drop_current("the agent is over");
             // Whoever lends may know of one whose lease was broken off here.
@@ -103,7 +109,7 @@ impl Lease {
             monitoring,
             settings: means.settings.proxy.clone(),
             verify_ip: means.lent.verify_ip.clone(),
-            changing: Mutex::default(),
+            changing: Arc::default(),
             state: SyncMutex::new(State { missing, ..State::default() }),
         }
     }
@@ -166,18 +172,45 @@ impl Lease {
         }
     }
 
+    /// Where traffic comes out, if it leaves through a proxy: as the operator says of the one that there is, or else as
+    /// the configuration asks for.
+    pub(crate) fn comes_out_at(&self) -> Option<String> {
+        self.settings.lease_time()?;
+        let leased = self.current().map(|current| current.leased.upstream.location.clone());
+        Some(leased.filter(|location| !location.is_empty()).unwrap_or_else(|| self.settings.proxy_location.clone()))
+    }
+
     /// Leases another proxy, for the job or for the agent.
-    pub(super) async fn change(&self, wanted: Wanted, in_job: bool) -> Result<wit::ProxyStatus, Error> {
+    pub(super) async fn change(self: &Arc<Self>, wanted: Wanted, in_job: bool) -> Result<wit::ProxyStatus, Error> {
         self.check_enabled()?;
-        let _changing = self.changing.lock().await;
-        self.lease(wanted.clone()).await?;
-        if !in_job {
-            self.state().of_agent = Some(wanted);
-        }
-        if let Some(Current { leased, .. }) = self.current() {
-            self.tell(EventLevel::Info, format!("leaves through {} from here on", described(&leased)));
-        }
-        Ok(self.status())
+        let lease = self.clone();
+        self.make(async move {
+            lease.lease(wanted.clone()).await?;
+            if !in_job {
+                lease.state().of_agent = Some(wanted);
+            }
+            if let Some(Current { leased, .. }) = lease.current() {
+                lease.tell(EventLevel::Info, format!("leaves through {} from here on", described(&leased)));
+            }
+            Ok(lease.status())
+        })
+        .await
+    }
+
+    /// Makes a change, to its end even if whoever asked for it stops waiting: broken off, it would leave no proxy. It is
+    /// over when `changing` is free again.
+    async fn make<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let changing = self.changing.clone().lock_owned().await;
+        let made = tokio::spawn(async move {
+            let made = change.await;
+            drop(changing);
+            made
+        });
+        self.state().change = Some(made.abort_handle());
+        made.await.unwrap_or_else(|_| Err(Error::Closed("the agent is over".to_owned())))
     }
 
     /// The location that is wanted where nothing else is said.
@@ -280,6 +313,24 @@ impl Lease {
         }
     }
 
+    /// Leases another proxy than this one, which has failed like this. Whoever calls this holds `changing`.
+    async fn replace(&self, failed: &Arc<Leased>, why: &str) -> Result<Arc<Leased>, Error> {
+        let wanted = match self.current() {
+            Some(current) if Arc::ptr_eq(&current.leased, failed) => current.wanted,
+            // Another connection has found that out before.
+            Some(current) => return Ok(current.leased),
+            None => return Err(Error::Unavailable(self.state().missing.clone())),
+        };
+        let told = format!("{} fails, and is given back: {why}", described(failed));
+        self.drop_current(&told);
+        self.tell(EventLevel::Warning, told);
+        self.give_back(true).await;
+        self.lease(wanted).await?;
+        let current = self.current().ok_or_else(|| Error::Unavailable(self.state().missing.clone()))?;
+        self.tell(EventLevel::Info, format!("leaves through {} instead", described(&current.leased)));
+        Ok(current.leased)
+    }
+
     /// Takes the proxy out of use, for this reason. Connections through it go on.
     fn take_current(&self, why: &str) -> Option<Current> {
         let mut state = self.state();
@@ -326,22 +377,10 @@ impl Exit for Lease {
         }
     }
 
-    async fn another(&self, failed: &Arc<Leased>, why: &str) -> Result<Arc<Leased>, String> {
-        let _changing = self.changing.lock().await;
-        let wanted = match self.current() {
-            Some(current) if Arc::ptr_eq(&current.leased, failed) => current.wanted,
-            // Another connection has found that out before.
-            Some(current) => return Ok(current.leased),
-            None => return Err(format!("there is no upstream proxy: {}", self.state().missing)),
-        };
-        let told = format!("{} fails, and is given back: {why}", described(failed));
-        self.drop_current(&told);
-        self.tell(EventLevel::Warning, told);
-        self.give_back(true).await;
-        self.lease(wanted).await.map_err(|error| format!("there is no upstream proxy: {}", words(&error)))?;
-        let current = self.current().ok_or_else(|| "there is no upstream proxy".to_owned())?;
-        self.tell(EventLevel::Info, format!("leaves through {} instead", described(&current.leased)));
-        Ok(current.leased)
+    async fn another(self: Arc<Self>, failed: Arc<Leased>, why: String) -> Result<Arc<Leased>, String> {
+        let lease = self.clone();
+        let replaced = self.make(async move { lease.replace(&failed, &why).await }).await;
+        replaced.map_err(|error| format!("there is no upstream proxy: {}", words(&error)))
     }
 }
 

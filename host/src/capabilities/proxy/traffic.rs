@@ -360,14 +360,17 @@ impl Passage {
         match modifiers.request(&self.url, request.clone()).await? {
             RequestVerdict::Unchanged => Ok(Asked::Send(None)),
             RequestVerdict::Blocked(reason) => Err(Stopped::Asked(reason)),
-            RequestVerdict::Answered(response) => Ok(Asked::Answer(message::answer(response).map_err(unusable)?)),
+            RequestVerdict::Answered(response) => {
+                Ok(Asked::Answer(message::answer(response).map_err(|why| self.unusable(&why))?))
+            }
             RequestVerdict::Changed(given) => {
                 // What carries a secret goes where the page has sent it, and nowhere else.
                 if carries_secret && given.body != request.body {
                     let why = "its body has a secret in it, which a modifier cannot change";
                     return Err(Stopped::Failed(why.to_owned()));
                 }
-                let (changed, to) = message::change_request(parts, &request, given.clone(), veil).map_err(unusable)?;
+                let changed = message::change_request(parts, &request, given.clone(), veil);
+                let (changed, to) = changed.map_err(|why| self.unusable(&why))?;
                 if let Some(to) = to.as_ref().filter(|to| !veil.lets_go(&self.url, to.as_str())) {
                     let why = format!("secrets were given to pages, so requests are not sent to {to} instead");
                     return Err(Stopped::Failed(why));
@@ -436,13 +439,19 @@ impl Passage {
                     decoded_headers.insert(CONTENT_LENGTH, inside.len().into());
                     (parts.headers, *body) = (decoded_headers, whole(inside));
                 }
-                let changed = message::change_response(parts, &response, given, veil).map_err(unusable)?;
-                if let Some(changed) = changed {
+                let changed = message::change_response(parts, &response, given, veil);
+                if let Some(changed) = changed.map_err(|why| self.unusable(&why))? {
                     *body = changed;
                 }
                 Ok(())
             }
         }
+    }
+
+    /// Says that what modifiers have made of a message is none. Which of them is to blame is not known if there are more.
+    fn unusable(&self, why: &str) -> Stopped {
+        let names = self.traffic.modifiers.names_of_asked(&self.url);
+        Stopped::Failed(format!("what the modifier {names} has made of it cannot be used: {why}"))
     }
 
     /// What the browser gets, which ends the record when it has gone by.
@@ -480,10 +489,6 @@ enum Asked {
 
 fn given_away() -> Stopped {
     Stopped::Failed("secrets were given to pages, so what they send is not redirected to another server".to_owned())
-}
-
-fn unusable(why: String) -> Stopped {
-    Stopped::Failed(format!("what a modifier has made of it cannot be used: {why}"))
 }
 
 fn unheld(unheld: Unheld) -> Stopped {

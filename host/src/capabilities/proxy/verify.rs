@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use url::{Position, Url};
 
 use crate::egress::upstream::{Leased, Target, ThroughError};
-use crate::egress::{Connection, connect_to, secure_http1};
+use crate::egress::{Connection, reach, secure_http1};
 
 /// How long one look-up may take.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -87,8 +87,7 @@ async fn seen_through(page: &Url, leased: &Leased) -> Result<IpAddr, String> {
 
 async fn seen_directly(page: &Url) -> Result<IpAddr, String> {
     let (host, port) = place(page)?;
-    let addresses = tokio::net::lookup_host((host.as_str(), port)).await.map_err(|error| error.to_string())?;
-    let connection = connect_to(addresses.collect()).await.map_err(|error| error.to_string())?;
+    let connection = reach(&host, port).await.map_err(|error| error.to_string())?;
     ask(page, &host, Connection::new(connection)).await
 }
 

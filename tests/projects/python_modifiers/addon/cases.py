@@ -42,6 +42,10 @@ async def waits(request: Request) -> None:
     request.headers["x-waited"] = "yes"
 
 
+async def is_given_up(request: Request) -> None:
+    await asyncio.sleep(1)
+
+
 def moves(request: Request) -> None:
     request.method = "PUT"
     request.url += "&moved=1"
@@ -145,6 +149,7 @@ REQUESTS: dict[str, Callable[[Request], Any]] = {
         blocks,
         responds,
         waits,
+        is_given_up,
         moves,
         with_body_changes,
         sees_no_body,

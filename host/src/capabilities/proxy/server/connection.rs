@@ -133,7 +133,7 @@ where
 }
 
 /// What the requests of one connection have in common.
-struct Exchanges {
+pub(super) struct Exchanges {
     shared: Arc<Shared>,
     /// Where all of them go; if nowhere in particular, each says so itself.
     origin: Option<Origin>,
@@ -145,7 +145,8 @@ struct Exchanges {
 }
 
 impl Exchanges {
-    fn anywhere(shared: Arc<Shared>) -> Self {
+    /// Of a connection whose requests say themselves where they go.
+    pub(super) fn anywhere(shared: Arc<Shared>) -> Self {
         let gone = CancellationToken::new();
         Self { shared, origin: None, server: Default::default(), gone, turned: Mutex::default() }
     }
@@ -204,7 +205,7 @@ impl Exchanges {
     }
 
     /// Sends a request to a URL that is not the one that the browser has asked for, from the server that it has asked.
-    async fn exchange_at(
+    pub(super) async fn exchange_at(
         &self,
         url: &Url,
         asked: &Origin,

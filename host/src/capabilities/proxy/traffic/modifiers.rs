@@ -28,7 +28,7 @@ pub(super) struct Modifiers {
     most_bytes: u64,
     /// What the instance is made of, once the agent has it.
     source: OnceLock<Source>,
-    instance: Mutex<Option<Instance>>,
+    instance: Arc<Mutex<Option<Instance>>>,
 }
 
 struct Source {
@@ -48,10 +48,11 @@ impl Modifiers {
         let time = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         Self {
             modifiers: settings.to_vec(),
-            budget: Budget { cpu: time, wall: time, limit: "seconds_per_modification" },
+            // Nothing that computes goes on beyond its wall time.
+            budget: Budget { cpu: Duration::MAX, wall: time, limit: "seconds_per_modification" },
             most_bytes,
             source: OnceLock::new(),
-            instance: Mutex::default(),
+            instance: Arc::default(),
         }
     }
 
@@ -73,6 +74,12 @@ impl Modifiers {
         self.modifiers.iter().any(|modifier| modifier.is_asked_about(url))
     }
 
+    /// The names of those that are asked about a URL, for a sentence.
+    pub(super) fn names_of_asked(&self, url: &str) -> String {
+        let asked = self.modifiers.iter().filter(|modifier| modifier.is_asked_about(url));
+        asked.map(|modifier| format!("`{}`", modifier.name)).collect::<Vec<_>>().join(" or ")
+    }
+
     /// How many bytes of the bodies of a URL are held for one of them, if one gets them.
     pub(super) fn most_bytes_of(&self, url: &str) -> Option<u64> {
         self.modifiers.iter().any(|modifier| modifier.gets_body_of(url)).then_some(self.most_bytes)
@@ -85,7 +92,7 @@ impl Modifiers {
             let mut asked = request.clone();
             asked.body = asked.body.filter(|_| modifier.gets_body_of(url));
             let (name, budget) = (modifier.name.clone(), self.budget);
-            match self.ask(modifier, |instance| Box::pin(instance.modify_request(name, asked, budget))).await? {
+            match self.ask(modifier, move |instance| Box::pin(instance.modify_request(name, asked, budget))).await? {
                 RequestVerdict::Unchanged => {}
                 RequestVerdict::Changed(next) => {
                     changed = true;
@@ -113,7 +120,10 @@ impl Modifiers {
                 (asked.body, of.body) = (None, None);
             }
             let (name, budget) = (modifier.name.clone(), self.budget);
-            match self.ask(modifier, |instance| Box::pin(instance.modify_response(name, of, asked, budget))).await? {
+            match self
+                .ask(modifier, move |instance| Box::pin(instance.modify_response(name, of, asked, budget)))
+                .await?
+            {
                 ResponseVerdict::Unchanged => {}
                 ResponseVerdict::Changed(next) => {
                     changed = true;
@@ -126,31 +136,36 @@ impl Modifiers {
         Ok(if changed { ResponseVerdict::Changed(response) } else { ResponseVerdict::Unchanged })
     }
 
-    /// Asks the instance, which is made if there is none, and dropped after a fault.
-    async fn ask<V>(
+    /// Asks the instance, which is made if there is none, and dropped after a fault. It answers even if the browser stops
+    /// waiting: broken off in the middle of something, it could not be asked again, and would lose what its modules keep.
+    async fn ask<V: Send + 'static>(
         &self,
         modifier: &ModifierSettings,
-        ask: impl for<'i> FnOnce(&'i mut Instance) -> BoxFuture<'i, Option<Answer<V>>> + Send,
+        ask: impl for<'i> FnOnce(&'i mut Instance) -> BoxFuture<'i, Option<Answer<V>>> + Send + 'static,
     ) -> Result<V, Stopped> {
-        let mut place = self.instance.lock().await;
-        // Whoever gives up waiting leaves none behind that is in the middle of something.
-        let asked = match place.take() {
+        let mut place = self.instance.clone().lock_owned().await;
+        let made = match place.take() {
             Some(instance) => Ok(instance),
             None => self.make().await,
         };
-        let answer = match asked {
+        let answer = match made {
             Err(reason) => Err(reason),
-            Ok(mut instance) => match ask(&mut instance).await {
-                Some(Ok(answer)) => {
-                    *place = Some(instance);
-                    answer.map_err(|Failure { message, traceback, .. }| match traceback.as_str() {
-                        "" => message,
-                        places => format!("{message}\n{places}"),
-                    })
+            // It is over when the place is free again.
+            Ok(mut instance) => tokio::spawn(async move {
+                match ask(&mut instance).await {
+                    Some(Ok(answer)) => {
+                        *place = Some(instance);
+                        answer.map_err(|Failure { message, traceback, .. }| match traceback.as_str() {
+                            "" => message,
+                            places => format!("{message}\n{places}"),
+                        })
+                    }
+                    Some(Err(Fault(error))) => Err(format!("{}: {}", error.cause.describe(), error.message)),
+                    None => Err("the component has no modifiers".to_owned()),
                 }
-                Some(Err(Fault(error))) => Err(format!("{}: {}", error.cause.describe(), error.message)),
-                None => Err("the component has no modifiers".to_owned()),
-            },
+            })
+            .await
+            .unwrap_or_else(|error| Err(error.to_string())),
         };
         answer.map_err(|reason| Stopped::Failed(blame(modifier, &reason)))
     }

@@ -35,7 +35,10 @@ fn grant(change: impl FnOnce(&mut Limits)) -> Arc<Grant> {
 
 /// Traffic of a job that is recorded with bodies.
 fn recorded(rules: Vec<RuleSettings>, change: impl FnOnce(&mut Limits)) -> Arc<Traffic> {
-    let traffic = Traffic::of(rules, 2, grant(change));
+    in_job(Traffic::of(rules, 2, grant(change)))
+}
+
+fn in_job(traffic: Arc<Traffic>) -> Arc<Traffic> {
     traffic.begin_job(Attempt { run: RunId::new(), job: uuid::Uuid::nil(), index: 0, number: 1, agent: 0 });
     traffic
 }
@@ -93,6 +96,18 @@ async fn a_recording_has_what_went_by_and_no_authorisation() {
     assert!(!told.contains("Bearer") && !told.contains("id=7") && !told.contains("id=8"), "{told}");
     let headers = entry["request"]["headers"].as_array().unwrap();
     assert!(headers.contains(&serde_json::json!({"name": "x-own", "value": "1"})));
+}
+
+#[tokio::test]
+async fn a_recording_has_bodies_only_where_they_are_asked_for() {
+    let traffic = in_job(Traffic::of(Vec::new(), 1, grant(|_| {})));
+    exchange(&traffic, Response::new(whole("plain text".into()))).await;
+    let document = document(&traffic).await;
+    let entry = &document["log"]["entries"][0];
+    assert_eq!((&entry["request"]["bodySize"], &entry["response"]["content"]["size"]), (&4.into(), &10.into()));
+    assert_eq!(document["log"]["comment"], "");
+    let told = document.to_string();
+    assert!(!told.contains("plain text") && !told.contains("\"sent\""), "{told}");
 }
 
 #[tokio::test]

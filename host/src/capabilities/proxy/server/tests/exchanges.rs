@@ -1,11 +1,61 @@
 //! What becomes of requests, their bodies and answers.
 
+use http::header::COOKIE;
+
+use super::super::connection::Exchanges;
+use super::super::exchange::{Origin, Unanswered};
 use super::*;
+use crate::capabilities::proxy::body::whole;
 
 /// The key of the example in RFC 6455, 1.3.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 /// More than what all buffers of this machine may hold on the way.
 const BUFFERED: usize = 96 * 1024 * 1024;
+
+#[tokio::test]
+async fn servers_that_ask_for_the_devices_memory_are_told_that_of_the_device_that_is_shown() {
+    let (rig, far) = (Rig::start().await, Far::start(None).await);
+    let place = far.place("127.0.0.1");
+    let hints = ["sec-ch-device-memory", "device-memory"];
+    for asked_for in [&hints[..], &hints[..1], &hints[1..], &[]] {
+        let mut request = get(&format!("http://{place}/"), &place);
+        for name in asked_for {
+            request.headers_mut().insert(*name, "32".parse().unwrap());
+        }
+        send_plain(&rig, request).await.unwrap();
+        let arrived = far.arrived().pop().unwrap().headers;
+        for name in hints {
+            let expected = asked_for.contains(&name).then_some("4");
+            assert_eq!(arrived.get(name).map(|value| value.to_str().unwrap()), expected, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn requests_that_a_modifier_sends_elsewhere_get_there_and_leave_credentials_behind() {
+    let (rig, strangers) = (Rig::start().await, World::new());
+    let asked = Origin::of_url(&"https://shop.example/".parse().unwrap()).unwrap();
+    let sent = async |scheme: &str, far: &Far| {
+        let exchanges = Exchanges::anywhere(rig.proxy.shared.clone());
+        let url = format!("{scheme}://{}/headers?moved", far.place("localhost")).parse().unwrap();
+        let mut request = Request::get("/").header(HOST, "shop.example").body(whole(Bytes::new())).unwrap();
+        request.headers_mut().insert(COOKIE, "id=7".parse().unwrap());
+        let sent = within(exchanges.exchange_at(&url, &asked, request, None)).await?;
+        Ok::<_, Unanswered>(within(sent.into_body().collect()).await.unwrap().to_bytes())
+    };
+    for (scheme, tls) in [("http", None), ("https", Some(rig.world.server(&[Http2, Http1])))] {
+        let far = Far::start(tls).await;
+        assert_eq!(sent(scheme, &far).await.unwrap(), "headers");
+        let arrived = far.arrived().pop().unwrap();
+        assert_eq!((arrived.version, arrived.target.as_str()), (Version::HTTP_11, "/headers?moved"));
+        assert_eq!(arrived.headers[HOST], far.place("localhost").as_str());
+        assert!(!arrived.headers.contains_key(COOKIE));
+    }
+    let unknown = Far::start(Some(strangers.server(&[Http1]))).await;
+    let failed = sent("https", &unknown).await.unwrap_err().to_string();
+    assert!(failed.contains("certificate"), "{failed}");
+    assert!(unknown.arrived().is_empty());
+}
 
 /// Waits until a count stays what it is, and gives it.
 async fn settled(count: &AtomicUsize) -> usize {
