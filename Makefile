@@ -9,13 +9,13 @@ PYTHON_TOOLS := $(TARGET_DIR)/python-tools
 MYPY := mypy==2.4.1
 PYRIGHT := pyright==1.1.414
 COMPONENTIZE_PY := componentize-py==0.25.1
-# The example that the demo runs: quotes-python; quotes, which is the same in Rust; forms; or intercept.
+# The example that the demo runs: quotes-python; quotes, which is the same in Rust; forms; intercept; or hearts.
 EXAMPLE ?= quotes-python
 
 .PHONY: help setup tools servers demo test lint bench clean
 
 help:
-	@echo "make demo    run an example project: 3 agents, 30 jobs, real Chromium pages (or EXAMPLE=quotes, forms, intercept)"
+	@echo "make demo    run an example project: 3 agents, 30 jobs, real Chromium pages (or EXAMPLE=quotes, forms, intercept, hearts)"
 	@echo "make test    run every test"
 	@echo "make lint    formatting, lints, types, documentation, dependencies"
 	@echo "make bench   measure, each figure against a peer in the same run"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Serves the examples' site on a free port and runs one of the examples against it. `make demo` builds what it needs and calls
-# it with the folder of the binaries and the example. An example with an inventory gets what that names: a proxy. Results stay
-# in that folder's `demo`; the site ends with this script, however it ends.
+# it with the folder of the binaries and the example. An example with an inventory gets what that names: a proxy, a database.
+# Results stay in that folder's `demo`, and databases for the next run, too; the site ends with this script, however it ends.
 set -eu
 
 bin=$(cd "${1:?usage: examples/demo.sh FOLDER_OF_BINARIES EXAMPLE}" && pwd)
@@ -11,11 +11,12 @@ out=$bin/demo
 mkdir -p "$out"
 rm -rf "$out/results.jsonl" "$out/artifacts" "$out/url"
 
-# What the operator says beside the project, for the addresses that the site and the proxy will have.
+# What the operator lends beside the project, at the addresses that the site and the proxy have when they are started by hand.
 inventory=examples/$example/inventory.toml
-test -f "$inventory" || inventory=
+upstream=
+if grep -qs 127.0.0.1:8081 "$inventory"; then upstream=--upstream; fi
 
-"$bin/armada-sites" --port 0 ${inventory:+--upstream} >"$out/url" &
+"$bin/armada-sites" --port 0 $upstream >"$out/url" &
 site=$!
 end_site() { kill "$site" 2>/dev/null || :; wait "$site" 2>/dev/null || :; }
 trap end_site EXIT
@@ -33,9 +34,12 @@ echo "The site is $url; its members log in as ada@example.com with \"correct hor
 if toolchain=$(rustup show active-toolchain 2>/dev/null); then export RUSTUP_TOOLCHAIN="${toolchain%% *}"; fi
 
 set -- --set SITE_URL="$url" --private-host "${url#http://}" --output "$out/results.jsonl"
-if test -n "$inventory"; then
+if test -f "$inventory"; then
 	proxy=$(sed -n 2p "$out/url")
-	sed -e "s|127.0.0.1:8080|${url#http://}|" -e "s|127.0.0.1:8081|${proxy#http://}|" "$inventory" >"$out/inventory.toml"
+	sed -e "s|127.0.0.1:8080|${url#http://}|" -e "s|127.0.0.1:8081|${proxy#http://}|" -e "s|sqlite:target/|sqlite:$out/|" \
+		"$inventory" >"$out/inventory.toml"
+	# A database must be there before it is lent: an empty file is an empty one.
+	sed -n 's|^url = "sqlite:\(.*\)"$|\1|p' "$out/inventory.toml" | while read -r file; do touch "$file"; done
 	set -- "$@" --inventory "$out/inventory.toml"
 fi
 

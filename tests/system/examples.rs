@@ -13,6 +13,8 @@ use armada_tests::processes::assert_gone;
 use armada_tests::repository;
 use armada_tests::site::Site;
 use serde_json::{Value, json};
+use sqlx::Connection as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
 /// A row of the example's jobs, as its script has it.
 struct Row {
@@ -53,6 +55,12 @@ fn expected(row: &Row, member: &str) -> Value {
 
 fn is_png(path: &Path) -> bool {
     std::fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"\x89PNG\r\n\x1a\n"))
+}
+
+/// The size of a picture, in pixels.
+fn size_of_picture(path: &Path) -> (u32, u32) {
+    let file = std::io::BufReader::new(std::fs::File::open(path).unwrap());
+    png::Decoder::new(file).read_info().unwrap().info().size()
 }
 
 #[test]
@@ -228,4 +236,67 @@ fn the_example_of_interception_shows_what_its_modifier_has_made_of_a_page() {
     }
     assert_eq!(ended.temporary_files, 0);
     assert_gone(&processes);
+}
+
+/// The rows of two numbers that a statement gives in a SQLite file.
+fn ask(file: &Path, sql: &'static str) -> Vec<(i64, i64)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut database = SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(file)).await.unwrap();
+        let rows = sqlx::query_as(sql).fetch_all(&mut database).await.unwrap();
+        database.close().await.unwrap();
+        rows
+    })
+}
+
+#[test]
+fn the_example_of_hearts_counts_them_and_knows_the_last_time() {
+    let site = armada_sites::Site::default();
+    let server = Site::serve(site.router());
+    let example = repository().join("examples/hearts");
+    let folder = tempfile::tempdir().unwrap();
+    let (database, lent) = (folder.path().join("hearts.db"), folder.path().join("inventory.toml"));
+    std::fs::write(&database, "").unwrap();
+    let inventory = std::fs::read_to_string(example.join("inventory.toml")).unwrap();
+    std::fs::write(&lent, inventory.replace("target/hearts.db", database.to_str().unwrap())).unwrap();
+    let quotes = read_rows(&example.join("config/data_job.csv"));
+    let quotes: Vec<usize> = quotes.iter().map(|row| row[0].parse().unwrap()).collect();
+    let hearts = |quote: usize| library::quotes().iter().find(|known| known.id == quote).unwrap().hearts();
+    let rows = |hearts: &dyn Fn(usize) -> usize| -> Vec<(i64, i64)> {
+        quotes.iter().map(|quote| (*quote as i64, hearts(*quote) as i64)).collect()
+    };
+
+    let run = || {
+        let url = format!("SITE_URL={}", server.url());
+        let mut running = Running::start_at(&example, &["--set", &url, "--inventory", lent.to_str().unwrap()]);
+        running.until(|told| told["type"] == "ended");
+        let processes = running.processes();
+        let ended = running.finish();
+        assert_eq!(ended.code, Some(0), "{:#?}", ended.results);
+        assert_eq!(ended.results.len(), quotes.len());
+        for (index, (result, quote)) in ended.results.iter().zip(&quotes).enumerate() {
+            let result = &result["result"];
+            assert_eq!((&result["quote"], &result["hearts"]), (&json!(quote), &json!(hearts(*quote))), "job {index}");
+            assert_eq!((&result["device"], &result["fits"]), (&json!("Pixel 8"), &json!(true)), "job {index}");
+            let picture = ended.artifacts().join(format!("job-{index}/screen.png"));
+            assert_eq!(size_of_picture(&picture), (500, 915), "the picture of job {index}");
+        }
+        assert_eq!(ended.temporary_files, 0);
+        assert_gone(&processes);
+        ended
+    };
+
+    for result in run().results {
+        assert_eq!((&result["result"]["change"], &result["result"]["since"]), (&Value::Null, &Value::Null));
+    }
+    assert_eq!(ask(&database, "SELECT quote, hearts FROM hearts ORDER BY rowid"), rows(&hearts));
+
+    // The site counts the same every day: what it had the last time is changed, by another number for each quote.
+    ask(&database, "UPDATE hearts SET hearts = hearts - quote RETURNING quote, hearts");
+    for (result, quote) in run().results.iter().zip(&quotes) {
+        assert_eq!(result["result"]["change"], json!(quote));
+        assert!(result["result"]["since"].is_string(), "{result}");
+    }
+    let both = [rows(&|quote| hearts(quote) - quote), rows(&hearts)].concat();
+    assert_eq!(ask(&database, "SELECT quote, hearts FROM hearts ORDER BY rowid"), both);
 }
