@@ -151,14 +151,21 @@ impl Egress {
     async fn connect_through(&self, mut leased: Arc<Leased>, targets: &[Target]) -> Result<Connection, DialError> {
         let mut failed = "the name has no address".to_owned();
         let mut proxies = 1;
-        let mut targets = targets.iter();
-        let mut next = targets.next();
+        let mut untried = targets.iter();
+        let mut next = untried.next();
         while let Some(target) = next {
             match leased.connect(target).await {
                 Ok(connection) => return Ok(connection),
                 Err(ThroughError::Target(why)) => {
                     failed = format!("the upstream proxy `{}` does not get there: {why}", leased.upstream.name);
-                    next = targets.next();
+                    next = untried.next();
+                    if next.is_none() && proxies < PROXIES && leased.reaches_nothing() {
+                        let why = format!("it reaches nothing: {why}");
+                        leased = self.exit.clone().another(leased, why).await.map_err(no_way)?;
+                        proxies += 1;
+                        untried = targets.iter();
+                        next = untried.next();
+                    }
                 }
                 Err(ThroughError::Proxy(why)) if proxies < PROXIES => {
                     leased = self.exit.clone().another(leased, why).await.map_err(no_way)?;

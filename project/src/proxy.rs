@@ -55,6 +55,11 @@ impl ProxySettings {
                 note_misspelt(members, &path, names, notes);
             }
             read_block(&mut settings, block, &path, Unknown::Pass, problems);
+            let idle = [("verify_ip", settings.verify_ip), ("proxy_location", !settings.proxy_location.is_empty())];
+            if let (None, Some((key, _))) = (settings.lease_time(), idle.into_iter().find(|(_, is_set)| *is_set)) {
+                let message = "has no effect: traffic leaves directly, as upstream_proxy_enabled is 0".to_owned();
+                notes.push(Note { about: path.key(key).to_string(), message });
+            }
         }
         settings
     }
@@ -93,6 +98,19 @@ mod tests {
         let (settings, notes) = read(json!({})).unwrap();
         assert!(notes.is_empty() && settings == ProxySettings::default());
         assert_eq!((settings.lease_time(), settings.tags()), (None, Vec::new()));
+    }
+
+    #[test]
+    fn what_is_asked_of_a_proxy_that_there_is_not_is_noted() {
+        for (block, key) in
+            [(json!({"verify_ip": 1}), "verify_ip"), (json!({"proxy_location": "US"}), "proxy_location")]
+        {
+            let (_, notes) = read(block).unwrap();
+            assert!(
+                matches!(notes.as_slice(), [note] if note.contains(key) && note.contains("no effect")),
+                "{notes:?}"
+            );
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The way out: agents whose traffic leaves through upstream proxies, and what becomes of it when these fail.
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
 
 use armada_protocol::inventory::{Secret, Upstream};
 use armada_protocol::report::EventLevel;
@@ -128,6 +129,39 @@ fn a_proxy_that_dies_is_replaced_and_nothing_leaves_directly() {
     assert!(!told.to_string().contains("\"127.0.0.1\""), "something left directly: {told}");
     let warnings = events(&finished.jobs[0], EventLevel::Warning).join("\n");
     assert!(warnings.contains("`first` (DE) fails") && warnings.contains("`second` (DE) fails"), "{warnings}");
+}
+
+/// A proxy that lets everybody in and gets nowhere, for as long as the process lives.
+fn useless_proxy() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut connection in listener.incoming().flatten() {
+            let _ = connection.read(&mut [0; 4096]);
+            let _ = connection.write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn a_proxy_that_reaches_nothing_is_replaced() {
+    let (page, working) = (AddressPage::start(), UpstreamProxy::http("127.0.0.12"));
+    let useless = Upstream { url: useless_proxy().try_into().unwrap(), ..working.entry("useless", "DE") };
+    let steps = json!([goto(&page), goto(&page), goto(&page)]);
+    let config = json!({"upstream_proxy_enabled": 1});
+    let finished =
+        run(vec![useless.clone(), working.entry("working", "DE")], config.clone(), &[steps.clone()]).finish();
+    let told_by_both = told(&finished).remove(0);
+    assert_eq!(told_by_both[2], "127.0.0.12", "{told_by_both}");
+    let warnings = events(&finished.jobs[0], EventLevel::Warning).join("\n");
+    assert!(warnings.contains("`useless` (DE) fails, and is given back: it reaches nothing: "), "{warnings}");
+
+    let alone = run(vec![useless], config, &[steps]).finish();
+    assert_eq!(told(&alone).remove(0)[2]["error"], "unavailable");
+    let news = events(&alone.jobs[0], EventLevel::Info).join("\n");
+    assert!(news.contains("there is no other than the upstream proxy `useless` (DE): it is tried again"), "{news}");
+    assert!(!news.contains("instead"), "{news}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! The proxy is the operator's choice, so that where it is needs no grant; it may well be on a private network. What
 //! went wrong is told apart: a proxy that fails is given back for another one, and a target that it does not reach is
-//! not its fault. Nothing that is told has its address or credentials, or words of its own.
+//! not its fault, unless it reaches none. Nothing that is told has its address or credentials, or words of its own.
 
 mod http;
 mod socks5;
@@ -11,6 +11,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use armada_protocol::inventory::Upstream;
@@ -25,6 +26,11 @@ use super::secure_http1;
 const ENTERING: Duration = Duration::from_secs(10);
 /// How long the proxy may take to reach a target.
 const REACHING: Duration = Duration::from_secs(20);
+
+/// How often in a row a proxy may reach nothing that is asked for before that is its own fault: once it has reached
+/// something, and before.
+const UNREACHED: u32 = 10;
+const UNREACHED_AT_FIRST: u32 = 2;
 
 /// Which way connections leave.
 #[async_trait]
@@ -57,6 +63,9 @@ impl Exit for Direct {
 pub(crate) struct Leased {
     pub(crate) upstream: Upstream,
     over: CancellationToken,
+    has_reached: AtomicBool,
+    /// How often it has reached nothing since it last reached something.
+    unreached: AtomicU32,
 }
 
 /// What is to be reached.
@@ -80,7 +89,12 @@ pub(crate) enum ThroughError {
 impl Leased {
     /// A proxy that was leased just now.
     pub(crate) fn new(upstream: Upstream) -> Self {
-        Self { upstream, over: CancellationToken::new() }
+        Self {
+            upstream,
+            over: CancellationToken::new(),
+            has_reached: AtomicBool::new(false),
+            unreached: AtomicU32::new(0),
+        }
     }
 
     /// The lease is over.
@@ -106,7 +120,17 @@ impl Leased {
             }
             _ => through_http(tcp, url.credentials(), target).await,
         };
+        if through.is_ok() {
+            self.has_reached.store(true, Ordering::Relaxed);
+            self.unreached.store(0, Ordering::Relaxed);
+        }
         through.map(|connection| connection.until(&self.over))
+    }
+
+    /// It has not reached what was asked for, at none of its addresses. Says whether it seems to reach nothing at all.
+    pub(crate) fn reaches_nothing(&self) -> bool {
+        let most = if self.has_reached.load(Ordering::Relaxed) { UNREACHED } else { UNREACHED_AT_FIRST };
+        self.unreached.fetch_add(1, Ordering::Relaxed) + 1 >= most
     }
 }
 

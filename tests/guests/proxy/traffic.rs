@@ -235,6 +235,7 @@ async fn a_modifier_sends_requests_elsewhere(case: Case<'_>) -> Result<()> {
     same!(seen["headers"]["host"], json!(case.other_site().trim_start_matches("http://")));
     same!(seen["headers"].get("cookie"), None);
     same!(fetched(&page, "/echo?do=denied").await?, failed());
+    fails!(page.goto(case.url("echo?do=denied")).await, Denied, "127.0.0.9:1");
     Ok(())
 }
 

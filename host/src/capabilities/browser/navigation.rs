@@ -22,6 +22,8 @@ use crate::deadline::Deadline;
 const REQUEST: Duration = Duration::from_millis(200);
 /// How long the browser may take to show its page about a navigation that has failed. It always does, sooner or later.
 const ERROR_PAGE: Duration = Duration::from_secs(10);
+/// How long a browser that ends may go on after it has given up a navigation.
+const GIVING_UP: Duration = Duration::from_millis(500);
 /// A navigation that was given up: the page stays where it was.
 const ABORTED: &str = "net::ERR_ABORTED";
 
@@ -78,7 +80,10 @@ impl Page {
             let navigated: Navigated = self.session.call_as(&navigate).await.map_err(|error| self.error(error))?;
             if let Some(problem) = navigated.error_text.filter(|problem| problem != NO_BODY) {
                 let at = match problem.as_str() {
-                    ABORTED => None,
+                    ABORTED => {
+                        self.stays().await?;
+                        None
+                    }
                     _ => self.failed_at(navigated.loader_id.as_deref()).await,
                 };
                 return Err(self.unreachable(url.as_str(), at.as_deref(), &problem, navigated.is_download));
@@ -233,6 +238,12 @@ impl Page {
     /// Forgets navigations that are under way: what begins from now on belongs to the next act.
     pub(super) fn before_act(&self) {
         self.change(|state| state.frames.forget_navigations());
+    }
+
+    /// Fails if the browser ends: while it does, it gives up what is under way.
+    async fn stays(&self) -> Result<(), Error> {
+        let gone = self.until(|_| None::<()>);
+        tokio::time::timeout(GIVING_UP, gone).await.unwrap_or(Ok(()))
     }
 
     /// The URL that a navigation of the main frame has failed at, once the browser's own page about it is there: after

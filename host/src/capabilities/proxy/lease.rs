@@ -327,7 +327,11 @@ impl Lease {
         self.give_back(true).await;
         self.lease(wanted).await?;
         let current = self.current().ok_or_else(|| Error::Unavailable(self.state().missing.clone()))?;
-        self.tell(EventLevel::Info, format!("leaves through {} instead", described(&current.leased)));
+        let told = match current.leased.upstream.name == failed.upstream.name {
+            true => format!("there is no other than {}: it is tried again", described(&current.leased)),
+            false => format!("leaves through {} instead", described(&current.leased)),
+        };
+        self.tell(EventLevel::Info, told);
         Ok(current.leased)
     }
 

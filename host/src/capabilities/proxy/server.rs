@@ -33,6 +33,7 @@ use tokio_util::task::TaskTracker;
 
 use self::authority::Authority;
 use self::exchange::Origin;
+use self::peers::Peer;
 pub(crate) use self::peers::Peers;
 use crate::capabilities::Notice;
 use crate::capabilities::proxy::Traffic;
@@ -178,10 +179,10 @@ async fn accept(listener: TcpListener, peers: Arc<Peers>, shared: Arc<Shared>) {
         shared.tasks.execute(async move {
             let _permit = permit;
             let admitted = tokio::task::spawn_blocking(move || peers.admit(peer, address)).await;
-            if matches!(admitted, Ok(true)) {
-                connection::serve(&of_connection, stream).await;
-            } else {
-                tracing::warn!(%peer, "refused a connection to the browser's proxy: it is not the browser's");
+            match admitted {
+                Ok(Peer::Admitted) => connection::serve(&of_connection, stream).await,
+                Ok(Peer::Gone) => {}
+                _ => tracing::warn!(%peer, "refused a connection to the browser's proxy: it is not the browser's"),
             }
         });
     }

@@ -467,7 +467,8 @@ impl Passage {
         self.note(|record, _| record.fail(reason));
     }
 
-    fn stopped(&self, stopped: Stopped) -> Stopped {
+    /// It does not go on, for this reason.
+    pub(super) fn stopped(&self, stopped: Stopped) -> Stopped {
         let (Stopped::Asked(reason) | Stopped::Failed(reason)) = &stopped;
         self.failed(reason.clone());
         self.traffic.remember_stop(&self.url, reason);

@@ -21,6 +21,8 @@ const SHORTEST: usize = 4;
 pub(crate) struct Veil {
     /// What is hidden, and what stands in its place.
     hidden: RwLock<Vec<(String, String)>>,
+    /// The same in bytes that are no UTF-8.
+    hidden_bytes: RwLock<Vec<(Vec<u8>, String)>>,
     /// Whether there were any, however short.
     is_used: AtomicBool,
 }
@@ -33,6 +35,12 @@ impl Veil {
             return;
         }
         let shown = format!("[secret {name}]");
+        if let Some(bytes) = western(value) {
+            let mut hidden = self.hidden_bytes.write().unwrap_or_else(PoisonError::into_inner);
+            if !hidden.iter().any(|(known, _)| *known == bytes) {
+                hidden.push((bytes, shown.clone()));
+            }
+        }
         let mut hidden = self.hidden.write().unwrap_or_else(PoisonError::into_inner);
         for form in forms(value) {
             if !hidden.iter().any(|(known, _)| *known == form) {
@@ -66,9 +74,12 @@ impl Veil {
     }
 
     /// The body of a request, as far as it is text.
-    pub(crate) fn body(&self, body: Vec<u8>) -> Vec<u8> {
+    pub(crate) fn body(&self, mut body: Vec<u8>) -> Vec<u8> {
         if self.is_empty() {
             return body;
+        }
+        for (bytes, shown) in self.hidden_bytes.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            body = replaced(body, bytes, shown.as_bytes());
         }
         let mut veiled = Vec::with_capacity(body.len());
         for chunk in body.utf8_chunks() {
@@ -115,24 +126,101 @@ impl Veil {
 /// How deeply JSON is looked for within JSON.
 const JSON_LEVELS: usize = 4;
 
-/// How a text is written: as it is, in JSON, in JSON within JSON, each of them in forms and URLs, and in HTML.
+/// What `encodeURIComponent` leaves as it is, beside letters and digits, and what `encodeURI` does.
+const COMPONENT: &str = "-_.!~*'()";
+const WHOLE_URL: &str = "-_.!~*'();,/?:@&=+$#";
+/// How quotes are written in HTML by those who write them otherwise, `"` and `'`.
+const QUOTES: [(&str, &str); 5] =
+    [("\"", "'"), ("&quot;", "'"), ("&quot;", "&#39;"), ("&quot;", "&#x27;"), ("&#34;", "&#39;")];
+
+/// How a text is written: as it is, in JSON, in JSON within JSON, each of them in forms and URLs; in HTML, and that in
+/// JSON; and all that by pages that are not in UTF-8.
 fn forms(text: &str) -> Vec<String> {
-    let json = |text: &String| {
-        let quoted = Value::from(text.as_str()).to_string();
-        quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"')).map(str::to_owned)
-    };
     let mut forms = Vec::new();
-    for level in std::iter::successors(Some(text.to_owned()), json).take(JSON_LEVELS) {
-        let form: String = url::form_urlencoded::byte_serialize(level.as_bytes()).collect();
-        forms.extend([form.replace('+', "%20"), form.to_lowercase(), form, level]);
+    for level in nested(text).chain(escaped(text)) {
+        forms.extend(in_urls(level.as_bytes()));
+        forms.push(level);
     }
-    let html = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    forms.extend([html.replace('"', "&quot;"), html]);
+    forms.extend([COMPONENT, WHOLE_URL].map(|kept| percent_encoded(text, kept)));
+    for (double, single) in QUOTES {
+        let html = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        forms.extend(nested(&html.replace('"', double).replace('\'', single)));
+    }
+    if let Some(bytes) = western(text) {
+        forms.extend(in_urls(&bytes));
+        forms.push(String::from_utf8_lossy(&bytes).into_owned());
+    }
     if let Ok(mut url) = Url::parse("x:/") {
         url.set_query(Some(text));
         forms.extend(url.query().map(str::to_owned));
     }
     forms
+}
+
+/// A text, in JSON, and in JSON within JSON.
+fn nested(text: &str) -> impl Iterator<Item = String> {
+    let json = |text: &String| {
+        let quoted = Value::from(text.as_str()).to_string();
+        quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"')).map(str::to_owned)
+    };
+    std::iter::successors(Some(text.to_owned()), json).take(JSON_LEVELS)
+}
+
+/// A text in JSON as it is written by those who escape more than they have to: what is not ASCII, and what HTML minds.
+fn escaped(text: &str) -> impl Iterator<Item = String> {
+    let json = nested(text).nth(1).unwrap_or_default();
+    let escape = |is_kept: fn(char) -> bool, json: &str| {
+        let units = |character: char| {
+            let mut units = [0; 2];
+            let units = character.encode_utf16(&mut units).iter();
+            units.map(|unit| format!("\\u{unit:04x}")).collect::<String>()
+        };
+        let written = json.chars().map(|one| if is_kept(one) { one.to_string() } else { units(one) });
+        written.collect::<String>()
+    };
+    let ascii = escape(|one| one.is_ascii(), &json);
+    let for_html = escape(|one| !"<>&'".contains(one), &json);
+    let both = escape(|one| one.is_ascii() && !"<>&'".contains(one), &json);
+    let slashes = ascii.replace('/', "\\/");
+    [ascii, for_html, both, slashes].into_iter()
+}
+
+/// Bytes in a form that is sent, and in a URL.
+fn in_urls(bytes: &[u8]) -> [String; 3] {
+    let form: String = url::form_urlencoded::byte_serialize(bytes).collect();
+    [form.replace('+', "%20"), form.to_lowercase(), form]
+}
+
+fn percent_encoded(text: &str, kept: &str) -> String {
+    let encoded = |byte: &u8| match char::from(*byte) {
+        one if one.is_ascii_alphanumeric() || kept.contains(one) => one.to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.as_bytes().iter().map(encoded).collect()
+}
+
+/// A text in the charset of pages that name none (ISO 8859-1, of which windows-1252 is the browsers' name), if it can
+/// be written in it and is another then.
+fn western(text: &str) -> Option<Vec<u8>> {
+    let is_told_apart = !text.is_ascii() && text.chars().filter(char::is_ascii).count() >= SHORTEST;
+    let bytes = text.chars().map(|one| u8::try_from(one).ok());
+    if is_told_apart { bytes.collect() } else { None }
+}
+
+/// Bytes with each of these replaced.
+fn replaced(bytes: Vec<u8>, these: &[u8], by: &[u8]) -> Vec<u8> {
+    let (mut replaced, mut rest) = (Vec::new(), bytes.as_slice());
+    while let Some(at) = rest.windows(these.len()).position(|window| window == these) {
+        let (before, after) = rest.split_at(at);
+        replaced.extend_from_slice(before);
+        replaced.extend_from_slice(by);
+        rest = after.get(these.len()..).unwrap_or_default();
+    }
+    if replaced.is_empty() {
+        return bytes;
+    }
+    replaced.extend_from_slice(rest);
+    replaced
 }
 
 #[cfg(test)]
@@ -168,6 +256,24 @@ mod tests {
         }
         let body = [b"\xff pass=p%40ss+%22w%C3%B6rd%22+%26+%3Cmore%3E ".as_slice(), b"\xfe"].concat();
         assert_eq!(veil.body(body), b"\xff pass=[secret password] \xfe");
+    }
+
+    #[test]
+    fn a_secret_is_hidden_as_servers_and_old_pages_write_it() {
+        for (secret, said) in [
+            ("Gr\u{fc}n-Blau-77", "code=Gr%FCn-Blau-77&"),
+            ("Gr\u{fc}n-Blau-77", "var s=\"Gr\\u00fcn-Blau-77\""),
+            ("Gr\u{fc}n-Blau-77", "x-code: Gr\u{fffd}n-Blau-77"),
+            ("O'Brien-77", "O&#x27;Brien-77 O&#39;Brien-77 O\\u0027Brien-77 O'Brien-77"),
+            ("a\"b&c1234", "\"Hello a\\\"b&amp;c1234\" a&#34;b&amp;c1234 a\\\"b\\u0026c1234"),
+            ("tea&milk 77#1!", "tea&milk%2077#1! tea%26milk%2077%231!"),
+            ("a/b 77", "a\\/b 77"),
+        ] {
+            let veiled = veil(secret).text(said).into_owned();
+            assert!(!veiled.contains("77") && !veiled.contains("1234") && veiled.contains("[secret "), "{veiled}");
+        }
+        let body = b"code: Gr\xfcn-Blau-77, Gr\xfcn-Blau-77.".to_vec();
+        assert_eq!(veil("Gr\u{fc}n-Blau-77").body(body), b"code: [secret password], [secret password].");
     }
 
     #[test]

@@ -184,7 +184,13 @@ impl Exchanges {
         };
         let exchanged = match to {
             None => self.exchange(&origin, request, handshake).await,
-            Some(to) => self.exchange_at(&to, &origin, request, handshake).await,
+            Some(to) => match self.shared.egress.refusal(to.as_str()) {
+                None => self.exchange_at(&to, &origin, request, handshake).await,
+                Some(refusal) => {
+                    let stopped = passage.stopped(Stopped::Failed(refusal));
+                    return self.stopped(&method, &url, version, stopped);
+                }
+            },
         };
         let response = exchanged.inspect_err(|error| passage.failed(error.to_string()))?;
         match passage.response(response).await {
@@ -204,7 +210,7 @@ impl Exchanges {
         self.turn(response.map_err(|_| Unanswered::Late)??, handshake)
     }
 
-    /// Sends a request to a URL that is not the one that the browser has asked for, from the server that it has asked.
+    /// Sends a request to a URL that is not the one that the browser has asked for, and that it may ask for.
     pub(super) async fn exchange_at(
         &self,
         url: &Url,
@@ -213,7 +219,6 @@ impl Exchanges {
         handshake: Option<Handshake>,
     ) -> Result<Response<Body>, Unanswered> {
         let Some(origin) = Origin::of_url(url) else { return Err(Unanswered::Refused) };
-        self.check(&origin, url.as_str())?;
         let is_own = *asked == origin;
         retarget(&mut request, url, is_own)?;
         if is_own {

@@ -19,6 +19,17 @@ pub(crate) enum Peers {
     Anyone,
 }
 
+/// Who has connected.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Peer {
+    /// One who may.
+    Admitted,
+    /// Another program.
+    Stranger,
+    /// Nobody any more: the connection was closed before it was looked at.
+    Gone,
+}
+
 /// The processes of a group.
 pub(crate) struct Group {
     id: i32,
@@ -32,30 +43,34 @@ impl Peers {
         Self::Group(Group { id: id.as_raw_nonzero().get(), last: AtomicI32::new(id.as_raw_nonzero().get()) })
     }
 
-    /// Whether the one who has connected from there to here may. It reads files of the system.
-    pub(super) fn admit(&self, from: SocketAddr, here: SocketAddr) -> bool {
+    /// Who has connected from there to here. It reads files of the system.
+    pub(super) fn admit(&self, from: SocketAddr, here: SocketAddr) -> Peer {
         match self {
             // Other systems have no such files; there, every program of this machine may.
-            Self::Group(_) if cfg!(not(target_os = "linux")) => true,
-            Self::Group(group) => group.has(from, here),
+            Self::Group(_) if cfg!(not(target_os = "linux")) => Peer::Admitted,
+            Self::Group(group) => group.admit(from, here),
             #[cfg(test)]
-            Self::Anyone => true,
+            Self::Anyone => Peer::Admitted,
         }
     }
 }
 
 impl Group {
-    fn has(&self, from: SocketAddr, here: SocketAddr) -> bool {
+    fn admit(&self, from: SocketAddr, here: SocketAddr) -> Peer {
         let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-        let Some(socket) = socket(&table, from, here) else { return false };
-        let link = format!("socket:[{socket}]");
+        let Some(socket) = socket(&table, from, here) else { return Peer::Gone };
+        if self.holds(&format!("socket:[{socket}]")) { Peer::Admitted } else { Peer::Stranger }
+    }
+
+    /// Whether one of its processes has a file that is this.
+    fn holds(&self, link: &str) -> bool {
         let last = self.last.load(Ordering::Relaxed);
-        if group_of(last) == Some(self.id) && holds(last, &link) {
+        if group_of(last) == Some(self.id) && holds(last, link) {
             return true;
         }
         let Ok(processes) = fs::read_dir("/proc") else { return false };
         let ids = processes.filter_map(|process| process.ok()?.file_name().to_str()?.parse().ok());
-        let found = ids.filter(|id| group_of(*id) == Some(self.id)).find(|id| holds(*id, &link));
+        let found = ids.filter(|id| group_of(*id) == Some(self.id)).find(|id| holds(*id, link));
         if let Some(id) = found {
             self.last.store(id, Ordering::Relaxed);
         }
@@ -105,11 +120,12 @@ mod tests {
         let ours = std::net::TcpStream::connect(here).unwrap();
         let (_accepted, from) = listener.accept().unwrap();
         let own_group = Pid::from_raw(group_of(std::process::id().try_into().unwrap()).unwrap()).unwrap();
-        assert!(Peers::group(own_group).admit(from, here));
-        assert!(!Peers::group(Pid::INIT).admit(from, here));
+        assert_eq!(Peers::group(own_group).admit(from, here), Peer::Admitted);
+        assert_eq!(Peers::group(Pid::INIT).admit(from, here), Peer::Stranger);
         let port = if from.port() == 1 { 2 } else { 1 };
-        assert!(!Peers::group(own_group).admit(SocketAddr::new(from.ip(), port), here));
+        assert_eq!(Peers::group(own_group).admit(SocketAddr::new(from.ip(), port), here), Peer::Gone);
         drop(ours);
+        assert_eq!(Peers::group(own_group).admit(from, here), Peer::Gone);
     }
 
     #[test]
