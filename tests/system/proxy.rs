@@ -151,7 +151,8 @@ fn a_proxy_that_reaches_nothing_is_replaced() {
     let steps = json!([goto(&page), goto(&page), goto(&page)]);
     let config = json!({"upstream_proxy_enabled": 1});
     let finished =
-        run(vec![useless.clone(), working.entry("working", "DE")], config.clone(), &[steps.clone()]).finish();
+        run(vec![useless.clone(), working.entry("working", "DE")], config.clone(), std::slice::from_ref(&steps))
+            .finish();
     let told_by_both = told(&finished).remove(0);
     assert_eq!(told_by_both[2], "127.0.0.12", "{told_by_both}");
     let warnings = events(&finished.jobs[0], EventLevel::Warning).join("\n");
