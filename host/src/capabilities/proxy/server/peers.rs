@@ -1,7 +1,10 @@
 //! Who may use a proxy: the processes of one Chromium, and no other program of this machine.
 //!
-//! Chromium cannot be given a password for its proxy without a prompt, but the system knows whose a connection is: its
-//! table of connections names the socket, and each process lists its sockets.
+//! Chromium cannot be given a password for its proxy without a prompt, but the system knows whose a connection is: it
+//! names the socket, and each process lists its sockets.
+
+#[cfg(target_os = "linux")]
+mod diag;
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -57,8 +60,7 @@ impl Peers {
 
 impl Group {
     fn admit(&self, from: SocketAddr, here: SocketAddr) -> Peer {
-        let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-        let Some(socket) = socket(&table, from, here) else { return Peer::Gone };
+        let Some(socket) = socket(from, here) else { return Peer::Gone };
         if self.holds(&format!("socket:[{socket}]")) { Peer::Admitted } else { Peer::Stranger }
     }
 
@@ -78,13 +80,22 @@ impl Group {
     }
 }
 
-/// The socket (its inode) of the connection from there to here, in a table as `/proc/net/tcp` has it.
-fn socket(table: &str, from: SocketAddr, here: SocketAddr) -> Option<&str> {
+/// The socket (its inode) of the connection from there to here.
+fn socket(from: SocketAddr, here: SocketAddr) -> Option<u32> {
+    #[cfg(target_os = "linux")]
+    if let Ok(socket) = diag::socket(from, here) {
+        return socket;
+    }
+    listed(&fs::read_to_string("/proc/net/tcp").unwrap_or_default(), from, here)
+}
+
+/// The same, in a table as `/proc/net/tcp` has it.
+fn listed(table: &str, from: SocketAddr, here: SocketAddr) -> Option<u32> {
     let (from, here) = (hexadecimal(from)?, hexadecimal(here)?);
     table.lines().find_map(|line| {
         let mut columns = line.split_ascii_whitespace();
         let is_it = columns.nth(1)? == from && columns.next()? == here;
-        columns.nth(6).filter(|socket| is_it && *socket != "0")
+        columns.nth(6)?.parse().ok().filter(|socket| is_it && *socket != 0)
     })
 }
 
@@ -124,7 +135,10 @@ mod tests {
         assert_eq!(Peers::group(Pid::INIT).admit(from, here), Peer::Stranger);
         let port = if from.port() == 1 { 2 } else { 1 };
         assert_eq!(Peers::group(own_group).admit(SocketAddr::new(from.ip(), port), here), Peer::Gone);
+        let table = fs::read_to_string("/proc/net/tcp").unwrap();
+        assert_eq!(diag::socket(from, here).unwrap(), listed(&table, from, here));
         drop(ours);
+        assert_eq!(diag::socket(from, here).unwrap(), None);
         assert_eq!(Peers::group(own_group).admit(from, here), Peer::Gone);
     }
 
@@ -134,8 +148,8 @@ mod tests {
                      0: 0100007F:1F90 0100007F:0050 01 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 20\n";
         let (from, here) = ("127.0.0.1:8080".parse().unwrap(), "127.0.0.1:80".parse().unwrap());
         if cfg!(target_endian = "little") {
-            assert_eq!(socket(table, from, here), Some("4711"));
-            assert_eq!(socket(table, here, from), None);
+            assert_eq!(listed(table, from, here), Some(4711));
+            assert_eq!(listed(table, here, from), None);
         }
     }
 }
