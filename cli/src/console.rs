@@ -120,8 +120,8 @@ impl<'a> MakeWriter<'a> for AboveProgress {
 }
 
 /// Sets up logging: warnings, or what `ARMADA_LOG` asks for (`debug`, `armada_host=trace`, …). What goes wrong
-/// with RabbitMQ or a database is told by whoever uses it: their libraries' own words, in which statements of scripts may
-/// be, are only for those who ask.
+/// with RabbitMQ or a database is told by whoever uses it: their libraries' own words, in which statements of scripts
+/// may be, are only for those who ask.
 /// Gives what sends spans elsewhere, if that is asked for: it is to be kept until the end.
 pub(crate) fn set_up(arguments: &Arguments) -> Option<Telemetry> {
     let asked = EnvFilter::try_from_env("ARMADA_LOG").ok();

@@ -1,10 +1,10 @@
 //! Databases of the operator: `wit/deps/database.wit`.
 //!
-//! An agent connects to a database when a job first asks it something, keeps a few connections, and closes them when the
-//! job ends. The address is the operator's own: no egress policy is asked, and no upstream proxy lies between. What a script says goes to the server as one prepared statement with its parameters apart. Whatever is lent
-//! for reading is held to that by the server's own read-only transactions (or a file that is opened for reading), and
-//! never by a look at the statement alone. Addresses and credentials are known here and in nothing that a script is
-//! told.
+//! An agent connects to a database when a script first asks it something, and keeps a few connections until its job
+//! ends. The address is the operator's own: no egress policy is asked, and no upstream proxy lies between. What a
+//! script says goes to the server as one prepared statement with its parameters apart. Whatever is lent for reading is
+//! held to that by the server's own read-only transactions (or a file that is opened for reading), and never by a look at
+//! the statement alone. Addresses and credentials are known here and in nothing that a script is told.
 
 mod errors;
 mod guest;

@@ -2,8 +2,8 @@
 //!
 //! Statements that change data or tables are for databases that are lent for writing. Some are for nobody: what begins
 //! and ends transactions would undo the read-only ones that the host begins, and what sets up sessions, accounts or
-//! functions, attaches other files or moves the server's files is not the script's business: an account that is lent can
-//! always change its own password, and no server takes that right away. This look decides nothing about reading: the
+//! functions, attaches other files or moves the server's files is not the script's business: an account that is lent
+//! can always change its own password, and no server takes that right away. This look decides nothing about reading: the
 //! server does that.
 
 use crate::contract::Error;

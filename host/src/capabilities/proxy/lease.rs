@@ -197,8 +197,8 @@ impl Lease {
         .await
     }
 
-    /// Makes a change, to its end even if whoever asked for it stops waiting: broken off, it would leave no proxy. It is
-    /// over when `changing` is free again.
+    /// Makes a change, to its end even if whoever asked for it stops waiting: broken off, it would leave no proxy. It
+    /// is over when `changing` is free again.
     async fn make<T: Send + 'static>(
         &self,
         change: impl Future<Output = Result<T, Error>> + Send + 'static,
