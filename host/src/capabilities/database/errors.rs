@@ -1,6 +1,7 @@
 //! What a script is told when a database does not do as it is asked: what helps its author, and nothing of where the
 //! database is or how the host signs in.
 
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::session::{Failed, Sort};
@@ -21,7 +22,7 @@ impl Clean {
     pub(super) fn new(name: &str, url: &str) -> Self {
         let mut hidden = vec![url.to_owned()];
         if let Ok(parsed) = Url::parse(url) {
-            let decoded = |text: &str| percent_decoded(text);
+            let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
             hidden.extend(parsed.host_str().map(str::to_owned));
             hidden.push(decoded(parsed.username()));
             hidden.extend(parsed.password().into_iter().flat_map(|password| [password.to_owned(), decoded(password)]));
@@ -120,12 +121,6 @@ fn without_accounts(text: &str) -> String {
         cleaned = format!("{}{HIDDEN}{}", kept.0, kept.1);
     }
     cleaned
-}
-
-fn percent_decoded(text: &str) -> String {
-    // A query is decoded by the same rules, but for `+`.
-    let query = format!("x={}", text.replace('+', "%2B"));
-    url::form_urlencoded::parse(query.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
 #[cfg(test)]

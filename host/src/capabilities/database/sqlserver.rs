@@ -5,10 +5,13 @@
 //! and says so with `writable`. For the same reason a connection is used for one statement or one transaction, and then
 //! closed.
 
+use std::borrow::Cow;
+
 use async_trait::async_trait;
 use bigdecimal::BigDecimal;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
+use percent_encoding::percent_decode_str;
 use tiberius::{AuthMethod, Client, ColumnData, Config, EncryptionLevel, QueryItem, Row, ToSql};
 use time::{OffsetDateTime, PrimitiveDateTime};
 use tokio::net::TcpStream;
@@ -73,9 +76,9 @@ impl SqlServer {
     }
 }
 
-fn decoded(text: &str) -> String {
-    let query = format!("x={}", text.replace('+', "%2B"));
-    url::form_urlencoded::parse(query.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
+/// A part of a URL, as it is meant.
+fn decoded(part: &str) -> Cow<'_, str> {
+    percent_decode_str(part).decode_utf8_lossy()
 }
 
 /// A connection to SQL Server.

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use url::Url;
@@ -126,9 +127,29 @@ impl Veil {
 /// How deeply JSON is looked for within JSON.
 const JSON_LEVELS: usize = 4;
 
-/// What `encodeURIComponent` leaves as it is, beside letters and digits, and what `encodeURI` does.
-const COMPONENT: &str = "-_.!~*'()";
-const WHOLE_URL: &str = "-_.!~*'();,/?:@&=+$#";
+/// What `encodeURIComponent` encodes, and what `encodeURI` does.
+const COMPONENT: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'!')
+    .remove(b'~')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
+const WHOLE_URL: AsciiSet = COMPONENT
+    .remove(b';')
+    .remove(b',')
+    .remove(b'/')
+    .remove(b'?')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b'&')
+    .remove(b'=')
+    .remove(b'+')
+    .remove(b'$')
+    .remove(b'#');
 /// How quotes are written in HTML by those who write them otherwise, `"` and `'`.
 const QUOTES: [(&str, &str); 5] =
     [("\"", "'"), ("&quot;", "'"), ("&quot;", "&#39;"), ("&quot;", "&#x27;"), ("&#34;", "&#39;")];
@@ -141,7 +162,7 @@ fn forms(text: &str) -> Vec<String> {
         forms.extend(in_urls(level.as_bytes()));
         forms.push(level);
     }
-    forms.extend([COMPONENT, WHOLE_URL].map(|kept| percent_encoded(text, kept)));
+    forms.extend([&COMPONENT, &WHOLE_URL].map(|encoded| utf8_percent_encode(text, encoded).to_string()));
     for (double, single) in QUOTES {
         let html = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         forms.extend(nested(&html.replace('"', double).replace('\'', single)));
@@ -189,14 +210,6 @@ fn escaped(text: &str) -> impl Iterator<Item = String> {
 fn in_urls(bytes: &[u8]) -> [String; 3] {
     let form: String = url::form_urlencoded::byte_serialize(bytes).collect();
     [form.replace('+', "%20"), form.to_lowercase(), form]
-}
-
-fn percent_encoded(text: &str, kept: &str) -> String {
-    let encoded = |byte: &u8| match char::from(*byte) {
-        one if one.is_ascii_alphanumeric() || kept.contains(one) => one.to_string(),
-        _ => format!("%{byte:02X}"),
-    };
-    text.as_bytes().iter().map(encoded).collect()
 }
 
 /// A text in the charset of pages that name none (ISO 8859-1, of which windows-1252 is the browsers' name), if it can
